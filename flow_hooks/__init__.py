@@ -1,0 +1,1 @@
+"""Where an OpenROAD flow meets us: Tcl hooks, the feedback planner, annotations. Never torch."""

@@ -1,0 +1,1 @@
+"""GSR-GNN: operators, training, prediction, and the program `gsr`."""

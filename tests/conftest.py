@@ -1,0 +1,23 @@
+"""Fixtures that find the input sets, and say why a test is skipped when one is absent."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def kit() -> Path:
+    """Our own demo library and designs."""
+    return ROOT / "demos" / "kit"
+
+
+@pytest.fixture(scope="session")
+def gsr_data() -> Path:
+    """Third-party designs with labels; they are never part of the repository."""
+    folder = Path(os.environ.get("GSR_DATA") or ROOT.parent / "shared" / "data")
+    if not (folder / "labels").is_dir():
+        pytest.skip(f"no labelled designs at {folder}: set GSR_DATA to the folder that holds labels/ and pdk/")
+    return folder
