@@ -1,0 +1,246 @@
+"""Liberty text as a tree of groups, by our own scanner or by the optional `liberty-parser` package.
+
+The scanner takes one statement per regular-expression match; groups that no column is made from (power, current-source
+models, waveforms) are passed over as one match. Comments and line continuations are blanked in place, so a position in
+the text gives the line in the file.
+"""
+
+import re
+from typing import Any
+
+from circuit_io.errors import Faults, InputError
+
+MAX_DEPTH = 60  # of groups; the standard needs about eight
+
+_STRING = r'"(?:[^"\\]++|\\.)*+"'
+_COMMENT = re.compile(rf"{_STRING}|/\*.*?\*/|//[^\n]*|\\[ \t]*\r?\n", re.DOTALL)
+_STATEMENT = re.compile(
+    rf"""[\s;]*+(?:
+      (?P<close>\}})
+    | (?P<name>[A-Za-z_][\w.]*+)\s*+(?:
+        :\s*+(?P<value>{_STRING}|[^;{{}}\n"]*+)
+      | \((?P<args>(?:[^()"]++|{_STRING}|\([^()"]*+\))*+)\)\s*+(?P<open>\{{)?
+      )
+    )""",
+    re.VERBOSE | re.DOTALL | re.ASCII,
+)
+_BLANK = re.compile(r"[\s;]*+", re.ASCII)
+_ARGUMENT = re.compile(rf"\s*({_STRING}|[^,\"]+)\s*(?:,|\Z)?", re.DOTALL | re.ASCII)
+_PASSED_OVER = re.compile(
+    r"internal_power|(output|receiver|leakage|gate|pg|dynamic|switching|intrinsic|compact)_(current|capacitance"
+    r"|parasitic|ccs)\w*|ccsn_\w*|ocv_\w*|em_\w*|electromigration|hyperbolic_noise\w*|noise_\w*|steady_state_\w*"
+    r"|propagated_noise\w*|(rise|fall)_capacitance_range|normalized_driver_waveform|(input|output)_(voltage|ccb)\w*"
+    r"|wire_load\w*|power_lut_template|power_supply|(base_)?curve\w*|sensitization|user_parameters|char_config"
+    r"|(min|max)_pulse_width|fall_net_delay|rise_net_delay|dc_current\w*|pin_based_variation|operating_conditions"
+)
+
+
+def _nested(depth: int) -> str:
+    inner = rf"[^{{}}\"]++|{_STRING}"
+    for _ in range(depth):
+        inner = rf"[^{{}}\"]++|{_STRING}|\{{(?:{inner})*+\}}"
+    return rf"(?:{inner})*+\}}"
+
+
+_TO_CLOSE = re.compile(_nested(5), re.DOTALL)
+
+
+class Group:
+    """One Liberty group: its arguments, simple and complex attributes (the last of a name wins) and sub-groups."""
+
+    __slots__ = ("args", "at", "attributes", "complex", "groups", "name")
+
+    def __init__(self, name: str, args: list[str], at: int) -> None:
+        """Start empty, at a position of the text."""
+        self.name, self.args, self.at = name, args, at
+        self.attributes: dict[str, str] = {}
+        self.complex: dict[str, list[str]] = {}
+        self.groups: list[Group] = []
+
+    @property
+    def title(self) -> str:
+        """The group as the file writes it."""
+        return f"{self.name} ({', '.join(self.args)})"
+
+    def of(self, *names: str) -> "list[Group]":
+        """Its sub-groups of these kinds."""
+        return [g for g in self.groups if g.name in names]
+
+
+def unquote(text: str) -> str:
+    """A value without its quotes and outer blanks."""
+    text = text.strip()
+    if len(text) > 1 and text[0] == '"' == text[-1]:
+        text = text[1:-1]
+        if "\\" in text:
+            text = text.replace('\\"', '"')
+    return text.strip()
+
+
+def _arguments(text: str) -> list[str]:
+    text = text.strip()
+    if not text:
+        return []
+    if '"' not in text:
+        return [part.strip() for part in text.split(",")]
+    return [unquote(part) for part in _ARGUMENT.findall(text)]
+
+
+def _blank(found: "re.Match[str]") -> str:
+    text = found[0]
+    if text[0] == '"':
+        return text if "\\" not in text else _CONTINUED.sub(lambda m: " " * (len(m[0]) - 1) + "\n", text)
+    return _NOT_NEWLINE.sub(" ", text)
+
+
+_NOT_NEWLINE = re.compile(r"[^\n]")
+_CONTINUED = re.compile(r"\\[ \t]*\r?\n")
+
+
+def blank_comments(text: str) -> str:
+    """The text of the same length with comments and line continuations blanked; newlines stay."""
+    if "/*" not in text and "//" not in text and "\\" not in text:
+        return text
+    return _COMMENT.sub(_blank, text)
+
+
+class Scanner:
+    """Scans one file into its `library` groups; faults are gathered, not raised."""
+
+    def __init__(self, text: str, faults: Faults) -> None:
+        """Take the text of one file."""
+        self.text = blank_comments(text)
+        self.faults = faults
+        self.libraries: list[Group] = []
+        self._stack: list[Group] = []
+
+    def line(self, at: int) -> int:
+        """Line number of a position."""
+        return self.text.count("\n", 0, at) + 1
+
+    def scan(self) -> list[Group]:
+        """All libraries of the file."""
+        text, match, stack = self.text, _STATEMENT.match, self._stack
+        at, end = 0, len(text)
+        while at < end:
+            found = match(text, at)
+            if found is None:
+                at = self._junk(at)
+                continue
+            at = found.end()
+            kind = found.lastgroup
+            if kind == "value":
+                if stack:
+                    stack[-1].attributes[found["name"]] = unquote(found["value"])
+                else:
+                    self._outside(found)
+            elif kind == "close":
+                self._close(found)
+            elif kind == "open":
+                at = self._open(found)
+            elif stack:
+                self._complex(found)
+            else:
+                self._outside(found)
+        for group in stack[-1:]:
+            self.faults.add(
+                f"the file ends inside {group.title}",
+                line=self.line(group.at),
+                mend="It is cut short, or a closing brace is missing.",
+            )
+        return self.libraries
+
+    def _complex(self, found: "re.Match[str]") -> None:
+        name = found["name"]
+        self._stack[-1].complex[name] = _arguments(found["args"])
+        if name == "include_file":
+            mend = "Paste its text in place, or pass both files to read_liberty if each is a whole library."
+            self.faults.add("include_file is not followed", line=self.line(found.start("name")), mend=mend)
+
+    def _close(self, found: "re.Match[str]") -> None:
+        if not self._stack:
+            self.faults.add('"}" closes nothing', line=self.line(found.start("close")), mend="Delete it.")
+            return
+        self._stack.pop()
+
+    def _open(self, found: "re.Match[str]") -> int:
+        name, at = found["name"], found.end()
+        if self._stack and _PASSED_OVER.fullmatch(name):
+            passed = _TO_CLOSE.match(self.text, at)
+            if passed:
+                return passed.end()
+        group = Group(name, _arguments(found["args"]), found.start("name"))
+        if self._stack:
+            self._stack[-1].groups.append(group)
+        elif name == "library":
+            self.libraries.append(group)
+        else:
+            self._outside(found)
+        self._stack.append(group)
+        if len(self._stack) > MAX_DEPTH:
+            self.faults.add(f"groups nested deeper than {MAX_DEPTH}", line=self.line(group.at))
+            self.faults.raise_if_any()
+        return at
+
+    def _outside(self, found: "re.Match[str]") -> None:
+        mend = "A Liberty file holds library (name) { ... }."
+        self.faults.add(f'"{found["name"]}" stands outside a library', line=self.line(found.start("name")), mend=mend)
+
+    def _junk(self, at: int) -> int:
+        """Note what is no statement and go to the next line."""
+        blank = _BLANK.match(self.text, at)
+        at = blank.end() if blank else at
+        if at >= len(self.text):
+            return at
+        newline = self.text.find("\n", at)
+        newline = len(self.text) if newline < 0 else newline
+        shown = self.text[at : min(newline, at + 40)]
+        if shown.startswith("/*"):
+            self.faults.add("a comment is not closed", line=self.line(at), mend="Add */ where it ends.")
+            return len(self.text)
+        self.faults.add(f"not a Liberty statement: {shown!r}", line=self.line(at), mend="Check quotes and braces here.")
+        return newline
+
+
+def scan(text: str, faults: Faults) -> tuple[list[Group], Scanner]:
+    """The libraries of one file, and the scanner that knows its lines."""
+    scanner = Scanner(text, faults)
+    return scanner.scan(), scanner
+
+
+def scan_with_liberty_parser(text: str, faults: Faults) -> tuple[list[Group], Scanner]:
+    """The same tree by the package `liberty-parser`, which knows no line numbers.
+
+    Raises:
+        InputError: the package is not installed, or it refuses the file.
+    """
+    try:
+        from liberty.parser import parse_multi_liberty
+    except ImportError as e:
+        mend = "pip install liberty-parser (GPL-3), or use backend='own'."
+        raise InputError("backend 'liberty-parser' needs a package that is missing", mend=mend) from e
+    scanner = Scanner("", faults)
+    text = _CONTINUED.sub(" ", blank_comments(text))  # it keeps a backslash in a name
+    try:
+        libraries = parse_multi_liberty(text)
+    except Exception as e:  # the package raises its own, assertion and value errors
+        raise InputError(f"liberty-parser refuses the file: {e}", path=faults.path) from e
+    return [_converted(group, 0) for group in libraries], scanner
+
+
+def _converted(theirs: Any, depth: int) -> Group:  # noqa: ANN401
+    group = Group(theirs.group_name, [_text(a) for a in theirs.args], 0)
+    for attribute in theirs.attributes:
+        if isinstance(attribute.value, list):
+            group.complex[attribute.name] = [_text(v) for v in attribute.value]
+        else:
+            group.attributes[attribute.name] = _text(attribute.value)
+    if depth < MAX_DEPTH:
+        group.groups = [_converted(g, depth + 1) for g in theirs.groups]
+    return group
+
+
+def _text(value: Any) -> str:  # noqa: ANN401
+    if isinstance(value, float):
+        return repr(value)
+    return unquote(str(getattr(value, "value", value) if type(value).__name__ == "EscapedString" else value))
