@@ -1,0 +1,68 @@
+"""Made-up circuit graphs that keep the contract of `CircuitGraph`, with labels that a local model can learn."""
+
+import numpy as np
+
+from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, column
+from circuit_io.graph import CircuitGraph
+from circuit_io.labels import Labels
+
+
+def synthetic_graph(
+    seed: int = 0,
+    *,
+    nx: int = 7,
+    ny: int = 5,
+    insts: int = 60,
+    nets: int = 50,
+    pins: int = 180,
+    empty_net: bool = False,
+) -> CircuitGraph:
+    """A random graph: nets are clusters of insts, pins sit in their inst's gcell, one net may have no pin."""
+    rng = np.random.default_rng(seed)
+    inst_gcell = rng.integers(0, nx * ny, insts).astype(np.int32)
+    net = rng.integers(0, nets - 1 if empty_net else nets, pins)
+    inst = rng.integers(0, insts, pins)
+    order = np.lexsort((inst, net))
+    net, inst = net[order].astype(np.int32), inst[order].astype(np.int32)
+    pin_gcell = inst_gcell[inst]
+    box = np.empty((nets, 4), np.int32)
+    for i in range(nets):
+        cells = pin_gcell[net == i]
+        x, y = cells % nx, cells // nx
+        box[i] = (x.min(), y.min(), x.max(), y.max()) if len(cells) else (1, 1, 0, 0)
+
+    def features(rows: int, fields: tuple) -> np.ndarray:
+        return rng.normal(0.5, 1.0, (rows, len(fields))).astype(np.float32)
+
+    gcell_features = features(nx * ny, GCELL_FEATURES)
+    for name in ("demand_z_h", "demand_z_v", "rudy_h", "rudy_v"):
+        at = column(GCELL_FEATURES, name)
+        gcell_features[:, at] = np.abs(gcell_features[:, at])
+    return CircuitGraph(
+        nx=nx,
+        ny=ny,
+        inst_gcell=inst_gcell,
+        pin_inst=inst,
+        pin_net=net,
+        pin_gcell=pin_gcell,
+        net_box=box,
+        inst_features=features(insts, INST_FEATURES),
+        net_features=features(nets, NET_FEATURES),
+        gcell_features=gcell_features,
+        pin_features=features(pins, PIN_FEATURES),
+    )
+
+
+def synthetic_labels(graph: CircuitGraph, seed: int = 0) -> Labels:
+    """Congestion that follows the demand features, some of it above 1, masked as the router's labels are."""
+    rng = np.random.default_rng(seed)
+    maps = []
+    for name in ("demand_z_h", "demand_z_v"):
+        demand = graph.gcell_features[:, column(GCELL_FEATURES, name)].reshape(graph.ny, graph.nx)
+        maps.append((0.3 + 0.5 * demand + rng.normal(0, 0.05, demand.shape)).astype(np.float32))
+    h, v = maps
+    h[:, -1] = np.nan
+    v[-1, :] = np.nan
+    h[-1, -1] = v[-1, -1] = np.nan
+    over = [np.where(np.isnan(m), m, np.maximum(0, m - 1) * 20).astype(np.float32) for m in maps]
+    return Labels(h, v, over[0], over[1], np.full(graph.num_nets, np.nan, np.float32))

@@ -1,0 +1,127 @@
+"""Mirrors and turns of graphs: they are a group, they move edges where the router would, and relations follow."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, column
+from circuit_io.transform import (
+    SYMMETRIES,
+    Symmetry,
+    inverse,
+    transform,
+    transform_edges,
+    transform_labels,
+    without_liberty,
+)
+from tests.synthetic_graph import synthetic_graph, synthetic_labels
+
+ALL_FIELDS = {"inst": INST_FEATURES, "net": NET_FEATURES, "pin": PIN_FEATURES, "gcell": GCELL_FEATURES}
+RELATIONS = ("pin", "in", "adjacent", "covers", "near", "clique")
+
+
+def moved_gcell(nx: int, ny: int, symmetry: Symmetry) -> np.ndarray:
+    """New index of every old gcell, one by one."""
+    out = np.empty(nx * ny, int)
+    for iy in range(ny):
+        for ix in range(nx):
+            x = nx - 1 - ix if symmetry.mirror_x else ix
+            y = ny - 1 - iy if symmetry.mirror_y else iy
+            out[iy * nx + ix] = x * ny + y if symmetry.transpose else y * nx + x
+    return out
+
+
+@given(st.integers(0, 500), st.sampled_from(SYMMETRIES), st.integers(1, 6), st.integers(1, 6))
+def test_a_symmetry_and_its_inverse_give_the_graph_back(seed: int, symmetry: Symmetry, nx: int, ny: int) -> None:
+    graph = synthetic_graph(seed, nx=nx, ny=ny, insts=9, nets=5, pins=20, empty_net=True)
+    back = transform(transform(graph, symmetry), inverse(symmetry))
+    for f in fields(graph):
+        np.testing.assert_array_equal(getattr(back, f.name), getattr(graph, f.name), err_msg=f.name)
+    labels = synthetic_labels(graph, seed)
+    again = transform_labels(transform_labels(labels, symmetry), inverse(symmetry))
+    for f in fields(labels):
+        np.testing.assert_array_equal(getattr(again, f.name), getattr(labels, f.name), err_msg=f.name)
+
+
+@pytest.mark.parametrize("symmetry", SYMMETRIES)
+@pytest.mark.parametrize("relation", RELATIONS)
+def test_relations_move_with_the_gcells(symmetry: Symmetry, relation: str) -> None:
+    graph = synthetic_graph(3)
+    turned = transform(graph, symmetry)
+    move = {"gcell": moved_gcell(graph.nx, graph.ny, symmetry)}
+    ends = {"pin": ("inst", "net"), "in": ("inst", "gcell"), "adjacent": ("gcell", "gcell"), "covers": ("net", "gcell")}
+    source, target = ends.get(relation, ("inst", "inst"))
+    before, after = graph.explicit(relation), turned.explicit(relation)
+
+    def rows(edges: object, moves: dict) -> list:
+        s, t = edges.edge_index  # type: ignore[attr-defined]
+        s = moves[source][s] if source in moves else s
+        t = moves[target][t] if target in moves else t
+        return sorted(zip(s.tolist(), t.tolist(), edges.weight.tolist(), strict=True))  # type: ignore[attr-defined]
+
+    assert rows(before, move) == rows(after, {})
+
+
+def test_edges_move_as_the_design_says() -> None:
+    h, v = np.arange(12.0).reshape(3, 4), np.arange(100.0, 112).reshape(3, 4)
+    x_h, x_v = transform_edges(h, v, Symmetry(mirror_x=True))
+    for iy in range(3):
+        for ix in range(3):
+            assert x_h[iy, ix] == h[iy, 4 - 2 - ix]
+    np.testing.assert_array_equal(x_v, v[:, ::-1])
+    t_h, t_v = transform_edges(h, v, Symmetry(transpose=True))
+    np.testing.assert_array_equal(t_h, v.T)
+    np.testing.assert_array_equal(t_v, h.T)
+
+
+@pytest.mark.parametrize("symmetry", SYMMETRIES)
+def test_edge_features_move_like_edge_labels(symmetry: Symmetry) -> None:
+    graph = synthetic_graph(4)
+    shape = (graph.ny, graph.nx)
+    pick = [graph.gcell_features[:, column(GCELL_FEATURES, n)].reshape(shape) for n in ("demand_z_h", "demand_z_v")]
+    want = transform_edges(pick[0], pick[1], symmetry)
+    turned = transform(graph, symmetry)
+    for name, expected in zip(("demand_z_h", "demand_z_v"), want, strict=True):
+        got = turned.gcell_features[:, column(GCELL_FEATURES, name)].reshape(turned.ny, turned.nx)
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_directed_features_are_exchanged_or_negated() -> None:
+    graph = synthetic_graph(5)
+    turned = transform(graph, Symmetry(mirror_x=True))
+    inst = lambda g, n: g.inst_features[:, column(INST_FEATURES, n)]  # noqa: E731
+    np.testing.assert_array_equal(inst(turned, "offset_x"), -inst(graph, "offset_x"))
+    np.testing.assert_array_equal(inst(turned, "offset_y"), inst(graph, "offset_y"))
+    np.testing.assert_array_equal(inst(turned, "left"), inst(graph, "right"))
+    turned = transform(graph, Symmetry(transpose=True))
+    np.testing.assert_array_equal(inst(turned, "width"), inst(graph, "height"))
+    np.testing.assert_array_equal(inst(turned, "offset_x"), inst(graph, "offset_y"))
+    np.testing.assert_array_equal(inst(turned, "left"), inst(graph, "bottom"))
+
+
+@pytest.mark.parametrize("kind", ALL_FIELDS)
+def test_partners_are_mutual(kind: str) -> None:
+    fields_ = {f.name: f for f in ALL_FIELDS[kind]}
+    for field in fields_.values():
+        for axis in ("mirror_x", "mirror_y", "transpose"):
+            partner = fields_[getattr(field, axis) or field.name]
+            assert (getattr(partner, axis) or partner.name) == field.name, (field.name, axis)
+
+
+@given(st.sampled_from(SYMMETRIES), st.sampled_from(SYMMETRIES))
+def test_symmetries_are_eight(one: Symmetry, other: Symmetry) -> None:
+    graph = synthetic_graph(6, nx=3, ny=4, insts=8, nets=4, pins=12)
+    twice = transform(transform(graph, one), other).gcell_features.tobytes()
+    assert twice in {transform(graph, s).gcell_features.tobytes() for s in SYMMETRIES}
+
+
+def test_without_liberty_clears_features_and_flags() -> None:
+    graph = synthetic_graph(7)
+    bare = without_liberty(graph)
+    assert not bare.inst_features[:, column(INST_FEATURES, "has_liberty")].any()
+    assert not bare.pin_features[:, column(PIN_FEATURES, "cap")].any()
+    assert graph.pin_features[:, column(PIN_FEATURES, "cap")].any()
+    np.testing.assert_array_equal(bare.gcell_features, graph.gcell_features)
