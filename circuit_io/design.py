@@ -1,0 +1,453 @@
+"""A placed design: LEF, DEF and, where at hand, Liberty joined into flat arrays."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int8, Int32, Int64
+
+from circuit_io.def_ import DefDesign, read_def
+from circuit_io.errors import Faults, InputError, did_you_mean
+from circuit_io.gcells import HORIZONTAL, RoutingLayer, expand
+from circuit_io.geometry import place_rects, turned_size
+from circuit_io.lef import LefLibrary, read_lef
+from circuit_io.liberty import Liberty, read_liberty
+from circuit_io.names import Names
+
+_log = logging.getLogger(__name__)
+
+PHYSICAL_CLASSES = ("CORE SPACER", "CORE WELLTAP", "CORE FEEDTHRU", "ENDCAP", "COVER", "PAD SPACER")
+INPUT, OUTPUT, INOUT = 0, 1, 2
+SIGNAL, POWER, GROUND, CLOCK = 0, 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Masters:
+    """The masters in use. `size_dbu` is not turned; `is_physical`: no signal pin or a filler, tap or end-cap class."""
+
+    names: Names
+    size_dbu: Int64[np.ndarray, "masters 2"]
+    is_macro: Bool[np.ndarray, " masters"]
+    is_physical: Bool[np.ndarray, " masters"]
+    libcell: Int32[np.ndarray, " masters"]  # row of the Liberty table, -1 when there is none
+
+
+@dataclass(frozen=True)
+class Design:
+    """A placed design. Insts keep DEF order and hold fillers too; pins are sorted by net, ports are pins of no inst.
+
+    `pin_inst` is -1 for a port, whose index is then in `pin_port`. Pins of POWER and GROUND nets are left out.
+    """
+
+    name: str
+    path: Path
+    dbu_per_um: int
+    die_dbu: tuple[int, int, int, int]
+    core_dbu: tuple[int, int, int, int]
+    row_height_dbu: int
+    layers: tuple[RoutingLayer, ...]
+    masters: Masters
+    inst_names: Names
+    inst_master: Int32[np.ndarray, " insts"]
+    inst_rect_dbu: Int64[np.ndarray, "insts 4"]
+    inst_orient: Int8[np.ndarray, " insts"]
+    inst_status: Int8[np.ndarray, " insts"]
+    port_names: Names
+    port_xy_dbu: Int64[np.ndarray, "ports 2"]
+    port_direction: Int8[np.ndarray, " ports"]
+    net_names: Names
+    net_use: Int8[np.ndarray, " nets"]
+    pin_net: Int32[np.ndarray, " pins"]
+    pin_inst: Int32[np.ndarray, " pins"]
+    pin_port: Int32[np.ndarray, " pins"]
+    pin_direction: Int8[np.ndarray, " pins"]
+    pin_cap_ff: Float32[np.ndarray, " pins"]  # nan where no Liberty tells
+    pin_level: Int32[np.ndarray, " pins"]  # routing level of the pin's top layer
+    shape_pin: Int64[np.ndarray, " pin_shapes"]  # shapes on the pin's top layer, sorted by pin
+    shape_rect_dbu: Int64[np.ndarray, "pin_shapes 4"]
+    blocked: dict[int, Int64[np.ndarray, "n 4"]]  # by routing level: power pins, obstructions, power grid
+    blockage_rect_dbu: Int64[np.ndarray, "blockages 4"]  # placement blockages
+    liberty: Liberty | None
+
+    @property
+    def num_insts(self) -> int:
+        """Placed insts, fillers included."""
+        return len(self.inst_master)
+
+
+def read_design(
+    lef: list[Path], def_: Path, *, lib: list[Path] | None = None, skip_unknown_inst: bool = False
+) -> Design:
+    """The placed design of a DEF with the LEF files it was made with.
+
+    Args:
+        lef: technology first, then cells.
+        def_: the placed DEF.
+        lib: Liberty files; without them, capacitance, drive and function are missing features, not zeros.
+        skip_unknown_inst: drop pins of insts that COMPONENTS does not list instead of refusing the file.
+
+    Raises:
+        InputError: a file is bad, or they do not belong together (unknown master, pin, layer; nothing placed).
+    """
+    library, placed = read_lef(*lef), read_def(def_)
+    liberty = read_liberty(*lib) if lib else None
+    return join(library, placed, liberty, skip_unknown_inst=skip_unknown_inst)
+
+
+def join(library: LefLibrary, placed: DefDesign, liberty: Liberty | None, *, skip_unknown_inst: bool = False) -> Design:
+    """The design that a library and a placement make together; see `read_design`."""
+    scale = placed.dbu_per_um
+    macro = _masters(library, placed)
+    size = np.rint(library.macro_size_um[macro] * scale).astype(np.int64)
+    mterm_use = _signal_count(library)[macro] if len(macro) else np.zeros(0, np.int64)
+    classes = [library.macro_class[m] for m in macro]
+    masters = Masters(
+        names=placed.master_names,
+        size_dbu=size,
+        is_macro=np.asarray([c.startswith(("BLOCK", "RING", "PAD")) and "SPACER" not in c for c in classes], bool),
+        is_physical=np.asarray([c.startswith(PHYSICAL_CLASSES) for c in classes], bool) | (mterm_use == 0),
+        libcell=_libcells(liberty, placed.master_names),
+    )
+    layers = _layers(library, placed)
+    if not (placed.inst_status > 0).any():
+        raise InputError(
+            "no inst is placed",
+            path=placed.path,
+            mend="Write the DEF after placement (write_def after detail_placement).",
+        )
+    unplaced = int((placed.inst_status == 0).sum())
+    if unplaced:
+        raise InputError(
+            f"{unplaced} of {len(placed.inst_status)} insts have no place "
+            f"(first: {placed.inst_names[int(np.argmax(placed.inst_status == 0))]})",
+            path=placed.path,
+            mend="Predict on a placed design: run global placement, then write_def.",
+        )
+    wide = turned_size(size[placed.inst_master], placed.inst_orient)
+    rect = np.concatenate([placed.inst_xy_dbu, placed.inst_xy_dbu + wide], axis=1)
+    pins = _pins(library, placed, macro, layers, liberty, masters, skip_unknown_inst=skip_unknown_inst)
+    return Design(
+        name=placed.design,
+        path=Path(placed.path),
+        dbu_per_um=scale,
+        die_dbu=placed.die_dbu,
+        core_dbu=_core(placed, library),
+        row_height_dbu=_row_height(placed, library, size, masters),
+        layers=layers,
+        masters=masters,
+        inst_names=placed.inst_names,
+        inst_master=placed.inst_master,
+        inst_rect_dbu=rect,
+        inst_orient=placed.inst_orient,
+        inst_status=placed.inst_status,
+        port_names=placed.bterm_names,
+        port_xy_dbu=_port_places(placed),
+        port_direction=placed.bterm_direction,
+        net_names=placed.net_names,
+        net_use=placed.net_use,
+        blocked=_blocked(library, placed, macro, layers),
+        blockage_rect_dbu=placed.blockage_rect_dbu[(placed.blockage_layer < 0)],
+        liberty=liberty,
+        **pins,
+    )
+
+
+def _masters(library: LefLibrary, placed: DefDesign) -> Int64[np.ndarray, " masters"]:
+    """The LEF macro of each master the DEF names."""
+    faults = Faults(placed.path)
+    macro = np.asarray([library.macro_names.find(n) for n in placed.master_names.raw_list()], np.int64)
+    for i in np.flatnonzero(macro < 0).tolist():
+        name = placed.master_names[i]
+        faults.add(
+            f'master "{name}" is in no LEF file given',
+            mend="Give every LEF file the flow read. " + did_you_mean(name, library.macro_names.tolist()),
+        )
+    faults.raise_if_any()
+    return macro
+
+
+def _signal_count(library: LefLibrary) -> Int64[np.ndarray, " macros"]:
+    """Number of mterms of each macro that are neither power nor ground."""
+    is_signal = (library.mterm_use != POWER) & (library.mterm_use != GROUND)
+    return np.bincount(library.mterm_macro[is_signal], minlength=len(library.macro_names))
+
+
+def _libcells(liberty: Liberty | None, masters: Names) -> Int32[np.ndarray, " masters"]:
+    if liberty is None:
+        return np.full(len(masters), -1, np.int32)
+    return np.asarray([liberty.cell_names.find(n) for n in masters.raw_list()], np.int32)
+
+
+def _layers(library: LefLibrary, placed: DefDesign) -> tuple[RoutingLayer, ...]:
+    """The ROUTING layers in order of level, with the tracks that run along each layer's own direction."""
+    out = []
+    for i in np.flatnonzero(library.routing_level > 0).tolist():
+        direction = int(library.layer_direction[i])
+        at = placed.layer_names.find(library.layer_names.raw(i))
+        axis = 1 if direction == HORIZONTAL else 0
+        mine = (placed.track_layer == at) & (placed.track_axis == axis) if at >= 0 else np.zeros(0, np.int64)
+        table = [tuple(column[mine].tolist()) if at >= 0 else () for column in
+                 (placed.track_start, placed.track_count, placed.track_step)]  # fmt: skip
+        out.append(RoutingLayer(library.layer_names[i], int(library.routing_level[i]), direction, *table))
+    if not out:
+        raise InputError(
+            "no ROUTING layer in the LEF files given", path=placed.path, mend="Give the technology LEF first."
+        )
+    return tuple(out)
+
+
+def _core(placed: DefDesign, library: LefLibrary) -> tuple[int, int, int, int]:
+    """The box of the rows; the die when there are none."""
+    if not len(placed.row_names):
+        return placed.die_dbu
+    site = np.asarray([library.site_names.find(s) for s in placed.row_site.raw_list()])
+    size = np.zeros((len(site), 2))
+    known = site >= 0
+    size[known] = library.site_size_um[site[known]] * placed.dbu_per_um
+    turned = turned_size(np.rint(size).astype(np.int64), placed.row_orient)
+    end = placed.row_xy_dbu + np.maximum(placed.row_count - 1, 0) * placed.row_step_dbu + turned
+    low, high = placed.row_xy_dbu.min(axis=0), end.max(axis=0)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def _row_height(placed: DefDesign, library: LefLibrary, size: Int64[np.ndarray, "masters 2"], masters: Masters) -> int:
+    """Height of a row; without rows the most frequent height of a standard cell."""
+    for site in placed.row_site.raw_list():
+        at = library.site_names.find(site)
+        if at >= 0:
+            return int(round(float(library.site_size_um[at, 1]) * placed.dbu_per_um))
+    cells = size[placed.inst_master[~masters.is_macro[placed.inst_master]], 1]
+    values, counts = np.unique(cells, return_counts=True)
+    return int(values[counts.argmax()]) if len(values) else int(size[:, 1].min())
+
+
+def _port_places(placed: DefDesign) -> Int64[np.ndarray, "ports 2"]:
+    """Middle of each port's shapes; its placed point when it has none."""
+    xy = placed.bterm_xy_dbu.copy()
+    n = len(xy)
+    if len(placed.bterm_shape_bterm):
+        low = np.full((n, 2), np.iinfo(np.int64).max)
+        high = np.full((n, 2), np.iinfo(np.int64).min)
+        np.minimum.at(low, placed.bterm_shape_bterm, placed.bterm_shape_rect_dbu[:, :2])
+        np.maximum.at(high, placed.bterm_shape_bterm, placed.bterm_shape_rect_dbu[:, 2:])
+        has = np.bincount(placed.bterm_shape_bterm, minlength=n) > 0
+        xy[has] = (low[has] + high[has]) // 2
+    return xy
+
+
+def _level_of(library: LefLibrary, names: Names) -> Int32[np.ndarray, " layers"]:
+    """Routing level of each layer name, 0 for what is no routing layer."""
+    at = np.asarray([library.layer_names.find(n) for n in names.raw_list()], np.int64)
+    return np.where(at >= 0, library.routing_level[at], 0).astype(np.int32) if len(at) else np.zeros(0, np.int32)
+
+
+def _pins(
+    library: LefLibrary,
+    placed: DefDesign,
+    macro: Int64[np.ndarray, " masters"],
+    layers: tuple[RoutingLayer, ...],
+    liberty: Liberty | None,
+    masters: Masters,
+    *,
+    skip_unknown_inst: bool,
+) -> dict[str, np.ndarray]:
+    """Pins of all signal nets with their shapes on the top layer, as the router takes them."""
+    net = np.repeat(np.arange(len(placed.net_names)), np.diff(placed.net_ptr))
+    inst, name = placed.conn_inst.astype(np.int64), placed.conn_pin.astype(np.int64)
+    keep = (placed.net_use[net] != POWER) & (placed.net_use[net] != GROUND)
+    net, inst, name = net[keep], inst[keep], name[keep]
+    mterm = _mterms(library, placed, macro, net, inst, name)
+    port = _ports(placed, net, inst, name)
+    order = np.lexsort((np.where(inst >= 0, inst, np.iinfo(np.int32).max), net))
+    net, inst, mterm, port = net[order], inst[order], mterm[order], port[order]
+    direction = np.where(
+        inst >= 0, library.mterm_direction[np.maximum(mterm, 0)], placed.bterm_direction[np.maximum(port, 0)]
+        if len(placed.bterm_direction) else -1,
+    )  # fmt: skip
+    shape_pin, shape_rect, level = _pin_shapes(library, placed, inst, mterm, port)
+    return {
+        "pin_net": net.astype(np.int32),
+        "pin_inst": inst.astype(np.int32),
+        "pin_port": port.astype(np.int32),
+        "pin_direction": direction.astype(np.int8),
+        "pin_cap_ff": _pin_caps(library, placed, liberty, masters, inst, mterm),
+        "pin_level": level,
+        "shape_pin": shape_pin,
+        "shape_rect_dbu": shape_rect,
+    }
+
+
+def _mterms(
+    library: LefLibrary,
+    placed: DefDesign,
+    macro: Int64[np.ndarray, " masters"],
+    net: Int64[np.ndarray, " pins"],
+    inst: Int64[np.ndarray, " pins"],
+    name: Int64[np.ndarray, " pins"],
+) -> Int64[np.ndarray, " pins"]:
+    """The mterm of each pin of an inst, -1 for a port; each (master, pin name) pair is looked up once."""
+    out = np.full(len(net), -1, np.int64)
+    of_inst = np.flatnonzero(inst >= 0)
+    if not len(of_inst):
+        return out
+    key = placed.inst_master[inst[of_inst]].astype(np.int64) * len(placed.pin_names) + name[of_inst]
+    unique, first, back = np.unique(key, return_index=True, return_inverse=True)
+    found = np.full(len(unique), -1, np.int64)
+    faults = Faults(placed.path)
+    pin_names = placed.pin_names
+    for i, k in enumerate(unique.tolist()):
+        m = int(macro[k // len(pin_names)])
+        start, end = int(library.mterm_ptr[m]), int(library.mterm_ptr[m + 1])
+        wanted = pin_names.raw(k % len(pin_names))
+        found[i] = next((t for t in range(start, end) if library.mterm_names.raw(t) == wanted), -1)
+        if found[i] < 0:
+            at = of_inst[first[i]]
+            known = [library.mterm_names[t] for t in range(start, end)]
+            faults.add(
+                f'net "{placed.net_names[int(net[at])]}" uses pin "{wanted.decode(errors="replace")}" of inst '
+                f'"{placed.inst_names[int(inst[at])]}", but master "{library.macro_names[m]}" has no such pin',
+                mend="Give the LEF that the design was made with. "
+                + did_you_mean(wanted.decode(errors="replace"), known),
+            )
+    faults.raise_if_any()
+    out[of_inst] = found[back]
+    return out
+
+
+def _ports(
+    placed: DefDesign,
+    net: Int64[np.ndarray, " pins"],
+    inst: Int64[np.ndarray, " pins"],
+    name: Int64[np.ndarray, " pins"],
+) -> Int64[np.ndarray, " pins"]:
+    """The port of each pin that belongs to no inst, -1 for the others."""
+    out = np.full(len(net), -1, np.int64)
+    faults = Faults(placed.path)
+    for i in np.flatnonzero(inst < 0).tolist():
+        wanted = placed.pin_names.raw(int(name[i]))
+        out[i] = placed.bterm_names.find(wanted)
+        if out[i] < 0:
+            faults.add(
+                f'net "{placed.net_names[int(net[i])]}" joins ( PIN {wanted.decode(errors="replace")} ), '
+                "which PINS does not list",
+                mend="Write the DEF again; it was cut or edited.",
+            )
+    faults.raise_if_any()
+    return out
+
+
+def _pin_shapes(
+    library: LefLibrary,
+    placed: DefDesign,
+    inst: Int64[np.ndarray, " pins"],
+    mterm: Int64[np.ndarray, " pins"],
+    port: Int64[np.ndarray, " pins"],
+) -> tuple[Int64[np.ndarray, " shapes"], Int64[np.ndarray, "shapes 4"], Int32[np.ndarray, " pins"]]:
+    """Shapes of every pin on its highest routing layer, in dbu on the die, and that layer's level."""
+    level_of_shape = library.routing_level[library.shape_layer].astype(np.int64)
+    top, ptr, which = _top_shapes(library.shape_mterm, level_of_shape, len(library.mterm_macro))
+    port_level = _level_of(library, placed.layer_names)[placed.bterm_shape_layer].astype(np.int64)
+    port_top, port_ptr, port_which = _top_shapes(placed.bterm_shape_bterm, port_level, len(placed.bterm_names))
+    count, level = np.zeros(len(inst), np.int64), np.zeros(len(inst), np.int64)
+    of_inst, of_port = inst >= 0, inst < 0
+    count[of_inst], level[of_inst] = np.diff(ptr)[mterm[of_inst]], top[mterm[of_inst]]
+    count[of_port], level[of_port] = np.diff(port_ptr)[port[of_port]], port_top[port[of_port]]
+    pin, nth = expand(count)
+    rect = np.zeros((len(pin), 4), np.int64)
+    a = of_inst[pin]
+    shape = which[ptr[mterm[pin[a]]] + nth[a]]
+    owner = inst[pin[a]]
+    master_macro = library.mterm_macro[mterm[pin[a]]]
+    local = library.shape_rect_um[shape] + np.tile(library.macro_origin_um[master_macro], (1, 2))
+    rect[a] = place_rects(
+        np.rint(local * placed.dbu_per_um).astype(np.int64),
+        np.rint(library.macro_size_um[master_macro] * placed.dbu_per_um).astype(np.int64),
+        placed.inst_orient[owner],
+        placed.inst_xy_dbu[owner],
+    )
+    b = ~a
+    rect[b] = placed.bterm_shape_rect_dbu[port_which[port_ptr[port[pin[b]]] + nth[b]]]
+    return pin, rect, level.astype(np.int32)
+
+
+def _top_shapes(
+    owner: Int32[np.ndarray, " shapes"], level: Int64[np.ndarray, " shapes"], num_owners: int
+) -> tuple[Int64[np.ndarray, " owners"], Int64[np.ndarray, " owners_plus_1"], Int64[np.ndarray, " kept"]]:
+    """For each owner its highest level, and in CSR form its shapes on that level, in their order."""
+    top = np.zeros(num_owners, np.int64)
+    np.maximum.at(top, owner, level)
+    kept = np.flatnonzero((level == top[owner]) & (level > 0))
+    kept = kept[np.argsort(owner[kept], kind="stable")]
+    ptr = np.zeros(num_owners + 1, np.int64)
+    np.cumsum(np.bincount(owner[kept], minlength=num_owners), out=ptr[1:])
+    return top, ptr, kept
+
+
+def _pin_caps(
+    library: LefLibrary,
+    placed: DefDesign,
+    liberty: Liberty | None,
+    masters: Masters,
+    inst: Int64[np.ndarray, " pins"],
+    mterm: Int64[np.ndarray, " pins"],
+) -> Float32[np.ndarray, " pins"]:
+    """Input capacitance from Liberty, nan where it does not tell."""
+    out = np.full(len(inst), np.nan, np.float32)
+    if liberty is None:
+        return out
+    of_inst = np.flatnonzero(inst >= 0)
+    cell = masters.libcell[placed.inst_master[inst[of_inst]]].astype(np.int64)
+    table = {
+        (int(c), name): float(cap)
+        for c, name, cap in zip(liberty.pin_cell, liberty.pin_names.raw_list(), liberty.pin_cap_ff, strict=True)
+    }
+    key = mterm[of_inst] * (len(liberty.cell_names) + 1) + cell + 1
+    unique, back = np.unique(key, return_inverse=True)
+    caps = np.asarray(
+        [
+            table.get((k % (len(liberty.cell_names) + 1) - 1, library.mterm_names.raw(k // (len(liberty.cell_names) + 1))),
+                      np.nan)
+            for k in unique.tolist()
+        ],
+        np.float32,
+    )  # fmt: skip
+    out[of_inst] = caps[back] if len(unique) else out[of_inst]
+    return out
+
+
+def _blocked(
+    library: LefLibrary, placed: DefDesign, macro: Int64[np.ndarray, " masters"], layers: tuple[RoutingLayer, ...]
+) -> dict[int, Int64[np.ndarray, "n 4"]]:
+    """Shapes that take tracks before any net is routed, by routing level: see FastRoute's `findObstructions`."""
+    use = library.mterm_use[library.shape_mterm]
+    supply = (use == POWER) | (use == GROUND)
+    owner = np.concatenate([library.mterm_macro[library.shape_mterm[supply]], library.obs_macro]).astype(np.int64)
+    layer = np.concatenate([library.shape_layer[supply], library.obs_layer])
+    local = np.concatenate([library.shape_rect_um[supply], library.obs_rect_um]).reshape(-1, 4)
+    local = local + np.tile(library.macro_origin_um[owner], (1, 2))
+    local_dbu = np.rint(local * placed.dbu_per_um).astype(np.int64)
+    level = library.routing_level[layer]
+    inst_macro = macro[placed.inst_master]
+    size = np.rint(library.macro_size_um * placed.dbu_per_um).astype(np.int64)
+    wire_level = _level_of(library, placed.layer_names)
+    out: dict[int, Int64[np.ndarray, "n 4"]] = {}
+    for routing in layers:
+        mine = np.flatnonzero(level == routing.level)
+        mine = mine[np.argsort(owner[mine], kind="stable")]
+        ptr = np.searchsorted(owner[mine], np.arange(len(library.macro_names) + 1))
+        inst, nth = expand(np.diff(ptr)[inst_macro])
+        shape = mine[ptr[inst_macro[inst]] + nth]
+        rects = place_rects(
+            local_dbu[shape], size[inst_macro[inst]], placed.inst_orient[inst], placed.inst_xy_dbu[inst]
+        )
+        wires = placed.swire_rect_dbu[wire_level[placed.swire_layer] == routing.level]
+        solid = placed.blockage_rect_dbu[_blockage_level(placed, wire_level) == routing.level]
+        out[routing.level] = np.concatenate([rects.reshape(-1, 4), wires.reshape(-1, 4), solid.reshape(-1, 4)])
+    return out
+
+
+def _blockage_level(placed: DefDesign, levels: Int32[np.ndarray, " layers"]) -> Int64[np.ndarray, " blockages"]:
+    """Routing level of each DEF blockage, 0 for placement blockages."""
+    at = placed.blockage_layer.astype(np.int64)
+    return np.where(at >= 0, levels[np.maximum(at, 0)] if len(levels) else 0, 0)

@@ -1,0 +1,275 @@
+"""From flow files to an export folder: what `gsr export` does."""
+
+import json
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from circuit_io import labels as label_files
+from circuit_io.design import Design, read_design
+from circuit_io.errors import InputError, did_you_mean
+from circuit_io.features import Nodes, area_maps, build_graph, net_hpwl_um
+from circuit_io.gcells import GcellGrid, make_grid
+from circuit_io.geometry import ORIENTS
+from circuit_io.store import write_design
+from circuit_io.text import read_bytes, sha256
+
+_log = logging.getLogger(__name__)
+
+USES = ("SIGNAL", "POWER", "GROUND", "CLOCK", "OTHER")
+STATUS = ("UNPLACED", "PLACED", "FIXED", "COVER")
+
+
+@dataclass(frozen=True)
+class ExportSources:
+    """The files of one design and what the flow knows beside them; `layer_adjustment` is by layer name or "*"."""
+
+    lef: list[Path]
+    def_: Path
+    lib: list[Path] = field(default_factory=list)
+    verilog: Path | None = None
+    labels: Path | None = None
+    signal_layers: tuple[str, str] | None = None
+    layer_adjustment: dict[str, float] = field(default_factory=dict)
+    gcell_um: float | None = None
+    family: str | None = None
+    technology: str | None = None
+    stage: str = "place"
+    variant: str | None = None
+    skip_unknown_inst: bool = False
+
+
+def parse_layer_range(text: str) -> tuple[str, str]:
+    """`met1-met4` as ("met1", "met4").
+
+    Raises:
+        InputError: the text is not LOW-HIGH.
+    """
+    low, dash, high = text.partition("-")
+    if not (low and dash and high):
+        raise InputError(f'"{text}" is no layer range', path="--signal-layers", mend="Write LOW-HIGH, as in met1-met5.")
+    return low.strip(), high.strip()
+
+
+def parse_adjustment(text: str) -> dict[str, float]:
+    """`0.3` for all layers, or `met1=0.8,met2=0.5`, by layer name; "*" stands for every layer.
+
+    Raises:
+        InputError: a part is no number between 0 and 1, or has no layer name.
+    """
+    out = {}
+    for part in text.split(","):
+        layer, equals, value = part.rpartition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            number = float("nan")
+        if not 0 <= number <= 1 or (equals and not layer.strip()) or (not equals and "," in text):
+            raise InputError(
+                f'"{part}" is no adjustment', path="--layer-adjustment",
+                mend="Write one number from 0 to 1, or LAYER=NUMBER,LAYER=NUMBER.",
+            )  # fmt: skip
+        out[layer.strip() or "*"] = number
+    return out
+
+
+def sources_of_hook(path: Path) -> ExportSources:
+    """What a flow hook wrote into `hook.json`; paths are relative to its folder unless absolute.
+
+    Raises:
+        InputError: not such a file, a key is missing, or a value is of the wrong kind.
+    """
+    try:
+        hook = json.loads(read_bytes(path))
+    except ValueError as e:
+        raise InputError(f"is no JSON: {e}", path=path) from e
+    if not isinstance(hook, dict) or hook.get("schema") != "gsr-hook" or hook.get("schema_version") != 1:
+        raise InputError('is not of schema "gsr-hook" version 1', path=path, mend="Use the gsr.tcl of this version.")
+    place = lambda name: path.parent / name  # noqa: E731
+    try:
+        layers = hook.get("signal_layers")
+        return ExportSources(
+            lef=[place(p) for p in hook["lefs"]],
+            def_=place(hook["def"]),
+            lib=[place(p) for p in hook.get("libs", [])],
+            verilog=place(hook["verilog"]) if hook.get("verilog") else None,
+            signal_layers=(str(layers[0]), str(layers[1])) if layers else None,
+            layer_adjustment={str(k): float(v) for k, v in hook.get("layer_adjustment", {}).items()},
+            family=hook.get("family") or hook["design"],
+            technology=hook.get("platform") or None,
+            stage=str(hook.get("stage", "place")),
+        )
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as e:
+        raise InputError(f"a key is missing or of the wrong kind: {e!r}", path=path) from e
+
+
+def sources_of_labels(folder: Path, *, lef: list[Path], lib: list[Path] | None = None) -> ExportSources:
+    """The placement and parameters of a label folder (`placed.def`, `done.json`), labels included."""
+    done = label_files.read_parameters(folder)
+    layers = done.get("signal_layers")
+    adjustment = done.get("layer_adjustment", 0.0)
+    return ExportSources(
+        lef=lef,
+        def_=label_files.find(folder, "placed.def"),
+        lib=lib or [],
+        labels=folder,
+        signal_layers=(layers[0], layers[1]) if layers else None,
+        layer_adjustment=dict(adjustment) if isinstance(adjustment, dict) else {"*": float(adjustment)},
+        family=done.get("family"),
+        technology=done.get("tech"),
+        variant=done.get("variant"),
+    )
+
+
+def export_design(sources: ExportSources, out: Path, *, overwrite: bool = False) -> dict[str, Any]:
+    """Read a placed design, build its graph and write it to the folder `out`; returns the manifest.
+
+    Raises:
+        InputError: a file is bad or does not belong to the others; `out` exists and `overwrite` is off.
+    """
+    if out.exists() and not overwrite:
+        raise InputError("exists already", path=out, mend="Choose another --out, or pass --overwrite.")
+    design = read_design(sources.lef, sources.def_, lib=sources.lib, skip_unknown_inst=sources.skip_unknown_inst)
+    grid = make_grid(
+        design.die_dbu,
+        design.layers,
+        signal_layers=sources.signal_layers,
+        gcell_dbu=round(sources.gcell_um * design.dbu_per_um) if sources.gcell_um else None,
+        path=str(sources.def_),
+    )
+    adjustment = _by_layer(sources.layer_adjustment, grid)
+    if sources.verilog is not None:
+        check_netlist(design, sources.verilog)
+    graph, _, nodes = build_graph(design, grid, adjustment)
+    labels = label_files.read_labels(sources.labels, design, grid, adjustment) if sources.labels else None
+    manifest = _manifest(sources, design, grid, adjustment, graph.num_pins, nodes)
+    write_design(
+        out,
+        manifest=manifest,
+        insts=_inst_table(design, nodes),
+        nets=_net_table(design, graph.net_box),
+        graph=graph,
+        labels=labels,
+        overwrite=overwrite,
+    )
+    return manifest
+
+
+def _by_layer(given: dict[str, float], grid: GcellGrid) -> dict[str, float]:
+    """The adjustment of every signal layer, "*" spread out."""
+    known = [layer.name for layer in grid.layers]
+    for name in given:
+        if name != "*" and name not in known:
+            raise InputError(f'"{name}" is no routing layer', path="--layer-adjustment", mend=did_you_mean(name, known))
+    low, high = grid.signal
+    return {k.name: given.get(k.name, given.get("*", 0.0)) for k in grid.layers if low <= k.level <= high}
+
+
+def check_netlist(design: Design, path: Path) -> None:
+    """Refuse a Verilog netlist that is not the placed design's: a cross-check of the two readers and of the user.
+
+    Every inst of the netlist must be in the DEF with the same master; the DEF may have more (fill, tap, clock buffers).
+    """
+    from circuit_io.verilog import read_verilog
+
+    netlist = read_verilog(path, top=None)
+    strip = lambda raw: raw.replace(b"\\", b"")  # noqa: E731
+    placed = {strip(n): int(m) for n, m in zip(design.inst_names.raw_list(), design.inst_master, strict=True)}
+    missing = [n for n in netlist.inst_names.raw_list() if strip(n) not in placed]
+    if missing:
+        raise InputError(
+            f'{len(missing)} of {len(netlist.inst_names)} insts are not in {design.path.name} (first: "{missing[0].decode(errors="replace")}")',
+            path=path,
+            mend="Give the netlist that this DEF was placed from, or leave --verilog out.",
+        )
+
+
+def _manifest(
+    sources: ExportSources, design: Design, grid: GcellGrid, adjustment: dict[str, float], num_pins: int, nodes: Nodes
+) -> dict[str, Any]:
+    um = 1.0 / design.dbu_per_um
+    inputs = [("def", sources.def_), *(("lef", p) for p in sources.lef), *(("lib", p) for p in sources.lib)]
+    if sources.verilog:
+        inputs.append(("verilog", sources.verilog))
+    listed = [{"role": role, "name": p.name, "sha256": sha256(p.read_bytes())} for role, p in inputs]
+    return {
+        "design": design.name,
+        "family": sources.family or design.name,
+        "technology": sources.technology or "",
+        "variant": sources.variant or "",
+        "stage": sources.stage,
+        "dbu_per_um": design.dbu_per_um,
+        "die_um": [v * um for v in design.die_dbu],
+        "core_um": [v * um for v in design.core_dbu],
+        "row_height_um": design.row_height_dbu * um,
+        "signal_layers": [design.layers[level - 1].name for level in grid.signal],
+        "layer_adjustment": adjustment,
+        "grid": {"nx": grid.nx, "ny": grid.ny, "tile_um": grid.tile_dbu * um,
+                 "x_um": (grid.x_dbu() * um).tolist(), "y_um": (grid.y_dbu() * um).tolist()},
+        "counts": {"insts": len(nodes.inst), "ports": len(nodes.port), "physical_insts": design.num_insts - len(nodes.inst),
+                   "nets": len(design.net_names), "pins": num_pins},
+        "placement": _areas(design, grid),
+        "inputs": listed,
+        "def_sha256": listed[0]["sha256"],
+        "has_liberty": design.liberty is not None,
+        "warnings": list(grid.warnings),
+    }  # fmt: skip
+
+
+def _areas(design: Design, grid: GcellGrid) -> dict[str, float]:
+    """Areas in um^2: the core, what is fixed and movable in it, and what is free."""
+    um2 = 1.0 / design.dbu_per_um**2
+    movable, fixed = area_maps(design, grid)
+    tile = np.diff(grid.y_dbu())[:, None] * np.diff(grid.x_dbu())[None, :] * um2
+    x1, y1, x2, y2 = design.core_dbu
+    core = (x2 - x1) * (y2 - y1) * um2
+    moving, still = float((movable * tile).sum()), float((fixed * tile).sum())
+    return {"core_area_um2": core, "movable_area_um2": moving, "fixed_area_um2": still,
+            "free_area_um2": max(0.0, core - moving - still)}  # fmt: skip
+
+
+def _inst_table(design: Design, nodes: Nodes) -> pa.Table:
+    """Names and places of the graph's insts, ports last."""
+    um = 1.0 / design.dbu_per_um
+    inst, port = nodes.inst, nodes.port
+    names = design.inst_names.take(inst.tolist()).tolist() + design.port_names.take(port.tolist()).tolist()
+    rect = nodes.rect_dbu
+    master = design.masters.names.tolist()
+    orient = [ORIENTS[o] for o in design.inst_orient[inst]] + ["N"] * len(port)
+    status = [STATUS[s] for s in design.inst_status[inst]] + ["FIXED"] * len(port)
+    return pa.table(
+        {
+            "name": pa.array(_clean(names), pa.string()),
+            "master": pa.array([master[m] for m in design.inst_master[inst]] + [""] * len(port), pa.string()),
+            "x_um": rect[:, 0] * um,
+            "y_um": rect[:, 1] * um,
+            "width_um": (rect[:, 2] - rect[:, 0]) * um,
+            "height_um": (rect[:, 3] - rect[:, 1]) * um,
+            "orient": pa.array(orient, pa.string()),
+            "status": pa.array(status, pa.string()),
+            "is_macro": np.concatenate([design.masters.is_macro[design.inst_master[inst]], np.zeros(len(port), bool)]),
+            "is_port": nodes.is_port,
+        }
+    )
+
+
+def _net_table(design: Design, box: np.ndarray) -> pa.Table:
+    """Names, use, degree and half perimeter of the nets."""
+    return pa.table(
+        {
+            "name": pa.array(_clean(design.net_names.tolist()), pa.string()),
+            "use": pa.array([USES[min(u, 4)] for u in design.net_use], pa.string()),
+            "degree": np.bincount(design.pin_net, minlength=len(design.net_names)),
+            "hpwl_um": net_hpwl_um(design),
+            "x0": box[:, 0], "y0": box[:, 1], "x1": box[:, 2], "y1": box[:, 3],
+        }
+    )  # fmt: skip
+
+
+def _clean(names: list[str]) -> list[str]:
+    """Names as valid UTF-8: bytes that are not are shown as U+FFFD."""
+    return [n.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for n in names]

@@ -1,0 +1,467 @@
+"""From a design and its gcell grid to a `CircuitGraph`: pins to gcells, maps, and the features of `fields.py`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int64
+
+from circuit_io import demand, fields
+from circuit_io.design import CLOCK, INPUT, OUTPUT, Design
+from circuit_io.gcells import HORIZONTAL, VERTICAL, GcellGrid, adjusted, blocked_tracks, expand
+from circuit_io.graph import CircuitGraph
+from circuit_io.steiner import Trees, points_of_nets, steiner_trees
+
+Map = Float64[np.ndarray, "ny nx"]
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The insts of the graph: placed insts that are not physical-only, then the ports that are on a net."""
+
+    inst: Int64[np.ndarray, " kept"]  # rows of the design's insts
+    port: Int64[np.ndarray, " kept_ports"]  # rows of the design's ports
+    of_pin: Int64[np.ndarray, " pins"]  # node of each pin
+    rect_dbu: Int64[np.ndarray, "nodes 4"]
+
+    @property
+    def is_port(self) -> Bool[np.ndarray, " nodes"]:
+        """True for ports."""
+        return np.arange(len(self.rect_dbu)) >= len(self.inst)
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Edge maps in tracks: what adjustments leave, what fixed shapes take, and expected wires."""
+
+    capacity: tuple[Map, Map]
+    total: tuple[Map, Map]
+    blocked: tuple[Map, Map]
+    rudy: tuple[Map, Map]
+    demand_l: tuple[Map, Map]
+    demand_z: tuple[Map, Map]
+
+
+def select_nodes(design: Design) -> Nodes:
+    """The nodes of type inst; a physical-only inst that is on a signal net all the same stays in."""
+    keep = ~design.masters.is_physical[design.inst_master]
+    keep[design.pin_inst[design.pin_inst >= 0]] = True
+    inst = np.flatnonzero(keep)
+    port = np.unique(design.pin_port[design.pin_port >= 0]).astype(np.int64)
+    node = np.full(design.num_insts, -1, np.int64)
+    node[inst] = np.arange(len(inst))
+    of_pin = np.where(
+        design.pin_inst >= 0,
+        node[np.maximum(design.pin_inst, 0)] if design.num_insts else -1,
+        len(inst) + np.searchsorted(port, design.pin_port),
+    )
+    xy = design.port_xy_dbu[port]
+    rect = np.concatenate([design.inst_rect_dbu[inst], np.concatenate([xy, xy], axis=1)])
+    return Nodes(inst, port, of_pin, rect)
+
+
+def pin_gcells(design: Design, grid: GcellGrid) -> Int64[np.ndarray, " pins"]:
+    """The gcell of each pin, as the router takes it.
+
+    The middle of every shape on the pin's top layer votes for its gcell, the first of the most frequent wins; then, if
+    the shapes reach over a single track of that layer, the track's gcell counts across the layer's direction.
+
+    Source:
+        FastRoute's `findPins` and `pinOverlapsWithSingleTrack` in OpenROAD, read and re-expressed.
+    """
+    num_pins = len(design.pin_net)
+    rect, pin = design.shape_rect_dbu, design.shape_pin
+    middle = (rect[:, :2] + rect[:, 2:]) // 2
+    gcell = grid.row(middle[:, 1]) * grid.nx + grid.column(middle[:, 0])
+    out = np.zeros(num_pins, np.int64)
+    key = pin * grid.nx * grid.ny + gcell
+    unique, first, votes = np.unique(key, return_index=True, return_counts=True)
+    order = np.lexsort((first, -votes, unique // (grid.nx * grid.ny)))
+    owner = unique[order] // (grid.nx * grid.ny)
+    winner = np.flatnonzero(np.diff(owner, prepend=-1))
+    out[owner[winner]] = (unique[order] % (grid.nx * grid.ny))[winner]
+    bare = np.ones(num_pins, bool)
+    bare[pin] = False
+    out[bare] = _centres(design, grid)[bare]
+    return _to_single_tracks(design, grid, out)
+
+
+def _centres(design: Design, grid: GcellGrid) -> Int64[np.ndarray, " pins"]:
+    """Gcell of the owner of each pin, for pins without a shape on a routing layer."""
+    inst, port = np.maximum(design.pin_inst, 0), np.maximum(design.pin_port, 0)
+    xy = (design.inst_rect_dbu[inst, :2] + design.inst_rect_dbu[inst, 2:]) // 2
+    if len(design.port_xy_dbu):
+        xy = np.where((design.pin_inst >= 0)[:, None], xy, design.port_xy_dbu[port])
+    return grid.row(xy[:, 1]) * grid.nx + grid.column(xy[:, 0])
+
+
+def _to_single_tracks(design: Design, grid: GcellGrid, gcell: Int64[np.ndarray, " pins"]) -> Int64[np.ndarray, " pins"]:
+    """Move pins that overlap one track only into that track's gcell."""
+    num_pins = len(gcell)
+    low = np.full((num_pins, 2), np.iinfo(np.int64).max)
+    high = np.full((num_pins, 2), np.iinfo(np.int64).min)
+    np.minimum.at(low, design.shape_pin, design.shape_rect_dbu[:, :2])
+    np.maximum.at(high, design.shape_pin, design.shape_rect_dbu[:, 2:])
+    x, y = gcell % grid.nx, gcell // grid.nx
+    for layer in design.layers:
+        pitch = layer.spacing_dbu
+        mine = np.flatnonzero((design.pin_level == layer.level) & (high[:, 0] >= low[:, 0]))
+        if pitch <= 0 or not len(mine):
+            continue
+        axis = 1 if layer.direction == HORIZONTAL else 0
+        lo, hi = low[mine, axis], high[mine, axis]
+        start = layer.track_start[0]
+        upper = (hi - start) // pitch * pitch + start
+        lower = upper - pitch
+        narrow = (hi - lo) <= 3 * pitch
+        both = (upper >= lo) & (upper <= hi) & (lower >= lo) & (lower <= hi)
+        use_upper = narrow & ~both & (upper > lo) & (upper < hi)
+        use_lower = narrow & ~both & ~use_upper & (lower > lo) & (lower < hi)
+        track = np.where(use_upper, upper, lower)
+        moved = use_upper | use_lower
+        target = grid.row(track) if axis else grid.column(track)
+        (y if axis else x)[mine[moved]] = target[moved]
+    return y * grid.nx + x
+
+
+def edge_maps(
+    design: Design, grid: GcellGrid, adjustment: dict[str, float], trees: Trees, box: Int64[np.ndarray, "nets 4"]
+) -> Maps:
+    """All maps that features and baselines need; `adjustment` is by layer name."""
+    capacity, total, blocked = [], [], []
+    for direction in (HORIZONTAL, VERTICAL):
+        layers = grid.signal_layers(direction)
+        caps = [grid.capacity(layer) for layer in layers]
+        zero = np.zeros((grid.ny, grid.nx))
+        total.append(sum((c.astype(float) for c in caps), zero))
+        capacity.append(
+            sum(
+                (adjusted(c, adjustment.get(k.name, 0.0)).astype(float) for c, k in zip(caps, layers, strict=True)),
+                zero,
+            )
+        )
+        taken = [
+            np.minimum(blocked_tracks(grid, k, design.blocked.get(k.level, np.zeros((0, 4), np.int64))), c)
+            for k, c in zip(layers, caps, strict=True)
+        ]
+        blocked.append(sum((t.astype(float) for t in taken), zero))
+    spread = (box[:, 2] > box[:, 0]) | (box[:, 3] > box[:, 1])
+    return Maps(
+        (capacity[0], capacity[1]),
+        (total[0], total[1]),
+        (blocked[0], blocked[1]),
+        demand.rudy(box, spread, grid.nx, grid.ny),
+        demand.demand_l(trees, grid.nx, grid.ny),
+        demand.demand_z(trees, grid.nx, grid.ny),
+    )
+
+
+def build_graph(design: Design, grid: GcellGrid, adjustment: dict[str, float]) -> tuple[CircuitGraph, Maps, Nodes]:
+    """The graph of a placed design, with the maps its features came from and the nodes' origin."""
+    nodes = select_nodes(design)
+    gcell = pin_gcells(design, grid)
+    num_nets = len(design.net_names)
+    net = design.pin_net.astype(np.int64)
+    points_net, points = points_of_nets(net, gcell, grid.nx)
+    trees = steiner_trees(points_net, points, num_nets)
+    box = _boxes(net, gcell, num_nets, grid.nx)
+    maps = edge_maps(design, grid, adjustment, trees, box)
+    centre = (nodes.rect_dbu[:, :2] + nodes.rect_dbu[:, 2:]) // 2
+    inst_gcell = grid.row(centre[:, 1]) * grid.nx + grid.column(centre[:, 0])
+    library = _library_scale(design)
+    graph = CircuitGraph(
+        nx=grid.nx,
+        ny=grid.ny,
+        inst_gcell=inst_gcell.astype(np.int32),
+        pin_inst=nodes.of_pin.astype(np.int32),
+        pin_net=design.pin_net,
+        pin_gcell=gcell.astype(np.int32),
+        net_box=box.astype(np.int32),
+        inst_features=_inst_features(design, grid, nodes, centre, library),
+        net_features=_net_features(design, box, trees, np.bincount(points_net, minlength=num_nets), library),
+        gcell_features=_gcell_features(design, grid, nodes, maps, gcell, trees, box),
+        pin_features=_pin_features(design, grid, nodes, centre, library),
+    )
+    return graph, maps, nodes
+
+
+def _boxes(
+    net: Int64[np.ndarray, " pins"], gcell: Int64[np.ndarray, " pins"], num_nets: int, nx: int
+) -> Int64[np.ndarray, "nets 4"]:
+    box = np.empty((num_nets, 4), np.int64)
+    box[:] = (1, 1, 0, 0)
+    has = np.bincount(net, minlength=num_nets) > 0
+    box[has] = (np.iinfo(np.int32).max, np.iinfo(np.int32).max, -1, -1)
+    x, y = gcell % nx, gcell // nx
+    np.minimum.at(box[:, 0], net, x)
+    np.minimum.at(box[:, 1], net, y)
+    np.maximum.at(box[:, 2], net, x)
+    np.maximum.at(box[:, 3], net, y)
+    return box
+
+
+@dataclass(frozen=True)
+class _Library:
+    """What Liberty tells of each master, relative to the smallest inverter; zeros where it does not."""
+
+    has: Bool[np.ndarray, " masters"]
+    drive: Float64[np.ndarray, " masters"]
+    input_cap: Float64[np.ndarray, " masters"]
+    is_sequential: Bool[np.ndarray, " masters"]
+    is_buffer: Bool[np.ndarray, " masters"]
+    cap_unit_ff: float
+
+
+def _library_scale(design: Design) -> _Library:
+    n = len(design.masters.names)
+    liberty, cell = design.liberty, design.masters.libcell
+    if liberty is None:
+        no = np.zeros(n, bool)
+        return _Library(no, np.zeros(n), np.zeros(n), no, no, 1.0)
+    has = cell >= 0
+    at = np.maximum(cell, 0)
+    inputs = np.where((liberty.pin_direction == INPUT) & np.isfinite(liberty.pin_cap_ff), liberty.pin_cap_ff, 0.0)
+    cap = np.bincount(liberty.pin_cell, weights=inputs, minlength=len(liberty.cell_names))
+    kohm = liberty.cell_drive_kohm
+    inverter = np.flatnonzero(liberty.is_inverter & (cap > 0))
+    if not len(inverter):
+        inverter = np.flatnonzero(cap > 0)
+    small = inverter[np.argmin(cap[inverter])] if len(inverter) else -1
+    unit = float(cap[small]) if small >= 0 else 1.0
+    base = float(kohm[small]) if small >= 0 and np.isfinite(kohm[small]) and kohm[small] > 0 else np.nan
+    with np.errstate(divide="ignore", invalid="ignore"):
+        strength = base / kohm
+    strength = np.where(np.isfinite(strength) & (strength > 0), strength, 0.0)
+    pick = lambda column: np.where(has, column[at], 0)  # noqa: E731
+    return _Library(
+        has, pick(strength), pick(cap / unit), pick(liberty.is_sequential).astype(bool),
+        pick(liberty.is_buffer | liberty.is_inverter).astype(bool), unit,
+    )  # fmt: skip
+
+
+def _drivers(design: Design) -> Bool[np.ndarray, " pins"]:
+    """Output pins of insts and input ports."""
+    return np.where(design.pin_inst >= 0, design.pin_direction == OUTPUT, design.pin_direction == INPUT)
+
+
+def _sides(x: Float64[np.ndarray, " n"], y: Float64[np.ndarray, " n"], nx: float, ny: float) -> list[np.ndarray]:
+    """log1p of the distances to the four die edges, from places in gcells."""
+    return [np.log1p(np.maximum(d, 0.0)) for d in (x, nx - x, y, ny - y)]
+
+
+def _table(columns: dict[str, np.ndarray], declared: tuple[fields.Field, ...]) -> Float32[np.ndarray, "n f"]:
+    """The columns in the declared order; a missing or an extra one is our own mistake."""
+    wanted = fields.names(declared)
+    assert set(columns) == set(wanted), set(columns) ^ set(wanted)
+    out = np.stack([np.asarray(columns[name], np.float32) for name in wanted], axis=1)
+    assert np.isfinite(out).all(), [n for n in wanted if not np.isfinite(columns[n]).all()]
+    return out
+
+
+def _inst_features(
+    design: Design, grid: GcellGrid, nodes: Nodes, centre: Int64[np.ndarray, "nodes 2"], library: _Library
+) -> Float32[np.ndarray, "nodes f"]:
+    n, tile = len(centre), float(grid.tile_dbu)
+    is_port = nodes.is_port
+    size = (nodes.rect_dbu[:, 2:] - nodes.rect_dbu[:, :2]).astype(float)
+    master = np.concatenate([design.inst_master[nodes.inst], np.zeros(len(nodes.port), np.int32)])
+    of_master = lambda column: np.where(is_port, 0, column[master])  # noqa: E731
+    driver = _drivers(design)
+    pins = np.bincount(nodes.of_pin, minlength=n)
+    ins = np.bincount(nodes.of_pin[~driver], minlength=n)
+    degree = np.bincount(design.pin_net, minlength=len(design.net_names))
+    fan_out = np.bincount(nodes.of_pin[driver], weights=degree[design.pin_net[driver]] - 1.0, minlength=n)
+    clocked = driver & (design.net_use[design.pin_net] == CLOCK)
+    xy = (centre - np.asarray(grid.origin_dbu)) / tile
+    column, row = grid.column(centre[:, 0]), grid.row(centre[:, 1])
+    status = np.concatenate([design.inst_status[nodes.inst], np.full(len(nodes.port), 2, np.int8)])
+    left, right, bottom, top = _sides(xy[:, 0], xy[:, 1], _extent(grid, 0), _extent(grid, 1))
+    columns = {
+        "width": size[:, 0] / tile,
+        "height": size[:, 1] / tile,
+        "area": np.log1p(size[:, 0] * size[:, 1] / float(design.row_height_dbu) ** 2),
+        "pins": np.log1p(pins),
+        "fan_in": np.log1p(ins),
+        "fan_out": np.log1p(fan_out),
+        "is_macro": of_master(design.masters.is_macro),
+        "is_fixed": status >= 2,
+        "is_port": is_port,
+        "is_sequential": of_master(library.is_sequential),
+        "is_buffer": of_master(library.is_buffer),
+        "on_clock": np.bincount(nodes.of_pin[clocked], minlength=n) > 0,
+        "has_liberty": of_master(library.has),
+        "drive": np.log1p(of_master(library.drive)),
+        "input_cap": np.log1p(of_master(library.input_cap)),
+        "offset_x": np.clip(xy[:, 0] - column - 0.5, -1, 1),
+        "offset_y": np.clip(xy[:, 1] - row - 0.5, -1, 1),
+        "left": left, "right": right, "bottom": bottom, "top": top,
+    }  # fmt: skip
+    return _table(columns, fields.INST_FEATURES)
+
+
+def _extent(grid: GcellGrid, axis: int) -> float:
+    """Width or height of the die in gcells."""
+    return (grid.die_dbu[axis + 2] - grid.die_dbu[axis]) / grid.tile_dbu
+
+
+def _net_features(
+    design: Design,
+    box: Int64[np.ndarray, "nets 4"],
+    trees: Trees,
+    num_gcells: Int64[np.ndarray, " nets"],
+    library: _Library,
+) -> Float32[np.ndarray, "nets f"]:
+    n = len(box)
+    net = design.pin_net
+    width, height = np.maximum(box[:, 2] - box[:, 0], 0), np.maximum(box[:, 3] - box[:, 1], 0)
+    driver = _drivers(design)
+    of_inst = driver & (design.pin_inst >= 0)
+    drive = np.zeros(n)
+    np.maximum.at(drive, net[of_inst], library.drive[design.inst_master[design.pin_inst[of_inst]]])
+    cap = np.where(np.isfinite(design.pin_cap_ff) & ~driver, design.pin_cap_ff, 0.0) / library.cap_unit_ff
+    columns = {
+        "degree": np.log1p(np.bincount(net, minlength=n)),
+        "gcells": np.log1p(num_gcells),
+        "box_width": np.log1p(width),
+        "box_height": np.log1p(height),
+        "hpwl": np.log1p(width + height),
+        "tree": np.log1p(np.bincount(trees.segment_net, weights=trees.lengths(), minlength=n)),
+        "segments": np.log1p(np.bincount(trees.segment_net, minlength=n)),
+        "is_clock": design.net_use == CLOCK,
+        "has_driver": np.bincount(net[driver], minlength=n) > 0,
+        "driver": np.log1p(drive),
+        "load": np.log1p(np.bincount(net, weights=cap, minlength=n)),
+    }
+    return _table(columns, fields.NET_FEATURES)
+
+
+def _pin_features(
+    design: Design, grid: GcellGrid, nodes: Nodes, centre: Int64[np.ndarray, "nodes 2"], library: _Library
+) -> Float32[np.ndarray, "pins f"]:
+    n = len(design.pin_net)
+    count = np.maximum(np.bincount(design.shape_pin, minlength=n), 1)[:, None]
+    middle = (design.shape_rect_dbu[:, :2] + design.shape_rect_dbu[:, 2:]) / 2.0
+    place = np.stack([np.bincount(design.shape_pin, weights=middle[:, a], minlength=n) for a in (0, 1)], axis=1) / count
+    bare = np.bincount(design.shape_pin, minlength=n) == 0
+    offset = (place - centre[nodes.of_pin]) / grid.tile_dbu
+    offset[bare] = 0.0
+    has = np.isfinite(design.pin_cap_ff)
+    columns = {
+        "offset_x": offset[:, 0],
+        "offset_y": offset[:, 1],
+        "is_driver": _drivers(design),
+        "cap": np.where(has, design.pin_cap_ff, 0.0) / library.cap_unit_ff,
+        "has_cap": has,
+    }
+    return _table(columns, fields.PIN_FEATURES)
+
+
+def area_maps(design: Design, grid: GcellGrid) -> tuple[Map, Map]:
+    """Share of each gcell under movable insts, and under fixed insts, macros and placement blockages."""
+    fixed = (design.inst_status >= 2) | design.masters.is_macro[design.inst_master]
+    blocks = np.concatenate([design.inst_rect_dbu[fixed], design.blockage_rect_dbu])
+    return _cover(design.inst_rect_dbu[~fixed], grid), np.minimum(_cover(blocks, grid), 1.0)
+
+
+def _cover(rect: Int64[np.ndarray, "n 4"], grid: GcellGrid) -> Map:
+    """Area of the rectangles in each gcell over the gcell's own."""
+    x0, x1, y0, y1 = grid.column(rect[:, 0]), grid.column(rect[:, 2]), grid.row(rect[:, 1]), grid.row(rect[:, 3])
+    width = x1 - x0 + 1
+    owner, nth = expand(width * (y1 - y0 + 1))
+    x, y = x0[owner] + nth % width[owner], y0[owner] + nth // width[owner]
+    bx, by = grid.x_dbu(), grid.y_dbu()
+    dx = np.minimum(rect[owner, 2], bx[x + 1]) - np.maximum(rect[owner, 0], bx[x])
+    dy = np.minimum(rect[owner, 3], by[y + 1]) - np.maximum(rect[owner, 1], by[y])
+    area = (np.maximum(dx, 0) * np.maximum(dy, 0)).astype(float)
+    total = np.bincount(y * grid.nx + x, weights=area, minlength=grid.nx * grid.ny).reshape(grid.ny, grid.nx)
+    return total / (np.diff(by)[:, None] * np.diff(bx)[None, :]).astype(float)
+
+
+def _gcell_features(
+    design: Design,
+    grid: GcellGrid,
+    nodes: Nodes,
+    maps: Maps,
+    gcell: Int64[np.ndarray, " pins"],
+    trees: Trees,
+    box: Int64[np.ndarray, "nets 4"],
+) -> Float32[np.ndarray, "gcells f"]:
+    shape, n = (grid.ny, grid.nx), grid.nx * grid.ny
+    spread = (box[:, 2] > box[:, 0]) | (box[:, 3] > box[:, 1])
+    degree = np.bincount(design.pin_net, minlength=len(box))
+    local = ~spread & (degree > 1)
+    corner = box[local, 1] * grid.nx + box[local, 0]
+    ends = np.concatenate(
+        [trees.ends[:, 1] * grid.nx + trees.ends[:, 0], trees.ends[:, 3] * grid.nx + trees.ends[:, 2]]
+    )
+    cell_area, fixed_area = area_maps(design, grid)
+    at_x, at_y = np.arange(grid.nx) + 0.5, np.arange(grid.ny) + 0.5
+    left, right, bottom, top = _sides(
+        np.broadcast_to(at_x, shape), np.broadcast_to(at_y[:, None], shape), _extent(grid, 0), _extent(grid, 1)
+    )
+    columns: dict[str, np.ndarray] = {
+        "pins": np.log1p(np.bincount(gcell[spread[design.pin_net]], minlength=n)).reshape(shape),
+        "local_nets": np.log1p(np.bincount(corner, minlength=n)).reshape(shape),
+        "bends": np.log1p(np.bincount(ends, minlength=n)).reshape(shape),
+        "cell_area": cell_area,
+        "fixed_area": fixed_area,
+        "left": left, "right": right, "bottom": bottom, "top": top,
+        "size": np.full(shape, np.log(n)),
+        "density": np.full(shape, (cell_area + fixed_area).mean()),
+    }  # fmt: skip
+    for direction, letter in ((HORIZONTAL, "h"), (VERTICAL, "v")):
+        columns |= _demand_columns(grid, maps, direction, letter)
+    return _table({k: np.asarray(v).ravel() for k, v in columns.items()}, fields.GCELL_FEATURES)
+
+
+def _demand_columns(grid: GcellGrid, maps: Maps, direction: int, letter: str) -> dict[str, np.ndarray]:
+    """The gcell features of one direction; demand over capacity, 0 on the border column or row that is no edge."""
+    layers = grid.signal_layers(direction)
+    capacity, total = maps.capacity[direction], maps.total[direction]
+    scale = np.divide(1.0, capacity, out=np.zeros_like(capacity), where=capacity > 0)
+    is_edge = np.ones(capacity.shape)
+    if direction == HORIZONTAL:
+        is_edge[:, -1] = 0
+    else:
+        is_edge[-1, :] = 0
+    low = grid.capacity(layers[0]) if layers else np.zeros_like(total)
+    z = (maps.demand_z[direction] + maps.blocked[direction]) * scale * is_edge
+    across, along = ((1, 0), (0, 1)) if direction == HORIZONTAL else ((0, 1), (1, 0))
+    edges = max(float(is_edge.sum()), 1.0)
+    values = {
+        "capacity": capacity / 15.0,
+        "layers": np.full(capacity.shape, float(len(layers))),
+        "low_share": np.divide(low, total, out=np.zeros_like(total), where=total > 0),
+        "adjusted": np.divide(total - capacity, total, out=np.zeros_like(total), where=total > 0),
+        "blocked": maps.blocked[direction] * scale * is_edge,
+        "rudy": maps.rudy[direction] * scale,
+        "demand_l": (maps.demand_l[direction] + maps.blocked[direction]) * scale * is_edge,
+        "demand_z": z,
+        "across3": _edge_window(z, direction, *across),
+        "along3": _edge_window(z, direction, *along),
+        "box5": _edge_window(z, direction, 2, 2),
+        "box11": _edge_window(z, direction, 5, 5),
+        "mean": np.full(z.shape, z.sum() / edges),
+        "full": np.full(z.shape, (z > 1).sum() / edges),
+    }
+    return {f"{name}_{letter}": value for name, value in values.items()}
+
+
+def _edge_window(values: Map, direction: int, half_rows: int, half_columns: int) -> Map:
+    """Mean over a window of true edges; 0 on the border entries that are none."""
+    out = np.zeros_like(values)
+    edges = (slice(None), slice(0, -1)) if direction == HORIZONTAL else (slice(0, -1), slice(None))
+    if values[edges].size:
+        out[edges] = demand.window_mean(values[edges], half_rows, half_columns)
+    return out
+
+
+def net_hpwl_um(design: Design) -> Float64[np.ndarray, " nets"]:
+    """Half perimeter of the box of each net's pin shapes' middles, in um."""
+    n = len(design.net_names)
+    middle = (design.shape_rect_dbu[:, :2] + design.shape_rect_dbu[:, 2:]) / 2.0
+    net = design.pin_net[design.shape_pin]
+    low, high = np.full((n, 2), np.inf), np.full((n, 2), -np.inf)
+    np.minimum.at(low, net, middle)
+    np.maximum.at(high, net, middle)
+    span = np.where(np.isfinite(low) & np.isfinite(high), high - low, 0.0)
+    return span.sum(axis=1) / design.dbu_per_um

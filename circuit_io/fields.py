@@ -1,0 +1,130 @@
+"""Every field of a graph, once: its unit, its meaning, and what becomes of it when the die is mirrored or turned.
+
+Features are dimensionless, so that a new technology is not a new world: lengths in gcells, areas in row heights
+squared or shares of a gcell, capacitances over the smallest inverter's, demand over the capacity that adjustments
+leave. What an input file did not tell is 0 with a `has_...` flag of 0 beside it, never a magic number.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of features.
+
+    `mirror_x`, `mirror_y` and `transpose` name the field that takes this one's place when the design is mirrored in x
+    or y or its axes are exchanged ("" = itself). `odd` lists the mirrors that negate it. `place` says what an entry of
+    a gcell field belongs to: the gcell, or its edge to the right (`edge_h`) or above (`edge_v`).
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    mirror_x: str = ""
+    mirror_y: str = ""
+    transpose: str = ""
+    odd: str = ""
+    place: str = "gcell"
+
+
+def _sides(what: str) -> tuple[Field, ...]:
+    """Distances to the four die edges."""
+    unit, text = "log1p(gcells)", f"distance from {what} to the {{}} die edge"
+    return (
+        Field("left", unit, text.format("left"), mirror_x="right", transpose="bottom"),
+        Field("right", unit, text.format("right"), mirror_x="left", transpose="top"),
+        Field("bottom", unit, text.format("lower"), mirror_y="top", transpose="left"),
+        Field("top", unit, text.format("upper"), mirror_y="bottom", transpose="right"),
+    )
+
+
+def _both(name: str, unit: str, meaning: str, *, edge: bool = False) -> tuple[Field, Field]:
+    """A horizontal and a vertical field that exchange places when the axes do."""
+    h, v = name.format("h"), name.format("v")
+    return (
+        Field(h, unit, meaning.format("horizontal"), transpose=v, place="edge_h" if edge else "gcell"),
+        Field(v, unit, meaning.format("vertical"), transpose=h, place="edge_v" if edge else "gcell"),
+    )
+
+
+INST_FEATURES: tuple[Field, ...] = (
+    Field("width", "gcells", "width as placed", transpose="height"),
+    Field("height", "gcells", "height as placed", transpose="width"),
+    Field("area", "log1p(row height^2)", "area from LEF SIZE"),
+    Field("pins", "log1p(count)", "signal pins that are on a net"),
+    Field("fan_in", "log1p(count)", "input pins"),
+    Field("fan_out", "log1p(count)", "pins on the nets that this inst drives, itself excluded"),
+    Field("is_macro", "flag", "LEF class BLOCK, RING or PAD"),
+    Field("is_fixed", "flag", "DEF status FIXED or COVER"),
+    Field("is_port", "flag", "a port of the block"),
+    Field("is_sequential", "flag", "flip-flop, latch or clock gate by Liberty"),
+    Field("is_buffer", "flag", "buffer or inverter by Liberty"),
+    Field("on_clock", "flag", "drives a net of DEF use CLOCK"),
+    Field("has_liberty", "flag", "Liberty knows the master"),
+    Field("drive", "log1p(ratio)", "drive strength over that of the smallest inverter; 0 without Liberty"),
+    Field("input_cap", "log1p(ratio)", "summed input capacitance over the smallest inverter's; 0 without Liberty"),
+    Field("offset_x", "gcells", "centre of the inst from the centre of its gcell", transpose="offset_y", odd="x"),
+    Field("offset_y", "gcells", "centre of the inst from the centre of its gcell", transpose="offset_x", odd="y"),
+    *_sides("the inst"),
+)
+
+NET_FEATURES: tuple[Field, ...] = (
+    Field("degree", "log1p(count)", "pins"),
+    Field("gcells", "log1p(count)", "different gcells that hold a pin"),
+    Field("box_width", "log1p(gcells)", "columns between the outermost pins", transpose="box_height"),
+    Field("box_height", "log1p(gcells)", "rows between the outermost pins", transpose="box_width"),
+    Field("hpwl", "log1p(gcells)", "half the perimeter of the gcell box"),
+    Field("tree", "log1p(gcells)", "length of the Steiner tree over the pins' gcells"),
+    Field("segments", "log1p(count)", "two-pin connections of that tree"),
+    Field("is_clock", "flag", "DEF use CLOCK"),
+    Field("has_driver", "flag", "a pin drives the net"),
+    Field("driver", "log1p(ratio)", "drive strength of the driver over the smallest inverter's; 0 without Liberty"),
+    Field("load", "log1p(ratio)", "summed pin capacitance over the smallest inverter's; 0 without Liberty"),
+)
+
+PIN_FEATURES: tuple[Field, ...] = (
+    Field("offset_x", "gcells", "pin from the centre of its inst", transpose="offset_y", odd="x"),
+    Field("offset_y", "gcells", "pin from the centre of its inst", transpose="offset_x", odd="y"),
+    Field("is_driver", "flag", "an output of an inst or an input port"),
+    Field("cap", "ratio", "capacitance over the smallest inverter's; 0 without Liberty"),
+    Field("has_cap", "flag", "Liberty tells the capacitance"),
+)
+
+GCELL_FEATURES: tuple[Field, ...] = (
+    *_both("capacity_{}", "tracks / 15", "{} tracks that adjustments leave, all signal layers"),
+    *_both("layers_{}", "count", "{} signal layers"),
+    *_both("low_share_{}", "share", "share of the lowest {} signal layer in the capacity"),
+    *_both("adjusted_{}", "share", "share of the {} tracks that adjustments take away"),
+    *_both("blocked_{}", "share of capacity", "{} tracks under power pins, obstructions and power grid", edge=True),
+    *_both("rudy_{}", "share of capacity", "{} RUDY on gcell boxes"),
+    *_both(
+        "demand_l_{}", "share of capacity", "{} demand of Steiner trees, both L shapes alike, and blocked", edge=True
+    ),
+    *_both(
+        "demand_z_{}", "share of capacity", "{} demand of Steiner trees, all Z shapes alike, and blocked", edge=True
+    ),
+    *_both("across3_{}", "share of capacity", "demand_z, mean of 3 gcells across the {} direction", edge=True),
+    *_both("along3_{}", "share of capacity", "demand_z, mean of 3 gcells along the {} direction", edge=True),
+    *_both("box5_{}", "share of capacity", "{} demand_z, mean of 5 x 5 gcells", edge=True),
+    *_both("box11_{}", "share of capacity", "{} demand_z, mean of 11 x 11 gcells", edge=True),
+    Field("pins", "log1p(count)", "pins of nets over more than one gcell"),
+    Field("local_nets", "log1p(count)", "nets with two pins or more, all in this gcell"),
+    Field("bends", "log1p(count)", "ends of tree segments"),
+    Field("cell_area", "share", "gcell area under movable insts"),
+    Field("fixed_area", "share", "gcell area under fixed insts, macros and placement blockages"),
+    *_sides("the gcell"),
+    Field("size", "log(count)", "gcells of the design"),
+    *_both("mean_{}", "share of capacity", "mean of {} demand_z over the design"),
+    *_both("full_{}", "share", "share of the design's {} edges with demand_z over 1"),
+    Field("density", "share", "mean of cell_area + fixed_area over the design"),
+)
+
+
+def names(fields: tuple[Field, ...]) -> list[str]:
+    """The names of `fields`, in order."""
+    return [field.name for field in fields]
+
+
+def column(fields: tuple[Field, ...], name: str) -> int:
+    """The column of the field called `name`."""
+    return names(fields).index(name)

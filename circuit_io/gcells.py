@@ -1,0 +1,231 @@
+"""The router's tiles and the tracks between them, as OpenROAD's global router makes them.
+
+Entry `[iy, ix]` of a horizontal map is the edge to the right neighbour, of a vertical map the edge to the one above.
+"""
+
+import logging
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Int64
+
+from circuit_io.errors import InputError, did_you_mean
+
+_log = logging.getLogger(__name__)
+
+PITCHES_PER_TILE = 15  # FastRoute's constant: a gcell is 15 track spacings wide
+HORIZONTAL, VERTICAL = 0, 1
+
+
+@dataclass(frozen=True)
+class RoutingLayer:
+    """One ROUTING layer: its level (1 is the lowest) and the tracks across its own direction, in dbu."""
+
+    name: str
+    level: int
+    direction: int
+    track_start: tuple[int, ...] = ()
+    track_count: tuple[int, ...] = ()
+    track_step: tuple[int, ...] = ()
+
+    @property
+    def spacing_dbu(self) -> int:
+        """Mean distance of neighbouring tracks over all patterns; 0 when the layer has no tracks."""
+        if not self.track_count:
+            return 0
+        if len(self.track_step) == 1:
+            return self.track_step[0]
+        ends = [s + (n - 1) * d for s, n, d in zip(self.track_start, self.track_count, self.track_step, strict=True)]
+        span = max(ends) - min(self.track_start)
+        return round(span / max(1, sum(self.track_count) - 1))
+
+    def tracks_dbu(self) -> Int64[np.ndarray, " tracks"]:
+        """Coordinates of all tracks, ascending; a pattern given twice counts once."""
+        patterns = set(zip(self.track_start, self.track_count, self.track_step, strict=True))
+        return np.unique(np.concatenate([s + d * np.arange(n, dtype=np.int64) for s, n, d in patterns]))
+
+
+@dataclass(frozen=True)
+class GcellGrid:
+    """Square tiles from the lower left of the die; the last row and column take the remainder.
+
+    `layers` are the ROUTING layers in order of level, `signal` the lowest and highest level that signals may use.
+    """
+
+    origin_dbu: tuple[int, int]
+    die_dbu: tuple[int, int, int, int]
+    tile_dbu: int
+    nx: int
+    ny: int
+    layers: tuple[RoutingLayer, ...]
+    signal: tuple[int, int]
+    warnings: tuple[str, ...] = field(default=())
+
+    def x_dbu(self) -> Int64[np.ndarray, " nx_plus_1"]:
+        """Borders of the columns, from the left edge of the die to the right one."""
+        return np.append(self.origin_dbu[0] + self.tile_dbu * np.arange(self.nx, dtype=np.int64), self.die_dbu[2])
+
+    def y_dbu(self) -> Int64[np.ndarray, " ny_plus_1"]:
+        """Borders of the rows, from the lower edge of the die to the upper one."""
+        return np.append(self.origin_dbu[1] + self.tile_dbu * np.arange(self.ny, dtype=np.int64), self.die_dbu[3])
+
+    def column(self, x_dbu: Int64[np.ndarray, "..."]) -> Int64[np.ndarray, "..."]:
+        """Column of each coordinate; what lies outside the die goes to the border column."""
+        return np.clip((x_dbu - self.origin_dbu[0]) // self.tile_dbu, 0, self.nx - 1)
+
+    def row(self, y_dbu: Int64[np.ndarray, "..."]) -> Int64[np.ndarray, "..."]:
+        """Row of each coordinate; what lies outside the die goes to the border row."""
+        return np.clip((y_dbu - self.origin_dbu[1]) // self.tile_dbu, 0, self.ny - 1)
+
+    def signal_layers(self, direction: int) -> list[RoutingLayer]:
+        """The layers of one direction that signals may use, from below."""
+        low, high = self.signal
+        return [layer for layer in self.layers if low <= layer.level <= high and layer.direction == direction]
+
+    def capacity(self, layer: RoutingLayer) -> Int64[np.ndarray, "ny nx"]:
+        """Tracks of one layer through each gcell, before any adjustment or blockage."""
+        along_x = layer.direction == HORIZONTAL
+        borders = self.y_dbu() if along_x else self.x_dbu()
+        at = np.searchsorted(layer.tracks_dbu(), borders, side="left") if layer.track_count else np.zeros(len(borders))
+        count = np.diff(at).astype(np.int64)
+        return np.broadcast_to(count[:, None] if along_x else count[None, :], (self.ny, self.nx)).copy()
+
+
+def adjusted(capacity: Int64[np.ndarray, "ny nx"], adjustment: float) -> Int64[np.ndarray, "ny nx"]:
+    """Tracks that an adjustment leaves: `floor(cap (1 - a))` in single precision, at least 1 where there are any.
+
+    Source:
+        FastRoute's `computeUserLayerAdjustments`; equal to all labelled placements (docs/how-it-works.md).
+    """
+    left = np.floor(capacity.astype(np.float32) * (np.float32(1) - np.float32(adjustment))).astype(np.int64)
+    return np.where(capacity > 0, np.maximum(left, 1), 0)
+
+
+def make_grid(
+    die_dbu: tuple[int, int, int, int],
+    layers: tuple[RoutingLayer, ...],
+    *,
+    signal_layers: tuple[str, str] | None = None,
+    gcell_dbu: int | None = None,
+    path: str = "<memory>",
+) -> GcellGrid:
+    """The gcell grid of a die.
+
+    Args:
+        die_dbu: x1, y1, x2, y2.
+        layers: the ROUTING layers in order of level, with their tracks.
+        signal_layers: names of the lowest and the highest layer for signals; when not given, level 2 up to the
+            highest layer that has tracks, with a warning, since the grid depends on it.
+        gcell_dbu: side of a gcell that overrides the router's rule.
+        path: the file to name in an error.
+
+    Raises:
+        InputError: an unknown or reversed layer range, no tracks, or a die smaller than one gcell.
+
+    Source:
+        FastRoute's `initGrid`: 15 times the median track spacing of levels 2 to 4, or that of the top signal layer
+        if it lies below level 4; checked against every labelled placement.
+    """
+    warnings: list[str] = []
+    with_tracks = [layer for layer in layers if layer.track_count]
+    if not with_tracks:
+        raise InputError("no TRACKS on any routing layer", path=path, mend="Run make_tracks before write_def.")
+    if signal_layers is None:
+        low, high = min(2, with_tracks[-1].level), with_tracks[-1].level
+        warnings.append(
+            f"no signal layers given: assuming {layers[low - 1].name} to {layers[high - 1].name}; "
+            "the gcell grid depends on them (--signal-layers LOW-HIGH)"
+        )
+        _log.warning(warnings[-1])
+    else:
+        low, high = (_level(layers, name, path) for name in signal_layers)
+        if low > high:
+            raise InputError(f"signal layers {signal_layers[0]} to {signal_layers[1]} are reversed", path=path)
+    tile = gcell_dbu or _tile(layers, high, path)
+    width, height = die_dbu[2] - die_dbu[0], die_dbu[3] - die_dbu[1]
+    nx, ny = width // tile, height // tile
+    if nx < 1 or ny < 1:
+        raise InputError(
+            f"die of {width} x {height} dbu is smaller than one gcell ({tile} dbu)",
+            path=path,
+            mend="Check DIEAREA, or give a smaller --gcell-um.",
+        )
+    return GcellGrid((die_dbu[0], die_dbu[1]), die_dbu, tile, nx, ny, layers, (low, high), tuple(warnings))
+
+
+def _level(layers: tuple[RoutingLayer, ...], name: str, path: str) -> int:
+    for layer in layers:
+        if layer.name == name:
+            return layer.level
+    names = [layer.name for layer in layers]
+    raise InputError(f'signal layer "{name}" is no routing layer', path=path, mend=did_you_mean(name, names))
+
+
+def _tile(layers: tuple[RoutingLayer, ...], top: int, path: str) -> int:
+    chosen = [layers[top - 1]] if top < 4 else list(layers[1:4])
+    spacings = []
+    for layer in chosen:
+        spacing = layer.spacing_dbu
+        if spacing <= 0:
+            raise InputError(
+                f'routing layer "{layer.name}" has no tracks across its direction',
+                path=path,
+                mend="Run make_tracks before write_def, or give --gcell-um.",
+            )
+        spacings.append(spacing - spacing % 2)
+    return PITCHES_PER_TILE * sorted(spacings)[len(spacings) // 2]
+
+
+def blocked_tracks(
+    grid: GcellGrid, layer: RoutingLayer, rect_dbu: Int64[np.ndarray, "n 4"]
+) -> Int64[np.ndarray, "ny nx"]:
+    """Tracks of one layer that fixed shapes take from each edge: the union of their extents across, over the pitch.
+
+    A shape blocks the edges it crosses along the layer's direction, as in FastRoute's obstruction adjustment.
+    """
+    along, across = (grid.nx, grid.ny) if layer.direction == HORIZONTAL else (grid.ny, grid.nx)
+    a, b = (0, 1) if layer.direction == HORIZONTAL else (1, 0)
+    out = np.zeros((along, across), np.int64)
+    spacing = layer.spacing_dbu
+    if not len(rect_dbu) or spacing <= 0:
+        return out if layer.direction == VERTICAL else out.T
+    lo, hi = np.asarray(grid.die_dbu[:2]), np.asarray(grid.die_dbu[2:])
+    r = np.clip(rect_dbu, np.tile(lo, 2), np.tile(hi, 2))
+    index = (grid.column, grid.row)
+    a0, a1 = index[a](r[:, a]), index[a](r[:, a + 2])
+    b0, b1 = index[b](r[:, b]), index[b](r[:, b + 2])
+    keep = (a1 > a0) & (r[:, b + 2] > r[:, b])
+    r, a0, a1, b0, b1 = r[keep], a0[keep], a1[keep], b0[keep], b1[keep]
+    num_a, num_b = a1 - a0, b1 - b0 + 1
+    owner, nth = expand(num_a * num_b)
+    ia, ib = a0[owner] + nth // num_b[owner], b0[owner] + nth % num_b[owner]
+    borders = (grid.x_dbu(), grid.y_dbu())[b]
+    start = np.maximum(r[owner, b], borders[ib])
+    end = np.minimum(r[owner, b + 2], borders[ib + 1])
+    edge = ia * across + ib
+    length = _union_lengths(edge, start, end, along * across)
+    out = -(-length // spacing).reshape(along, across)
+    return out if layer.direction == VERTICAL else out.T
+
+
+def expand(count: Int64[np.ndarray, " n"]) -> tuple[Int64[np.ndarray, " total"], Int64[np.ndarray, " total"]]:
+    """For `count[i]` items of each owner i: the owner of every item and its number within the owner."""
+    owner = np.repeat(np.arange(len(count)), count)
+    first = np.cumsum(count) - count
+    return owner, np.arange(len(owner)) - first[owner]
+
+
+def _union_lengths(
+    group: Int64[np.ndarray, " n"], start: Int64[np.ndarray, " n"], end: Int64[np.ndarray, " n"], num_groups: int
+) -> Int64[np.ndarray, " groups"]:
+    """Length of the union of the intervals of each group."""
+    if not len(group):
+        return np.zeros(num_groups, np.int64)
+    base = start.min()
+    span = int(end.max() - base) + 1
+    lo, hi = group * span + (start - base), group * span + (end - base)
+    order = np.argsort(lo, kind="stable")
+    lo, hi, group = lo[order], hi[order], group[order]
+    seen = np.concatenate([[np.iinfo(np.int64).min], np.maximum.accumulate(hi)[:-1]])
+    new = np.maximum(0, hi - np.maximum(lo, seen))
+    return np.bincount(group, weights=new, minlength=num_groups).astype(np.int64)

@@ -1,0 +1,205 @@
+"""What the router did: label tables to arrays on the graph's grid and nets."""
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int64
+
+from circuit_io.design import Design
+from circuit_io.errors import InputError
+from circuit_io.gcells import HORIZONTAL, GcellGrid, adjusted
+from circuit_io.text import read_bytes
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Router results per edge, nan where masked, and routed lengths per net, nan where the router tells none.
+
+    `congestion` is demand over the capacity that adjustments leave, 1 = full; `overflow` is in tracks.
+    """
+
+    congestion_h: Float32[np.ndarray, "ny nx"]
+    congestion_v: Float32[np.ndarray, "ny nx"]
+    overflow_h: Float32[np.ndarray, "ny nx"]
+    overflow_v: Float32[np.ndarray, "ny nx"]
+    net_length_um: Float32[np.ndarray, " nets"]
+
+
+@dataclass(frozen=True)
+class UsageTable:
+    """`gcell_usage.csv`: capacity and usage of every signal layer, [ny, nx] each, reductions included in both."""
+
+    layers: tuple[str, ...]
+    directions: tuple[int, ...]
+    capacity: Float64[np.ndarray, "layers ny nx"]
+    usage: Float64[np.ndarray, "layers ny nx"]
+    reduction: Float64[np.ndarray, "layers ny nx"] | None
+
+
+def find(folder: Path, name: str) -> Path:
+    """The file `name` or `name.gz` in a label folder; an `InputError` when there is neither."""
+    for candidate in (folder / name, folder / f"{name}.gz"):
+        if candidate.is_file():
+            return candidate
+    raise InputError(f"no {name} or {name}.gz here", path=folder, mend="Give a folder written by gsr_export_labels.")
+
+
+def read_parameters(folder: Path) -> dict[str, Any]:
+    """`done.json` of a label folder: signal layers, adjustment, family and how the placement was made."""
+    path = find(folder, "done.json")
+    try:
+        found = json.loads(read_bytes(path))
+    except ValueError as e:
+        raise InputError(f"is no JSON: {e}", path=path) from e
+    if not isinstance(found, dict):
+        raise InputError("holds no JSON object", path=path)
+    return found
+
+
+def read_gcell_grid(path: Path) -> tuple[Int64[np.ndarray, " nx"], Int64[np.ndarray, " ny"]]:
+    """Lower left borders of the router's columns and rows, in dbu."""
+    rows = _rows(path, ["axis", "index", "coord_dbu"])
+    try:
+        x = [int(r[2]) for r in rows if r[0] == "x"]
+        y = [int(r[2]) for r in rows if r[0] == "y"]
+    except ValueError as e:
+        raise InputError(f"a coordinate is no number: {e}", path=path) from e
+    return np.asarray(x, np.int64), np.asarray(y, np.int64)
+
+
+def _rows(path: Path, header: list[str]) -> list[list[str]]:
+    text = read_bytes(path).decode("utf-8", "replace")
+    rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    if not rows or rows[0][: len(header)] != header:
+        raise InputError(
+            f"the first line is {','.join(rows[0]) if rows else 'missing'}", path=path, line=1,
+            mend=f"Expected {','.join(header)}.",
+        )  # fmt: skip
+    width = len(rows[0])
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != width:
+            raise InputError(f"{len(row)} values, expected {width}", path=path, line=number, mend="The file was cut.")
+    return rows[1:]
+
+
+def read_usage(path: Path, *, nx: int, ny: int) -> UsageTable:
+    """The label table of a placement with a grid of nx x ny.
+
+    Raises:
+        InputError: an index outside the grid, a missing entry, a value that is no number.
+    """
+    text = read_bytes(path)
+    first = text.split(b"\n", 1)[0].strip().split(b",")
+    want = [b"layer", b"direction", b"ix", b"iy", b"capacity", b"usage"]
+    if first[:6] != want or first[6:] not in ([], [b"reduction"]):
+        raise InputError(
+            f"the first line is {first}", path=path, line=1, mend="Expected layer,direction,ix,iy,capacity,usage."
+        )
+    cells = text.split()[1:]
+    columns = list(zip(*(c.split(b",") for c in cells), strict=False)) if cells else []
+    if len(columns) != len(first) or any(c.count(b",") != len(first) - 1 for c in cells):
+        raise InputError(f"a row has not {len(first)} values", path=path, mend="The file was cut or edited.")
+    try:
+        ix, iy = np.asarray(columns[2]).astype(np.int64), np.asarray(columns[3]).astype(np.int64)
+        values = [np.asarray(c).astype(np.float64) for c in columns[4:]]
+    except ValueError as e:
+        raise InputError(f"a value is no number: {e}", path=path) from e
+    names = list(dict.fromkeys(columns[0]))
+    level = np.asarray([names.index(n) for n in columns[0]])
+    if ((ix < 0) | (ix >= nx) | (iy < 0) | (iy >= ny)).any():
+        raise InputError(f"an entry lies outside the grid of {nx} x {ny}", path=path, mend="Labels and DEF differ.")
+    tables = np.full((len(values), len(names), ny, nx), np.nan)
+    tables[:, level, iy, ix] = values
+    if np.isnan(tables).any():
+        raise InputError(f"{int(np.isnan(tables[0]).sum())} entries are missing", path=path, mend="The file was cut.")
+    directions = dict(zip(columns[0], columns[1], strict=True))
+    return UsageTable(
+        layers=tuple(n.decode() for n in names),
+        directions=tuple(HORIZONTAL if directions[n].upper() == b"HORIZONTAL" else 1 for n in names),
+        capacity=tables[0],
+        usage=tables[1],
+        reduction=tables[2] if len(values) > 2 else None,
+    )
+
+
+def reductions(table: UsageTable, adjustment: dict[str, float]) -> Float64[np.ndarray, "layers ny nx"]:
+    """Tracks that adjustments take: the table's own column where it has one, else from capacity and adjustment."""
+    if table.reduction is not None:
+        return table.reduction
+    cap = table.capacity.astype(np.int64)
+    left = [adjusted(c, adjustment.get(name, 0.0)) for c, name in zip(cap, table.layers, strict=True)]
+    return table.capacity - np.stack(left)
+
+
+def congestion(
+    table: UsageTable, reduction: Float64[np.ndarray, "layers ny nx"], direction: int
+) -> tuple[Float32[np.ndarray, "ny nx"], Float32[np.ndarray, "ny nx"]]:
+    """Demand over supply, and overflow in tracks, of one direction; nan on edges that hold no data (DESIGN 4)."""
+    mine = [i for i, d in enumerate(table.directions) if d == direction]
+    demand = np.maximum(0.0, table.usage[mine] - reduction[mine]).sum(axis=0)
+    supply = (table.capacity[mine] - reduction[mine]).sum(axis=0)
+    overflow = np.maximum(0.0, table.usage[mine].sum(axis=0) - table.capacity[mine].sum(axis=0))
+    masked = edge_mask(supply.shape, direction) | (supply <= 0)
+    value = np.divide(demand, supply, out=np.full(supply.shape, np.nan), where=supply > 0)
+    return np.where(masked, np.nan, value).astype(np.float32), np.where(masked, np.nan, overflow).astype(np.float32)
+
+
+def edge_mask(shape: tuple[int, int], direction: int) -> Bool[np.ndarray, "ny nx"]:
+    """True on entries that are no edge: the last column (H) or row (V), and the corner that FastRoute fills wrongly."""
+    out = np.zeros(shape, bool)
+    if direction == HORIZONTAL:
+        out[:, -1] = True
+    else:
+        out[-1, :] = True
+    out[-1, -1] = True
+    return out
+
+
+def read_labels(folder: Path, design: Design, grid: GcellGrid, adjustment: dict[str, float]) -> Labels:
+    """Labels of a folder in the form of version 1, on the design's grid and nets.
+
+    Raises:
+        InputError: a file is missing or cut, or its grid is not the design's.
+    """
+    path = find(folder, "gcell_grid.csv")
+    x, y = read_gcell_grid(path)
+    if not (np.array_equal(x, grid.x_dbu()[:-1]) and np.array_equal(y, grid.y_dbu()[:-1])):
+        raise InputError(
+            f"the labels' grid is {len(x)} x {len(y)}, the design's {grid.nx} x {grid.ny} gcells of {grid.tile_dbu} dbu",
+            path=path,
+            mend="Give the signal layers that the router used (--signal-layers), or labels of this DEF.",
+        )
+    table = read_usage(find(folder, "gcell_usage.csv"), nx=grid.nx, ny=grid.ny)
+    reduction = reductions(table, adjustment)
+    h, over_h = congestion(table, reduction, HORIZONTAL)
+    v, over_v = congestion(table, reduction, 1)
+    return Labels(h, v, over_h, over_v, _net_lengths(folder, design))
+
+
+def _net_lengths(folder: Path, design: Design) -> Float32[np.ndarray, " nets"]:
+    """Routed length of every net from rows `grt: net total_um pins`; nan where there is none."""
+    out = np.full(len(design.net_names), np.nan, np.float32)
+    try:
+        path = find(folder, "wire_length.csv")
+    except InputError:
+        return out
+    for number, line in enumerate(read_bytes(path).splitlines(), start=1):
+        words = line.split()
+        if len(words) < 4 or words[0] != b"grt:":
+            continue
+        at = design.net_names.find(words[1])
+        if at < 0:
+            raise InputError(
+                f'net "{words[1].decode(errors="replace")}" is not in {design.path.name}', path=path, line=number,
+                mend="Labels and DEF belong to different designs.",
+            )  # fmt: skip
+        try:
+            out[at] = float(words[2])
+        except ValueError as e:
+            raise InputError(f"{words[2]!r} is no length", path=path, line=number) from e
+    return out

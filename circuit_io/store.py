@@ -1,0 +1,207 @@
+"""A design on disk: one folder with a manifest, Parquet tables and safetensors arrays; docs/format.md has the format."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from circuit_io.errors import InputError
+from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, names
+from circuit_io.graph import CircuitGraph
+from circuit_io.labels import Labels
+from circuit_io.text import sha256
+
+SCHEMA, VERSION = "gsr-design", 1
+FEATURES = {"inst": INST_FEATURES, "net": NET_FEATURES, "gcell": GCELL_FEATURES, "pin": PIN_FEATURES}
+
+
+@dataclass(frozen=True)
+class StoredDesign:
+    """An export folder in memory: its manifest, the tables with names, the graph, and labels where it has them."""
+
+    path: Path
+    manifest: dict[str, Any]
+    insts: pa.Table
+    nets: pa.Table
+    graph: CircuitGraph
+    labels: Labels | None
+
+
+@contextmanager
+def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A temporary folder beside `out` that takes its place when the block ends well, and vanishes when it does not.
+
+    Raises:
+        InputError: `out` exists and `overwrite` is off, or its parent cannot be written.
+    """
+    if out.exists() and not overwrite:
+        raise InputError("exists already", path=out, mend="Choose another --out, or pass --overwrite.")
+    if out.exists() and not out.is_dir():
+        raise InputError("is a file, a folder was expected", path=out, mend="Choose another --out.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as e:
+        raise InputError(f"cannot be written: {e.strerror}", path=out.parent) from e
+    try:
+        yield work
+        work.chmod(0o755)
+        if out.exists():
+            old = work.with_name(work.name + ".old")
+            out.rename(old)
+            work.rename(out)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            work.rename(out)
+    except OSError as e:
+        raise InputError(f"cannot be written: {e.strerror}", path=out, mend="Is the disk full?") from e
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401
+    """`value` as JSON with sorted keys, written to a temporary name and renamed."""
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def write_design(
+    out: Path,
+    *,
+    manifest: dict[str, Any],
+    insts: pa.Table,
+    nets: pa.Table,
+    graph: CircuitGraph,
+    labels: Labels | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write an export folder; nothing is left behind when it fails.
+
+    Raises:
+        InputError: `out` exists and `overwrite` is off, or cannot be written.
+    """
+    with new_folder(out, overwrite=overwrite) as work:
+        pq.write_table(insts, work / "insts.parquet")
+        pq.write_table(nets, work / "nets.parquet")
+        arrays = {
+            f.name: np.ascontiguousarray(getattr(graph, f.name)) for f in fields(graph) if f.name not in ("nx", "ny")
+        }
+        save_file(arrays, work / "graph.safetensors")
+        if labels is not None:
+            save_file({f.name: np.ascontiguousarray(getattr(labels, f.name)) for f in fields(labels)},
+                      work / "labels.safetensors")  # fmt: skip
+        files = {p.name: sha256(p.read_bytes()) for p in sorted(work.iterdir())}
+        head = {"schema": SCHEMA, "schema_version": VERSION, "files": files,
+                "fields": {kind: names(declared) for kind, declared in FEATURES.items()}}  # fmt: skip
+        write_json(work / "manifest.json", manifest | head)
+
+
+def read_manifest(folder: Path, schema: str = SCHEMA, version: int = VERSION) -> dict[str, Any]:
+    """The manifest of a folder that we wrote.
+
+    Raises:
+        InputError: no folder, no manifest, another schema, or a newer version than this program knows.
+    """
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_bytes())
+    except FileNotFoundError as e:
+        what = "holds no manifest.json" if folder.is_dir() else "is no folder"
+        raise InputError(what, path=folder, mend=f"Give a folder of schema {schema}.") from e
+    except NotADirectoryError as e:
+        raise InputError("is no folder", path=folder, mend=f"Give a folder of schema {schema}.") from e
+    except (OSError, ValueError) as e:
+        raise InputError(f"cannot be read: {e}", path=path) from e
+    found = manifest.get("schema") if isinstance(manifest, dict) else None
+    if found != schema:
+        raise InputError(f'holds schema "{found}", expected "{schema}"', path=path)
+    if not isinstance(manifest.get("schema_version"), int) or not 1 <= manifest["schema_version"] <= version:
+        raise InputError(
+            f"is of version {manifest.get('schema_version')}, this program knows versions up to {version}",
+            path=path,
+            mend="Install a newer gsr-plugin, or export again.",
+        )
+    return dict(manifest)
+
+
+def check_files(folder: Path, manifest: dict[str, Any]) -> None:
+    """Compare every file of a folder with the hash in its manifest; an `InputError` names the first that differs."""
+    for name, wanted in sorted(manifest.get("files", {}).items()):
+        path = folder / name
+        try:
+            found = sha256(path.read_bytes())
+        except OSError as e:
+            raise InputError(f"cannot be read: {e.strerror}", path=path, mend="Export the design again.") from e
+        if found != wanted:
+            raise InputError("has changed since it was written", path=path, mend="Export the design again.")
+
+
+def open_design(folder: Path | str, *, verify: bool = True) -> StoredDesign:
+    """The design of an export folder.
+
+    Args:
+        folder: what `write_design` made.
+        verify: compare the files with the manifest's hashes first.
+
+    Raises:
+        InputError: not such a folder, of a newer version, changed, cut, or inconsistent.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    if verify:
+        check_files(folder, manifest)
+    for kind, declared in FEATURES.items():
+        if manifest.get("fields", {}).get(kind) != names(declared):
+            raise InputError(
+                f"its {kind} features are not those of this program", path=folder / "manifest.json",
+                mend="Export the design again with this version.",
+            )  # fmt: skip
+    try:
+        arrays = load_file(folder / "graph.safetensors")
+        graph = CircuitGraph(nx=int(manifest["grid"]["nx"]), ny=int(manifest["grid"]["ny"]), **arrays)
+        insts, nets = pq.read_table(folder / "insts.parquet"), pq.read_table(folder / "nets.parquet")
+        labels = (
+            Labels(**load_file(folder / "labels.safetensors")) if "labels.safetensors" in manifest["files"] else None
+        )
+    except (OSError, SafetensorError, pa.ArrowException, TypeError, KeyError, ValueError) as e:
+        raise InputError(f"cannot be read: {e}", path=folder, mend="Export the design again.") from e
+    _check_graph(folder, graph, insts, nets, labels)
+    return StoredDesign(folder, manifest, insts, nets, graph, labels)
+
+
+def _check_graph(folder: Path, graph: CircuitGraph, insts: pa.Table, nets: pa.Table, labels: Labels | None) -> None:
+    """Indices within range and lengths that agree, so that no later step can run off an array."""
+
+    def need(ok: bool, what: str) -> None:
+        if not ok:
+            raise InputError(what, path=folder / "graph.safetensors", mend="Export the design again.")
+
+    within = lambda a, n: not len(a) or (int(a.min()) >= 0 and int(a.max()) < n)  # noqa: E731
+    need(within(graph.pin_inst, graph.num_insts), "a pin names an inst that is not there")
+    need(within(graph.pin_net, graph.num_nets), "a pin names a net that is not there")
+    need(
+        within(graph.pin_gcell, graph.num_gcells) and within(graph.inst_gcell, graph.num_gcells), "a gcell is not there"
+    )
+    need(bool((np.diff(graph.pin_net) >= 0).all()), "pins are not sorted by net")
+    need(len(insts) == graph.num_insts and len(nets) == graph.num_nets, "tables and graph differ in length")
+    for kind, declared in FEATURES.items():
+        table = getattr(graph, f"{kind}_features")
+        count = {"inst": graph.num_insts, "net": graph.num_nets, "gcell": graph.num_gcells, "pin": graph.num_pins}[kind]
+        need(table.shape == (count, len(declared)), f"{kind} features have shape {table.shape}")
+        need(bool(np.isfinite(table).all()), f"{kind} features hold a value that is not finite")
+    if labels is not None:
+        need(labels.congestion_h.shape == (graph.ny, graph.nx), "labels are of another grid")
+        need(len(labels.net_length_um) == graph.num_nets, "labels are of other nets")
