@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32, Int8, Int32, Int64
 from circuit_io.def_ import DefDesign, read_def
 from circuit_io.errors import Faults, InputError, did_you_mean
 from circuit_io.gcells import HORIZONTAL, RoutingLayer, expand
-from circuit_io.geometry import place_rects, turned_size
+from circuit_io.geometry import place_rects, placed_size
 from circuit_io.lef import LefLibrary, read_lef
 from circuit_io.liberty import Liberty, read_liberty
 from circuit_io.names import Names
@@ -124,7 +124,7 @@ def join(library: LefLibrary, placed: DefDesign, liberty: Liberty | None, *, ski
             path=placed.path,
             mend="Predict on a placed design: run global placement, then write_def.",
         )
-    wide = turned_size(size[placed.inst_master], placed.inst_orient)
+    wide = placed_size(size[placed.inst_master], placed.inst_orient)
     rect = np.concatenate([placed.inst_xy_dbu, placed.inst_xy_dbu + wide], axis=1)
     pins = _pins(library, placed, macro, layers, liberty, masters, skip_unknown_inst=skip_unknown_inst)
     return Design(
@@ -201,11 +201,11 @@ def _core(placed: DefDesign, library: LefLibrary) -> tuple[int, int, int, int]:
     """The box of the rows; the die when there are none."""
     if not len(placed.row_names):
         return placed.die_dbu
-    site = np.asarray([library.site_names.find(s) for s in placed.row_site.raw_list()])
+    site = np.asarray([library.site_names.find(s) for s in placed.row_site_names.raw_list()])[placed.row_site]
     size = np.zeros((len(site), 2))
     known = site >= 0
     size[known] = library.site_size_um[site[known]] * placed.dbu_per_um
-    turned = turned_size(np.rint(size).astype(np.int64), placed.row_orient)
+    turned = placed_size(np.rint(size).astype(np.int64), placed.row_orient)
     end = placed.row_xy_dbu + np.maximum(placed.row_count - 1, 0) * placed.row_step_dbu + turned
     low, high = placed.row_xy_dbu.min(axis=0), end.max(axis=0)
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
@@ -213,10 +213,10 @@ def _core(placed: DefDesign, library: LefLibrary) -> tuple[int, int, int, int]:
 
 def _row_height(placed: DefDesign, library: LefLibrary, size: Int64[np.ndarray, "masters 2"], masters: Masters) -> int:
     """Height of a row; without rows the most frequent height of a standard cell."""
-    for site in placed.row_site.raw_list():
+    for site in placed.row_site_names.raw_list():
         at = library.site_names.find(site)
         if at >= 0:
-            return int(round(float(library.site_size_um[at, 1]) * placed.dbu_per_um))
+            return round(float(library.site_size_um[at, 1]) * placed.dbu_per_um)
     cells = size[placed.inst_master[~masters.is_macro[placed.inst_master]], 1]
     values, counts = np.unique(cells, return_counts=True)
     return int(values[counts.argmax()]) if len(values) else int(size[:, 1].min())
@@ -296,6 +296,7 @@ def _mterms(
     found = np.full(len(unique), -1, np.int64)
     faults = Faults(placed.path)
     pin_names = placed.pin_names
+    shown = lambda raw: raw.decode("utf-8", "replace")  # noqa: E731
     for i, k in enumerate(unique.tolist()):
         m = int(macro[k // len(pin_names)])
         start, end = int(library.mterm_ptr[m]), int(library.mterm_ptr[m + 1])
@@ -305,10 +306,9 @@ def _mterms(
             at = of_inst[first[i]]
             known = [library.mterm_names[t] for t in range(start, end)]
             faults.add(
-                f'net "{placed.net_names[int(net[at])]}" uses pin "{wanted.decode(errors="replace")}" of inst '
+                f'net "{placed.net_names[int(net[at])]}" uses pin "{shown(wanted)}" of inst '
                 f'"{placed.inst_names[int(inst[at])]}", but master "{library.macro_names[m]}" has no such pin',
-                mend="Give the LEF that the design was made with. "
-                + did_you_mean(wanted.decode(errors="replace"), known),
+                mend="Give the LEF that the design was made with. " + did_you_mean(shown(wanted), known),
             )
     faults.raise_if_any()
     out[of_inst] = found[back]
@@ -398,21 +398,13 @@ def _pin_caps(
         return out
     of_inst = np.flatnonzero(inst >= 0)
     cell = masters.libcell[placed.inst_master[inst[of_inst]]].astype(np.int64)
-    table = {
-        (int(c), name): float(cap)
-        for c, name, cap in zip(liberty.pin_cell, liberty.pin_names.raw_list(), liberty.pin_cap_ff, strict=True)
-    }
-    key = mterm[of_inst] * (len(liberty.cell_names) + 1) + cell + 1
-    unique, back = np.unique(key, return_inverse=True)
-    caps = np.asarray(
-        [
-            table.get((k % (len(liberty.cell_names) + 1) - 1, library.mterm_names.raw(k // (len(liberty.cell_names) + 1))),
-                      np.nan)
-            for k in unique.tolist()
-        ],
-        np.float32,
-    )  # fmt: skip
-    out[of_inst] = caps[back] if len(unique) else out[of_inst]
+    rows = zip(liberty.pin_cell.tolist(), liberty.pin_names.raw_list(), liberty.pin_cap_ff.tolist(), strict=True)
+    table = {(c, name): cap for c, name, cap in rows}
+    base = len(liberty.cell_names) + 1  # cell -1, none, becomes 0
+    unique, back = np.unique(mterm[of_inst] * base + cell + 1, return_inverse=True)
+    caps = [table.get((k % base - 1, library.mterm_names.raw(k // base)), np.nan) for k in unique.tolist()]
+    if caps:
+        out[of_inst] = np.asarray(caps, np.float32)[back]
     return out
 
 

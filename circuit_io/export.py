@@ -181,8 +181,9 @@ def check_netlist(design: Design, path: Path) -> None:
     placed = {strip(n): int(m) for n, m in zip(design.inst_names.raw_list(), design.inst_master, strict=True)}
     missing = [n for n in netlist.inst_names.raw_list() if strip(n) not in placed]
     if missing:
+        first = missing[0].decode("utf-8", "replace")
         raise InputError(
-            f'{len(missing)} of {len(netlist.inst_names)} insts are not in {design.path.name} (first: "{missing[0].decode(errors="replace")}")',
+            f'{len(missing)} of {len(netlist.inst_names)} insts are not in {design.path.name} (first: "{first}")',
             path=path,
             mend="Give the netlist that this DEF was placed from, or leave --verilog out.",
         )
@@ -210,8 +211,8 @@ def _manifest(
         "layer_adjustment": adjustment,
         "grid": {"nx": grid.nx, "ny": grid.ny, "tile_um": grid.tile_dbu * um,
                  "x_um": (grid.x_dbu() * um).tolist(), "y_um": (grid.y_dbu() * um).tolist()},
-        "counts": {"insts": len(nodes.inst), "ports": len(nodes.port), "physical_insts": design.num_insts - len(nodes.inst),
-                   "nets": len(design.net_names), "pins": num_pins},
+        "counts": {"insts": len(nodes.inst), "ports": len(nodes.port), "nets": len(design.net_names), "pins": num_pins,
+                   "physical_insts": design.num_insts - len(nodes.inst)},
         "placement": _areas(design, grid),
         "inputs": listed,
         "def_sha256": listed[0]["sha256"],

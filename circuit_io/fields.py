@@ -97,12 +97,8 @@ GCELL_FEATURES: tuple[Field, ...] = (
     *_both("adjusted_{}", "share", "share of the {} tracks that adjustments take away"),
     *_both("blocked_{}", "share of capacity", "{} tracks under power pins, obstructions and power grid", edge=True),
     *_both("rudy_{}", "share of capacity", "{} RUDY on gcell boxes"),
-    *_both(
-        "demand_l_{}", "share of capacity", "{} demand of Steiner trees, both L shapes alike, and blocked", edge=True
-    ),
-    *_both(
-        "demand_z_{}", "share of capacity", "{} demand of Steiner trees, all Z shapes alike, and blocked", edge=True
-    ),
+    *_both("demand_l_{}", "share of capacity", "{} demand of trees, both L shapes alike, plus blocked", edge=True),
+    *_both("demand_z_{}", "share of capacity", "{} demand of trees, all Z shapes alike, plus blocked", edge=True),
     *_both("across3_{}", "share of capacity", "demand_z, mean of 3 gcells across the {} direction", edge=True),
     *_both("along3_{}", "share of capacity", "demand_z, mean of 3 gcells along the {} direction", edge=True),
     *_both("box5_{}", "share of capacity", "{} demand_z, mean of 5 x 5 gcells", edge=True),

@@ -170,7 +170,7 @@ def read_labels(folder: Path, design: Design, grid: GcellGrid, adjustment: dict[
     x, y = read_gcell_grid(path)
     if not (np.array_equal(x, grid.x_dbu()[:-1]) and np.array_equal(y, grid.y_dbu()[:-1])):
         raise InputError(
-            f"the labels' grid is {len(x)} x {len(y)}, the design's {grid.nx} x {grid.ny} gcells of {grid.tile_dbu} dbu",
+            f"the labels' grid is {len(x)} x {len(y)}, the design's {grid.nx} x {grid.ny}, {grid.tile_dbu} dbu a gcell",
             path=path,
             mend="Give the signal layers that the router used (--signal-layers), or labels of this DEF.",
         )

@@ -1,11 +1,6 @@
-"""A design on disk: one folder with a manifest, Parquet tables and safetensors arrays; docs/format.md has the format."""
+"""A design on disk: one folder with a manifest, Parquet tables and safetensors arrays (docs/format.md)."""
 
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,6 +11,7 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from circuit_io.atomic import new_folder
 from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, names
 from circuit_io.graph import CircuitGraph
@@ -38,44 +34,9 @@ class StoredDesign:
     labels: Labels | None
 
 
-@contextmanager
-def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A temporary folder beside `out` that takes its place when the block ends well, and vanishes when it does not.
-
-    Raises:
-        InputError: `out` exists and `overwrite` is off, or its parent cannot be written.
-    """
-    if out.exists() and not overwrite:
-        raise InputError("exists already", path=out, mend="Choose another --out, or pass --overwrite.")
-    if out.exists() and not out.is_dir():
-        raise InputError("is a file, a folder was expected", path=out, mend="Choose another --out.")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as e:
-        raise InputError(f"cannot be written: {e.strerror}", path=out.parent) from e
-    try:
-        yield work
-        work.chmod(0o755)
-        if out.exists():
-            old = work.with_name(work.name + ".old")
-            out.rename(old)
-            work.rename(out)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            work.rename(out)
-    except OSError as e:
-        raise InputError(f"cannot be written: {e.strerror}", path=out, mend="Is the disk full?") from e
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def write_json(path: Path, value: Any) -> None:  # noqa: ANN401
-    """`value` as JSON with sorted keys, written to a temporary name and renamed."""
-    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+def to_json(value: Any) -> str:  # noqa: ANN401
+    """`value` as JSON with sorted keys; a number that is not finite is our own mistake."""
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_design(
@@ -93,7 +54,7 @@ def write_design(
     Raises:
         InputError: `out` exists and `overwrite` is off, or cannot be written.
     """
-    with new_folder(out, overwrite=overwrite) as work:
+    with new_folder(out, schema=SCHEMA, overwrite=overwrite) as work:
         pq.write_table(insts, work / "insts.parquet")
         pq.write_table(nets, work / "nets.parquet")
         arrays = {
@@ -106,7 +67,7 @@ def write_design(
         files = {p.name: sha256(p.read_bytes()) for p in sorted(work.iterdir())}
         head = {"schema": SCHEMA, "schema_version": VERSION, "files": files,
                 "fields": {kind: names(declared) for kind, declared in FEATURES.items()}}  # fmt: skip
-        write_json(work / "manifest.json", manifest | head)
+        (work / "manifest.json").write_text(to_json(manifest | head), encoding="utf-8")
 
 
 def read_manifest(folder: Path, schema: str = SCHEMA, version: int = VERSION) -> dict[str, Any]:
