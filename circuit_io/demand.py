@@ -16,29 +16,37 @@ def _scatter(index: Int64[np.ndarray, " n"], weight: Float64[np.ndarray, " n"], 
     return np.bincount(index, weights=weight, minlength=shape[0] * shape[1]).astype(np.float64).reshape(shape)
 
 
-def rudy(box: Int64[np.ndarray, "nets 4"], use: Bool[np.ndarray, " nets"], nx: int, ny: int) -> tuple[Map, Map]:
-    """Horizontal and vertical wires per gcell if every net has one of each, anywhere in its gcell box.
+def rudy(box: Int64[np.ndarray, "nets 4"], nx: int, ny: int) -> tuple[Map, Map]:
+    """Expected wires per edge if every net has one straight wire of each direction, anywhere in its gcell box.
 
     Args:
-        box: x0, y0, x1, y1 of each net in gcells, both ends included.
-        use: the nets to count: those over more than one gcell.
+        box: x0, y0, x1, y1 of each net in gcells, both ends included; a net without pins has x1 < x0.
         nx: columns.
         ny: rows.
 
     Source:
         P. Spindler and F. M. Johannes, "Fast and accurate routing demand estimation for efficient routability-driven
-        placement", DATE 2007; here on gcell boxes and for each direction apart.
+        placement", DATE 2007; here on gcell boxes, for each direction apart and straight on the edges, the strongest
+        of the forms measured (docs/results.md).
     """
-    x0, y0, x1, y1 = box[use].T
-    shape = (ny + 1, nx + 1)
+    x0, y0, x1, y1 = box[box[:, 2] >= box[:, 0]].T
+    return _boxes(x0, x1, y0, y1, 1.0 / (y1 - y0 + 1), nx, ny), _boxes(y0, y1, x0, x1, 1.0 / (x1 - x0 + 1), ny, nx).T
 
-    def fill(weight: Float64[np.ndarray, " n"]) -> Map:
-        corners = np.concatenate([y0 * (nx + 1) + x0, y0 * (nx + 1) + x1 + 1, (y1 + 1) * (nx + 1) + x0,
-                                  (y1 + 1) * (nx + 1) + x1 + 1])  # fmt: skip
-        signs = np.concatenate([weight, -weight, -weight, weight])
-        return _scatter(corners, signs, shape).cumsum(0).cumsum(1)[:ny, :nx]
 
-    return fill((x1 > x0) / (y1 - y0 + 1.0)), fill((y1 > y0) / (x1 - x0 + 1.0))
+def _boxes(
+    a0: Int64[np.ndarray, " n"],
+    a1: Int64[np.ndarray, " n"],
+    b0: Int64[np.ndarray, " n"],
+    b1: Int64[np.ndarray, " n"],
+    weight: Float64[np.ndarray, " n"],
+    na: int,
+    nb: int,
+) -> Map:
+    """`weight` on every edge from a0 to a1 of every line b0 to b1; [nb, na]."""
+    width = na + 1
+    corners = np.concatenate([b * width + a for b in (b0, b1 + 1) for a in (a0, a1)])
+    signs = np.concatenate([weight, -weight, -weight, weight])
+    return _scatter(corners, signs, (nb + 1, width)).cumsum(0).cumsum(1)[:nb, :na]
 
 
 def demand_l(trees: Trees, nx: int, ny: int) -> tuple[Map, Map]:
@@ -118,11 +126,7 @@ def _z_direction(
     out += (level + slope.cumsum(1)).cumsum(1)[:, :na]
     # middle part on a line uniform in b_min..b_max over the whole run
     b_min, b_max = np.minimum(b_low, b_high), np.maximum(b_low, b_high)
-    each = inner / (b_max - b_min + 1.0)
-    corners = np.concatenate([b_min * width + low, b_min * width + high, (b_max + 1) * width + low,
-                              (b_max + 1) * width + high])  # fmt: skip
-    box = _scatter(corners, np.concatenate([each, -each, -each, each]), (nb + 1, width))
-    return out + box.cumsum(0).cumsum(1)[:nb, :na]
+    return out + _boxes(low, high, b_min, b_max, inner / (b_max - b_min + 1.0), na, nb)
 
 
 def window_mean(values: Map, half_rows: int, half_columns: int) -> Map:

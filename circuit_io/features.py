@@ -144,12 +144,11 @@ def edge_maps(
             for k, c in zip(layers, caps, strict=True)
         ]
         blocked.append(sum((t.astype(float) for t in taken), zero))
-    spread = (box[:, 2] > box[:, 0]) | (box[:, 3] > box[:, 1])
     return Maps(
         (capacity[0], capacity[1]),
         (total[0], total[1]),
         (blocked[0], blocked[1]),
-        demand.rudy(box, spread, grid.nx, grid.ny),
+        demand.rudy(box, grid.nx, grid.ny),
         demand.demand_l(trees, grid.nx, grid.ny),
         demand.demand_z(trees, grid.nx, grid.ny),
     )
@@ -433,7 +432,7 @@ def _demand_columns(grid: GcellGrid, maps: Maps, direction: int, letter: str) ->
         "low_share": np.divide(low, total, out=np.zeros_like(total), where=total > 0),
         "adjusted": np.divide(total - capacity, total, out=np.zeros_like(total), where=total > 0),
         "blocked": maps.blocked[direction] * scale * is_edge,
-        "rudy": maps.rudy[direction] * scale,
+        "rudy": maps.rudy[direction] * scale * is_edge,
         "demand_l": (maps.demand_l[direction] + maps.blocked[direction]) * scale * is_edge,
         "demand_z": z,
         "across3": _edge_window(z, direction, *across),

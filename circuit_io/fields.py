@@ -96,7 +96,7 @@ GCELL_FEATURES: tuple[Field, ...] = (
     *_both("low_share_{}", "share", "share of the lowest {} signal layer in the capacity"),
     *_both("adjusted_{}", "share", "share of the {} tracks that adjustments take away"),
     *_both("blocked_{}", "share of capacity", "{} tracks under power pins, obstructions and power grid", edge=True),
-    *_both("rudy_{}", "share of capacity", "{} RUDY on gcell boxes"),
+    *_both("rudy_{}", "share of capacity", "{} RUDY on gcell boxes", edge=True),
     *_both("demand_l_{}", "share of capacity", "{} demand of trees, both L shapes alike, plus blocked", edge=True),
     *_both("demand_z_{}", "share of capacity", "{} demand of trees, all Z shapes alike, plus blocked", edge=True),
     *_both("across3_{}", "share of capacity", "demand_z, mean of 3 gcells across the {} direction", edge=True),

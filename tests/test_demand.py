@@ -65,12 +65,12 @@ def test_l_demand_is_the_mean_of_both_l_shapes(case: tuple[np.ndarray, int, int]
 
 
 def test_rudy_spreads_one_wire_of_each_direction_over_the_box() -> None:
-    box = np.asarray([[1, 0, 3, 1], [0, 0, 0, 0], [2, 2, 2, 4]])
-    h, v = rudy(box, np.asarray([True, False, True]), 5, 6)
+    box = np.asarray([[1, 0, 3, 1], [0, 0, 0, 0], [2, 2, 2, 4], [1, 1, 0, 0]])
+    h, v = rudy(box, 5, 6)
     want_h, want_v = np.zeros((6, 5)), np.zeros((6, 5))
-    want_h[0:2, 1:4] += 1 / 2
-    want_v[0:2, 1:4] += 1 / 3
-    want_v[2:5, 2:3] += 1.0
+    want_h[0:2, 1:3] += 1 / 2
+    want_v[0:1, 1:4] += 1 / 3
+    want_v[2:4, 2:3] += 1.0
     np.testing.assert_allclose(h, want_h, atol=1e-12)
     np.testing.assert_allclose(v, want_v, atol=1e-12)
 
