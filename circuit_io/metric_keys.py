@@ -158,4 +158,4 @@ def expected_excess(mean: np.ndarray, sigma: np.ndarray | None) -> np.ndarray:
 
 
 def _normal_cdf(z: np.ndarray) -> np.ndarray:
-    return np.vectorize(lambda v: 0.5 * math.erfc(-v / math.sqrt(2)), otypes=[np.float64])(z)
+    return np.asarray([0.5 * math.erfc(-v / math.sqrt(2)) for v in z.ravel().tolist()]).reshape(z.shape)

@@ -160,7 +160,8 @@ def _arrays(prediction: Prediction) -> bytes:
     arrays = {f"map.{key}": np.ascontiguousarray(value) for key, value in prediction.maps.items()}
     arrays |= {name: np.ascontiguousarray(getattr(prediction, name)) for name in ("x_um", "y_um")}
     arrays |= {name: np.ascontiguousarray(getattr(prediction, name)) for name in ("inst_congestion", "net_demand")}
-    return bytes(save(arrays, metadata={"schema": SCHEMA, "schema_version": str(SCHEMA_VERSION)}))
+    # one entry only: safetensors writes several in random order
+    return bytes(save(arrays, metadata={"schema": f"{SCHEMA} {SCHEMA_VERSION}"}))
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:

@@ -197,7 +197,7 @@ def make_labels(prediction: Prediction, *, noise: float = 0.08, seed: int = 1) -
     return SyntheticLabels(h, v)
 
 
-def make_pair(folder: Path, **options: Any) -> tuple[SyntheticDesign, Path]:
+def make_pair(folder: Path, **options: float) -> tuple[SyntheticDesign, Path]:
     """An export in `folder`/design and a prediction in `folder`/pred; options go to `make_prediction`."""
     design = make_export(folder / "design")
     write_prediction(folder / "pred", make_prediction(design, **options), export=design.path)

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage, stats
-from synthetic import make_export, make_labels, make_pair, make_prediction
+from synthetic import SyntheticDesign, make_export, make_labels, make_pair, make_prediction
 
 from circuit_io.atomic import new_folder, write_files
 from circuit_io.errors import InputError
@@ -21,9 +22,11 @@ from circuit_io.maps import MAPS, Prediction
 from circuit_io.metric_keys import METRIC_KEYS, expected_excess, key_of, prediction_metrics, stage_prefix
 from circuit_io.prediction import prediction_manifest, read_prediction, write_prediction
 
+Pair = tuple[SyntheticDesign, Path]
+
 
 @pytest.fixture
-def pair(tmp_path: Path):
+def pair(tmp_path: Path) -> Pair:
     return make_pair(tmp_path)
 
 
@@ -45,7 +48,7 @@ def flat(values_h: np.ndarray, values_v: np.ndarray | None = None, *, tracks: fl
     )
 
 
-def test_write_then_read_is_identity(pair, tmp_path: Path) -> None:
+def test_write_then_read_is_identity(pair: Pair, tmp_path: Path) -> None:
     design, folder = pair
     first = read_prediction(folder)
     assert first.design == "synthetic"
@@ -59,10 +62,10 @@ def test_write_then_read_is_identity(pair, tmp_path: Path) -> None:
     np.testing.assert_array_equal(first.net_demand, second.net_demand)
     np.testing.assert_array_equal(first.inst_congestion, second.inst_congestion)
     for file in folder.iterdir():
-        assert file.read_bytes() == (again / file.name).read_bytes(), file.name
+        assert file.read_bytes() == (again / file.name).read_bytes(), f"{file.name}: same input, same bytes"
 
 
-def test_the_folder_moves_with_its_export(pair, tmp_path: Path) -> None:
+def test_the_folder_moves_with_its_export(pair: Pair, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     for name in ("design", "pred"):
         shutil.move(tmp_path / name, tmp_path / "elsewhere" / name)
@@ -79,7 +82,7 @@ def test_same_weights_and_design_give_the_same_run_id(tmp_path: Path) -> None:
     assert (named["run_id"], named["stage"]) == ("r 1", "cts")
 
 
-def test_missing_export_is_an_error(pair, tmp_path: Path) -> None:
+def test_missing_export_is_an_error(pair: Pair, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "design")
     with pytest.raises(InputError, match=r'export folder "../design" it was made from is not there'):
         read_prediction(tmp_path / "pred")
@@ -87,7 +90,7 @@ def test_missing_export_is_an_error(pair, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "nets.parquet"])
-def test_changed_export_is_an_error(pair, tmp_path: Path, name: str) -> None:
+def test_changed_export_is_an_error(pair: Pair, tmp_path: Path, name: str) -> None:
     file = tmp_path / "design" / name
     file.write_bytes(file.read_bytes() + b"\n")
     with pytest.raises(InputError, match="changed since"):
@@ -114,7 +117,7 @@ def edit_manifest(folder: Path, **values: object) -> None:
         ({"export_sha256": "0"}, "has changed since the prediction"),
     ],
 )
-def test_bad_manifest(pair, values: dict[str, object], text: str) -> None:
+def test_bad_manifest(pair: Pair, values: dict[str, object], text: str) -> None:
     edit_manifest(pair[1], **values)
     with pytest.raises(InputError) as e:
         read_prediction(pair[1])
@@ -122,14 +125,14 @@ def test_bad_manifest(pair, values: dict[str, object], text: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null", b"[" * 100_000])
-def test_broken_manifest(pair, content: bytes) -> None:
+def test_broken_manifest(pair: Pair, content: bytes) -> None:
     (pair[1] / "manifest.json").write_bytes(content)
     with pytest.raises(InputError, match=r"manifest\.json"):
         read_prediction(pair[1])
 
 
 @pytest.mark.parametrize("content", [b"", b"\x08\0\0\0\0\0\0\0{}      ", b"x" * 100])
-def test_broken_arrays(pair, content: bytes) -> None:
+def test_broken_arrays(pair: Pair, content: bytes) -> None:
     from circuit_io.text import sha256
 
     folder = pair[1]
@@ -158,7 +161,9 @@ def test_no_folder(tmp_path: Path) -> None:
         ("congestion", lambda m: m, 'unknown map "congestion"\n  Did you mean "congestion_'),
     ],
 )
-def test_bad_maps_are_not_written(tmp_path: Path, key: str, change, text: str) -> None:
+def test_bad_maps_are_not_written(
+    tmp_path: Path, key: str, change: Callable[[np.ndarray], np.ndarray] | None, text: str
+) -> None:
     design = make_export(tmp_path / "d")
     prediction = make_prediction(design)
     source = prediction.maps.get(key, prediction.maps["congestion_h"])
@@ -180,7 +185,7 @@ def test_the_border_is_masked_on_writing(tmp_path: Path) -> None:
     assert np.isnan(read_prediction(tmp_path / "out").maps["congestion_h"][:, -1]).all()
 
 
-def test_heatmap_csv_repeats_the_neighbour_at_the_border(pair) -> None:
+def test_heatmap_csv_repeats_the_neighbour_at_the_border(pair: Pair) -> None:
     prediction = read_prediction(pair[1])
     for kind, at, neighbour in (("h", (5, 29), (5, 28)), ("v", (23, 7), (22, 7))):
         with (pair[1] / f"congestion_{kind}.csv").open() as f:
@@ -219,7 +224,7 @@ def test_per_gcell_is_the_mean_of_its_edges() -> None:
 # ---- writing whole or not at all
 
 
-def test_overwrite(pair, tmp_path: Path) -> None:
+def test_overwrite(pair: Pair, tmp_path: Path) -> None:
     design, folder = pair
     prediction = read_prediction(folder)
     with pytest.raises(InputError, match=r"pred: exists already\n  Pass --overwrite"):
@@ -230,7 +235,7 @@ def test_overwrite(pair, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["design", "pred"]
 
 
-def test_a_foreign_folder_is_never_replaced(pair, tmp_path: Path) -> None:
+def test_a_foreign_folder_is_never_replaced(pair: Pair, tmp_path: Path) -> None:
     design, folder = pair
     with pytest.raises(InputError, match='holds no "gsr-prediction", so it is not replaced'):
         write_prediction(design.path, read_prediction(folder), export=design.path, overwrite=True)
@@ -240,16 +245,18 @@ def test_a_foreign_folder_is_never_replaced(pair, tmp_path: Path) -> None:
     assert (design.path / "insts.parquet").is_file()
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(28, "No space left on device")])
-def test_an_interrupted_write_leaves_the_old_folder(tmp_path: Path, stop) -> None:
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_an_interrupted_write_leaves_the_old_folder(tmp_path: Path, stop: BaseException) -> None:
     with new_folder(tmp_path / "out", schema="s") as folder:
         (folder / "manifest.json").write_text('{"schema": "s"}')
-    with (
-        pytest.raises((KeyboardInterrupt, InputError), match="No space left|^$"),
-        new_folder(tmp_path / "out", schema="s", overwrite=True) as folder,
-    ):
-        (folder / "half").write_text("x")
-        raise stop
+
+    def fail() -> None:
+        with new_folder(tmp_path / "out", schema="s", overwrite=True) as folder:
+            (folder / "half").write_text("x")
+            raise stop
+
+    with pytest.raises((KeyboardInterrupt, InputError), match=r"No space left|^$"):
+        fail()
     assert [p.name for p in tmp_path.rglob("*")] == ["out", "manifest.json"]
 
 
@@ -271,7 +278,7 @@ def test_files_are_written_together(tmp_path: Path) -> None:
 # ---- metrics
 
 
-def test_metrics_are_registered_and_finite(pair) -> None:
+def test_metrics_are_registered_and_finite(pair: Pair) -> None:
     metrics = json.loads((pair[1] / "metrics.json").read_text())
     assert "detailedplace__gsr__congestion_h__max" in metrics
     assert "detailedplace__gsr__overflow_h__expected" in metrics
@@ -328,7 +335,7 @@ def test_stage_words() -> None:
 def test_two_separate_spots() -> None:
     values = np.full((9, 9), 0.3)
     values[1:3, 1:4] = [[1.2, 1.1, 1.0], [1.0, 1.0, 1.0]]
-    values[6, 6] = 1.6
+    values[6, 6] = 1.5
     first, second = find_hotspots(flat(values), HotspotConfig(max_frac=1.0))
     assert (first.rank, first.direction, first.edges, first.num_edges) == (1, "h", (1, 1, 3, 2), 6)
     assert first.box_um == (2.0, 3.0, 10.0, 9.0), "the box spans the gcells that the edges join"
@@ -409,14 +416,14 @@ def test_shares_equal_plain_loops(d: str) -> None:
         )
 
 
-def test_net_overflow_adds_up(pair) -> None:
+def test_net_overflow_adds_up(pair: Pair) -> None:
     design, folder = pair
     prediction = read_prediction(folder)
     over = [np.maximum(prediction.maps[f"congestion_{d}"] - 1, 0) * prediction.maps[f"capacity_{d}"] for d in "hv"]
     assert net_overflow(design.graph.net_box, *over).sum() == pytest.approx(sum(np.nansum(o) for o in over), rel=1e-3)
 
 
-def test_nets_are_ranked_in_each_spot(pair) -> None:
+def test_nets_are_ranked_in_each_spot(pair: Pair) -> None:
     design, folder = pair
     prediction = read_prediction(folder)
     spots = find_hotspots(prediction)
@@ -425,10 +432,13 @@ def test_nets_are_ranked_in_each_spot(pair) -> None:
         assert [n.wire_um for n in nets] == sorted((n.wire_um for n in nets), reverse=True)
         assert sum(n.share_frac for n in nets) <= 1 + 1e-9
         x0, y0, x1, y1 = design.graph.net_box[nets[0].net_id]
-        assert x0 <= spot.edges[2] + 1 and x1 >= spot.edges[0] and y0 <= spot.edges[3] + 1 and y1 >= spot.edges[1]
+        assert x0 <= spot.edges[2] + 1
+        assert x1 >= spot.edges[0]
+        assert y0 <= spot.edges[3] + 1
+        assert y1 >= spot.edges[1]
 
 
-def test_labels_of_the_fixture_differ_from_the_prediction(pair) -> None:
+def test_labels_of_the_fixture_differ_from_the_prediction(pair: Pair) -> None:
     prediction = read_prediction(pair[1])
     labels = make_labels(prediction)
     assert not np.array_equal(labels.congestion_h, prediction.maps["congestion_h"])
