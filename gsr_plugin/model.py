@@ -1,0 +1,167 @@
+"""GSR-GNN: encoders per node type, the reversible stack, and a head on the gcells.
+
+    config = ModelConfig(num_inst_features=.., num_net_features=.., num_gcell_features=.., layers=16, width=64)
+    model = GsrGnn(config, seed=0)
+    tensors = GraphTensors.of(graph)                                   # once per graph; `.to(device)`
+    out = model(tensors, inst_x, net_x, gcell_x)                       # float32 matrices [N, F], normalised, finite
+    out.congestion, out.overflow_logit, out.log_sigma                  # each [G, 2]: 0 = H (edge to the right), 1 = V
+    loss(out).backward()                                               # before the optimiser's step
+    model.range_used_frac()                                            # max |x| / 2^(24 - t) of the last forward
+
+A forward without `torch.no_grad()` keeps its arena until its backward has run or its output is dropped. `RangeError`
+(a stream reached the range), `NotANumberError` and `StaleBackwardError` are `GsrError`s.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from torch import Tensor, nn
+
+from gsr_plugin.graph_tensors import NODE_TYPES, GraphTensors
+from gsr_plugin.ops.topk import Selection
+from gsr_plugin.relations import ends_of
+from gsr_plugin.reversible import ReversibleStack, StackSpec
+
+DEFAULT_RELATIONS = ("pin", "pinned", "in", "holds", "west", "east", "south", "north", "covers", "covered")
+DIRECTIONS = ("h", "v")
+DEEP = 100  # layers from which the grid is coarser (training.md 4.5: streams grow with depth)
+
+
+class ModelConfig(BaseModel):
+    """Everything that fixes the model's shape and arithmetic; stored with the weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_inst_features: int = Field(ge=1, description="columns of the inst features")
+    num_net_features: int = Field(ge=1, description="columns of the net features")
+    num_gcell_features: int = Field(ge=1, description="columns of the gcell features")
+    layers: int = Field(16, ge=1, le=10_000, description="reversible layers")
+    width: int = Field(64, ge=4, le=65_534, description="channels D of the stream, both groups together")
+    groups: int = Field(2, description="groups of channels; only 2 is built")
+    k: int = Field(8, ge=1, description="entries that the group top-k keeps of each row of a group")
+    relations: tuple[str, ...] = Field(DEFAULT_RELATIONS, description="relations of a branch, in order")
+    t: int | Literal["auto", "off"] = Field(
+        "auto", description="grid 2^-t of the streams; auto: 16, or 12 from 100 layers"
+    )
+    variant: Literal["reversible", "paper"] = Field("reversible", description="layer; paper is the published one")
+    reversible: bool = Field(True, description="rebuild activations; false stores them (same numbers)")
+    save_indices: bool = Field(False, description="keep one byte per selected entry instead of selecting again")
+    relu: bool = Field(False, description="clamp the kept entries at 0")
+    magnitude: bool = Field(False, description="keep the largest magnitudes instead of the largest values")
+    head_width: int = Field(64, ge=1, description="hidden channels of the head")
+
+    @field_validator("groups")
+    @classmethod
+    def _two_groups(cls, groups: int) -> int:
+        if groups != 2:
+            raise ValueError(f"groups = {groups}: the reversible layer is built for 2 groups")
+        return groups
+
+    @field_validator("relations")
+    @classmethod
+    def _known(cls, relations: tuple[str, ...]) -> tuple[str, ...]:
+        for name in relations:
+            ends_of(name)
+        if len(set(relations)) < len(relations):
+            raise ValueError("a relation is named twice")
+        return relations
+
+    @field_validator("t")
+    @classmethod
+    def _grid(cls, t: int | str) -> int | str:
+        if isinstance(t, int) and not 1 <= t <= 22:
+            raise ValueError(f"t = {t}: the grid 2^-t needs t in 1..22")
+        return t
+
+    @model_validator(mode="after")
+    def _sizes(self) -> "ModelConfig":
+        if self.width % 2:
+            raise ValueError(f"width = {self.width}: two groups need an even width")
+        if self.k > self.width // 2:
+            raise ValueError(f"k = {self.k}: a group has {self.width // 2} channels")
+        return self
+
+    @property
+    def grid(self) -> int | None:
+        """t, resolved."""
+        if self.t == "off" or self.variant == "paper":
+            return None
+        if self.t == "auto":
+            return 12 if self.layers >= DEEP else 16
+        return int(self.t)
+
+    def features(self, node_type: str) -> int:
+        """Feature columns of a node type."""
+        return int(getattr(self, f"num_{node_type}_features"))
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What the model says of every gcell's two edges: column 0 the edge to the right (H), 1 the edge above (V).
+
+    Attributes:
+        congestion: mean, in the unit of the normalised target.
+        overflow_logit: logit of the probability that the edge overflows.
+        log_sigma: log of the spread of `congestion`, same unit; its gradient stops at the trunk.
+    """
+
+    congestion: Float[Tensor, "gcells 2"]
+    overflow_logit: Float[Tensor, "gcells 2"]
+    log_sigma: Float[Tensor, "gcells 2"]
+
+
+class GsrGnn(nn.Module):
+    """The network; see the module for its use."""
+
+    def __init__(self, config: ModelConfig, *, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            d, wide = config.width, config.head_width
+            self.encoders = nn.ModuleDict(
+                {t: nn.Sequential(nn.Linear(config.features(t), d), nn.ReLU(), nn.Linear(d, d)) for t in NODE_TYPES}
+            )
+            spec = StackSpec(
+                layers=config.layers,
+                selection=Selection(config.k, magnitude=config.magnitude, relu=config.relu),
+                t=config.grid,
+                save_indices=config.save_indices,
+                variant=config.variant,
+            )
+            self.stack = ReversibleStack(spec, config.relations, d // 2, reversible=config.reversible)
+            self.head_norm = nn.LayerNorm(d)
+            self.head = nn.Sequential(nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, 4))
+            self.sigma_head = nn.Sequential(nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, 2))
+            self.skip = nn.Linear(config.num_gcell_features, 2, bias=False)
+        nn.init.zeros_(self.skip.weight)
+
+    def forward(
+        self,
+        tensors: GraphTensors,
+        inst_x: Float[Tensor, "insts fi"],
+        net_x: Float[Tensor, "nets fn"],
+        gcell_x: Float[Tensor, "gcells fg"],
+    ) -> Output:
+        """Predictions for every gcell of one graph.
+
+        Raises:
+            ValueError: a feature matrix has the wrong size.
+            RangeError, NotANumberError: see `ReversibleStack.forward`.
+        """
+        features = dict(zip(NODE_TYPES, (inst_x, net_x, gcell_x), strict=True))
+        for t, x in features.items():
+            want = (tensors.count(t), self.config.features(t))
+            if tuple(x.shape) != want:
+                raise ValueError(f"{t} features are {tuple(x.shape)}; this graph and model need {want}")
+        x0 = torch.cat([self.encoders[t](x) for t, x in features.items()])
+        trunk = self.head_norm(self.stack(x0, tensors, read=tensors.rows("gcell")))
+        mean, logit = self.head(trunk).chunk(2, 1)
+        return Output(mean + self.skip(gcell_x), logit, self.sigma_head(trunk.detach()))
+
+    def range_used_frac(self) -> float:
+        """Largest |x| of the last forward over 2^(24 - t); 1 stops the run."""
+        return 0.0 if self.stack.record is None else self.stack.record.used_frac()

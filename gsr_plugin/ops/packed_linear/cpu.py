@@ -1,0 +1,24 @@
+"""Gather of k rows of W where k/h <= 1/4 (1.9 to 15 times a GEMM in fp32), a GEMM above."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gsr_plugin.ops.packed_linear import reference
+from gsr_plugin.ops.packed_linear.reference import packed_linear_adjoint
+
+__all__ = ["packed_linear", "packed_linear_adjoint"]
+
+
+def packed_linear(values: Tensor, index: Tensor, weight: Tensor, out: Tensor) -> None:
+    """See the package."""
+    n, k = values.shape
+    if not n:
+        return
+    if 4 * k > weight.shape[0]:
+        reference.packed_linear(values, index, weight, out)
+        return
+    bags = torch.arange(0, n * k + 1, k, dtype=torch.int32)
+    flat = index.reshape(-1).to(torch.int32)
+    got = F.embedding_bag(flat, weight, bags, mode="sum", per_sample_weights=values.view(-1), include_last_offset=True)
+    out.copy_(got)

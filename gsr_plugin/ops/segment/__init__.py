@@ -1,0 +1,39 @@
+"""Sums over lists of rows: `out[i] = sum_e weight[e] * table[idx[e]]` for the entries `e` of row `i`."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int32
+from torch import Tensor
+
+from gsr_plugin.ops.backend import pick
+from gsr_plugin.ops.segment import cpu, reference
+
+__all__ = ["column_sum", "segment_sum"]
+
+_BACKENDS: dict[str, Callable[..., Tensor]] = {"reference": reference.segment_sum, "cpu": cpu.segment_sum}
+_CHUNK = 256  # rows added one after the other before the partial sums are added; fixed, so that bits are
+
+
+def segment_sum(
+    table: Float[Tensor, "sources h"],
+    ptr: Int32[Tensor, " rows_plus_one"],
+    idx: Int32[Tensor, " entries"],
+    weight: Float[Tensor, " entries"] | None = None,
+) -> Float[Tensor, "rows h"]:
+    """Weighted sum of the listed rows of `table`; an empty list gives 0.
+
+    The entries are added in the order of the list: same bits for any number of threads.
+    """
+    if ptr.numel() <= 1 or idx.numel() == 0:
+        return table.new_zeros(ptr.numel() - 1, table.shape[1])
+    return pick(_BACKENDS, table.device)(table, ptr, idx, weight)
+
+
+def column_sum(x: Float[Tensor, "n h"]) -> Float[Tensor, " h"]:
+    """Sum over the rows: chunks of 256 in order, then the chunks in order, whatever the number of threads."""
+    while x.shape[0] > 1:
+        n = x.shape[0]
+        ptr = torch.arange(0, n + _CHUNK, _CHUNK, dtype=torch.int32, device=x.device).clamp_(max=n)
+        x = segment_sum(x, ptr, torch.arange(n, dtype=torch.int32, device=x.device))
+    return x[0] if x.shape[0] else x.new_zeros(x.shape[1])

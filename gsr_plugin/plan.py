@@ -1,0 +1,87 @@
+"""One aggregation for all relations: what a layer reads of a graph, laid out once.
+
+The products `S [W_1 | .. | W_m | W_self]` of all nodes lie in one table, node by node, its relations side by side, the
+node's own last. Every listed relation and the self term are then one weighted segment sum over the table, and the
+adjoint is one weighted segment sum over the gradient; relations that factor add to it.
+"""
+
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gsr_plugin.graph_tensors import NODE_TYPES, GraphTensors
+from gsr_plugin.ops.segment import segment_sum
+from gsr_plugin.relations import Entries, Relation, ends_of, entries_of, is_listed, lists_of, relation
+
+_PLANS: "WeakKeyDictionary[GraphTensors, dict[tuple[tuple[str, ...], torch.dtype], Plan]]" = WeakKeyDictionary()
+
+
+def blocks_of(relations: Sequence[str]) -> dict[str, list[str]]:
+    """The relations that start at each node type, in order, then "self": the column blocks of its weights."""
+    return {t: [r for r in relations if ends_of(r).source == t] + ["self"] for t in NODE_TYPES}
+
+
+def plan_of(graph: GraphTensors, relations: Sequence[str], dtype: torch.dtype) -> "Plan":
+    """The plan of `graph`, made once per set of relations and dtype, kept as long as `graph` is."""
+    plans = _PLANS.setdefault(graph, {})
+    key = (tuple(relations), dtype)
+    if key not in plans:
+        plans[key] = Plan(graph, key[0], dtype)
+    return plans[key]
+
+
+class Plan:
+    """The lists of one graph, for one tuple of relations."""
+
+    def __init__(self, graph: GraphTensors, relations: tuple[str, ...], dtype: torch.dtype) -> None:
+        self.num_nodes, self.dtype, self.device = graph.num_nodes, dtype, graph.device
+        self.relations = relations
+        self.rows = {t: graph.rows(t) for t in NODE_TYPES}
+        blocks = blocks_of(relations)
+        self.width = {t: len(blocks[t]) for t in NODE_TYPES}
+        self.table_rows: dict[str, slice] = {}
+        entries: list[Entries] = []
+        self._factored: list[tuple[Relation, slice, slice]] = []
+        start = 0
+        for t in NODE_TYPES:
+            m, n = self.width[t], graph.count(t)
+            self.table_rows[t] = slice(start, start + m * n)
+            for r, name in enumerate(blocks[t]):
+                if name == "self" or is_listed(name):
+                    entries.append(_in_table(graph, name, t, start + r, m))
+                elif n:
+                    sources = slice(start + r, start + m * n, m)
+                    op = relation(graph, name, dtype=dtype, start=start + r, stride=m)
+                    self._factored.append((op, sources, self.rows[ends_of(name).target]))
+            start += m * n
+        self.num_table_rows = start
+        rows, sources_, weight = (torch.cat(parts) for parts in zip(*entries, strict=True))
+        self._lists, self._weight = lists_of(rows, sources_, weight, self.num_nodes, dtype)
+        self._back, self._back_weight = lists_of(sources_, rows, weight, start, dtype)
+
+    def aggregate(self, table: Float[Tensor, "rows h"]) -> Float[Tensor, "nodes h"]:
+        """Sum over the relations, and the self term, of the row means of the products."""
+        out = segment_sum(table, self._lists.ptr, self._lists.idx, self._weight)
+        for op, _, targets in self._factored:
+            out[targets] += op.forward(table)
+        return out
+
+    def adjoint(self, grad: Float[Tensor, "nodes h"]) -> Float[Tensor, "rows h"]:
+        """The transposed of `aggregate`."""
+        table = segment_sum(grad, self._back.ptr, self._back.idx, self._back_weight)
+        for op, sources, targets in self._factored:
+            table[sources] = op.adjoint(grad[targets])
+        return table
+
+
+def _in_table(graph: GraphTensors, name: str, node_type: str, start: int, stride: int) -> Entries:
+    """Entries between rows of the stream and rows of the table."""
+    if name == "self":
+        own = torch.arange(graph.count(node_type), device=graph.device)
+        e, target = Entries(own, own, torch.ones_like(own, dtype=torch.float64)), node_type
+    else:
+        e, target = entries_of(graph, name), ends_of(name).target
+    return Entries(e.target + graph.rows(target).start, start + stride * e.source, e.weight)

@@ -1,0 +1,275 @@
+"""The relations of the model: row means, empty rows 0, each with its exact adjoint, none of them stored as edges if it
+factors (`clique`, `near`, `covers`, `covered`).
+
+A relation reads row `start + stride * i` of a table for source `i`, so that one table can hold the products of all
+sources with the matrices of all relations; the adjoint gives one row per source.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuit_io.errors import GsrError, did_you_mean
+from gsr_plugin.graph_tensors import Csr, GraphTensors
+from gsr_plugin.ops.box import box_to_grid, grid_to_box
+from gsr_plugin.ops.segment import segment_sum
+
+
+class Ends(NamedTuple):
+    """Node types that a relation joins."""
+
+    source: str
+    target: str
+
+
+RELATIONS = {
+    "pin": Ends("inst", "net"),
+    "pinned": Ends("net", "inst"),
+    "in": Ends("inst", "gcell"),
+    "holds": Ends("gcell", "inst"),
+    "west": Ends("gcell", "gcell"),
+    "east": Ends("gcell", "gcell"),
+    "south": Ends("gcell", "gcell"),
+    "north": Ends("gcell", "gcell"),
+    "adjacent": Ends("gcell", "gcell"),
+    "covers": Ends("net", "gcell"),
+    "covered": Ends("gcell", "net"),
+    "near": Ends("inst", "inst"),
+    "clique": Ends("inst", "inst"),
+}
+"""`pin`: a net takes the mean of its pins' insts; `west`: a gcell takes the value of its neighbour at lower x;
+`adjacent`: the mean of the neighbours there are. The others as in `CircuitGraph`."""
+
+_STEPS = {"west": (-1, 0), "east": (1, 0), "south": (0, -1), "north": (0, 1)}
+
+
+class Entries(NamedTuple):
+    """A relation as a list of weighted pairs, for the relations that are lists (one entry per pin, inst or gcell)."""
+
+    target: Int[Tensor, " entries"]
+    source: Int[Tensor, " entries"]
+    weight: Float[Tensor, " entries"]
+
+
+@runtime_checkable
+class Relation(Protocol):
+    """One relation on one graph."""
+
+    def forward(self, table: Float[Tensor, "rows h"]) -> Float[Tensor, "targets h"]:
+        """Row mean over the sources of every target."""
+
+    def adjoint(self, grad: Float[Tensor, "targets h"]) -> Float[Tensor, "sources h"]:
+        """The transposed operator."""
+
+
+def ends_of(name: str) -> Ends:
+    """Source and target type of a relation.
+
+    Raises:
+        GsrError: there is no such relation.
+    """
+    if name not in RELATIONS:
+        raise GsrError(f'"{name}" is not a relation\n  {did_you_mean(name, RELATIONS)}')
+    return RELATIONS[name]
+
+
+def is_listed(name: str) -> bool:
+    """Whether the relation is a list of entries (the others factor through boxes, gcells or nets)."""
+    return name not in _FACTORED
+
+
+def entries_of(graph: GraphTensors, name: str) -> Entries:
+    """The entries of a listed relation, by target; weights in float64."""
+    if name in _STEPS:
+        target, source = _neighbours(graph, name)
+        return Entries(target, source, torch.ones(len(target), dtype=torch.float64, device=graph.device))
+    if name == "adjacent":
+        pairs = [_neighbours(graph, step) for step in _STEPS]
+        target, source = (torch.cat([p[side] for p in pairs]) for side in (0, 1))
+        degree = torch.bincount(target, minlength=graph.num_gcells)
+        return Entries(target, source, degree[target].double().reciprocal())
+    if name == "holds":
+        insts = torch.arange(graph.num_insts, device=graph.device)
+        return Entries(insts, graph.inst_gcell.long(), torch.ones_like(insts, dtype=torch.float64))
+    csr = {"pin": graph.nets, "pinned": graph.insts, "in": graph.gcells}[name]
+    degree = csr.degree().long()
+    target = torch.repeat_interleave(torch.arange(csr.num_rows, device=graph.device), degree)
+    return Entries(target, csr.idx.long(), degree[target].double().reciprocal())
+
+
+def relation(
+    graph: GraphTensors, name: str, *, dtype: torch.dtype = torch.float32, start: int = 0, stride: int = 1
+) -> Relation:
+    """The operator of one relation on `graph`, reading a table whose source `i` is row `start + stride * i`."""
+    ends_of(name)
+    if name in _FACTORED:
+        return _FACTORED[name](graph, dtype, start, stride)
+    return _Listed(graph, dtype, start, stride, name)
+
+
+def _neighbours(graph: GraphTensors, step: str) -> tuple[Tensor, Tensor]:
+    dx, dy = _STEPS[step]
+    gcell = torch.arange(graph.num_gcells, device=graph.device)
+    ix, iy = gcell % graph.nx + dx, gcell // graph.nx + dy
+    inside = (ix >= 0) & (ix < graph.nx) & (iy >= 0) & (iy < graph.ny)
+    return gcell[inside], (iy * graph.nx + ix)[inside]
+
+
+def lists_of(rows: Tensor, sources: Tensor, weight: Tensor, num_rows: int, dtype: torch.dtype) -> tuple[Csr, Tensor]:
+    """Entries listed by row, in the order in which they are given, and their weights."""
+    order = torch.sort(rows, stable=True).indices
+    ptr = torch.zeros(num_rows + 1, dtype=torch.int32, device=rows.device)
+    ptr[1:] = torch.bincount(rows, minlength=num_rows).cumsum(0)
+    return Csr(ptr, sources[order].to(torch.int32)), weight[order].to(dtype)
+
+
+class _Listed:
+    def __init__(self, graph: GraphTensors, dtype: torch.dtype, start: int, stride: int, name: str) -> None:
+        e, ends = entries_of(graph, name), RELATIONS[name]
+        sources = start + stride * e.source
+        self._lists, self._weight = lists_of(e.target, sources, e.weight, graph.count(ends.target), dtype)
+        self._back, self._back_weight = lists_of(e.source, e.target, e.weight, graph.count(ends.source), dtype)
+
+    def forward(self, table: Tensor) -> Tensor:
+        return segment_sum(table, self._lists.ptr, self._lists.idx, self._weight)
+
+    def adjoint(self, grad: Tensor) -> Tensor:
+        return segment_sum(grad, self._back.ptr, self._back.idx, self._back_weight)
+
+
+def _corners(graph: GraphTensors, *, lookup: bool) -> Entries:
+    """The in-grid corners of every box that is not empty: target the box, source the gcell, weight the sign.
+
+    With `lookup`, where to read the summed-area table; without, where to add for the running sums.
+    """
+    x0, y0, x1, y1 = graph.net_box.long().unbind(1)
+    box = ((x1 >= x0) & (y1 >= y0)).nonzero()[:, 0]
+    x0, y0, x1, y1 = (v[box] for v in (x0, y0, x1, y1))
+    low, high = ((x0 - 1, y0 - 1), (x1, y1)) if lookup else ((x0, y0), (x1 + 1, y1 + 1))
+    xs = torch.stack([high[0], high[0], low[0], low[0]], 1)
+    ys = torch.stack([high[1], low[1], high[1], low[1]], 1)
+    inside = (xs >= 0) & (xs < graph.nx) & (ys >= 0) & (ys < graph.ny)
+    sign = torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64, device=graph.device).expand(len(box), 4)
+    return Entries(box[:, None].expand(-1, 4)[inside], (ys * graph.nx + xs)[inside], sign[inside])
+
+
+def box_area(graph: GraphTensors) -> Int[Tensor, " nets"]:
+    """Gcells in the box of every net; 0 for a net without pins."""
+    x0, y0, x1, y1 = graph.net_box.long().unbind(1)
+    return (x1 - x0 + 1).clamp(min=0) * (y1 - y0 + 1).clamp(min=0)
+
+
+def _inverse(count: Tensor) -> Tensor:
+    return torch.where(count > 0, count.double().reciprocal(), torch.zeros((), dtype=torch.float64).to(count.device))
+
+
+class _Covers:
+    """net -> gcell: mean over the nets whose box holds the gcell."""
+
+    def __init__(self, graph: GraphTensors, dtype: torch.dtype, start: int, stride: int) -> None:
+        add, look = _corners(graph, lookup=False), _corners(graph, lookup=True)
+        self._shape = (graph.ny, graph.nx)
+        self._add, self._sign = lists_of(add.source, start + stride * add.target, add.weight, graph.num_gcells, dtype)
+        self._look, self._look_sign = lists_of(look.target, look.source, look.weight, graph.num_nets, dtype)
+        count = torch.zeros(graph.num_gcells, dtype=torch.int64, device=graph.device)
+        count.index_add_(0, add.source, add.weight.long())
+        count = count.view(self._shape).cumsum(0).cumsum(1).view(-1)
+        self._inverse = _inverse(count).to(dtype)[:, None]
+        self._area = box_area(graph).to(dtype)
+
+    def forward(self, table: Tensor) -> Tensor:
+        return box_to_grid(table, self._add.ptr, self._add.idx, self._sign, shape=self._shape).mul_(self._inverse)
+
+    def adjoint(self, grad: Tensor) -> Tensor:
+        field = grad * self._inverse
+        return grid_to_box(field, self._look.ptr, self._look.idx, self._look_sign, self._area, shape=self._shape)
+
+
+class _Covered:
+    """gcell -> net: mean over the gcells of the net's box."""
+
+    def __init__(self, graph: GraphTensors, dtype: torch.dtype, start: int, stride: int) -> None:
+        add, look = _corners(graph, lookup=False), _corners(graph, lookup=True)
+        inverse = _inverse(box_area(graph))
+        self._shape = (graph.ny, graph.nx)
+        self._rows = slice(start, start + stride * (graph.num_gcells - 1) + 1, stride)
+        weight = look.weight * inverse[look.target]
+        self._look, self._look_sign = lists_of(look.target, look.source, weight, graph.num_nets, dtype)
+        weight = add.weight * inverse[add.target]
+        self._add, self._sign = lists_of(add.source, add.target, weight, graph.num_gcells, dtype)
+        self._filled = (inverse > 0).to(dtype)
+
+    def forward(self, table: Tensor) -> Tensor:
+        field = table[self._rows]
+        return grid_to_box(field, self._look.ptr, self._look.idx, self._look_sign, self._filled, shape=self._shape)
+
+    def adjoint(self, grad: Tensor) -> Tensor:
+        return box_to_grid(grad, self._add.ptr, self._add.idx, self._sign, shape=self._shape)
+
+
+class _Near:
+    """inst -> inst: mean over the other insts in the same or a neighbouring gcell."""
+
+    def __init__(self, graph: GraphTensors, dtype: torch.dtype, start: int, stride: int) -> None:
+        self._rows = slice(start, start + stride * max(graph.num_insts - 1, 0) + 1, stride)
+        self._shape, self._gcells, self._gcell = (graph.ny, graph.nx), graph.gcells, graph.inst_gcell
+        count = _box3(graph.gcells.degree().double().view(*self._shape, 1)).view(-1)
+        self._inverse = _inverse((count - 1)[graph.inst_gcell.long()]).to(dtype)[:, None]
+
+    def _sum(self, x: Tensor) -> Tensor:
+        """Symmetric: its own adjoint."""
+        held = segment_sum(x, self._gcells.ptr, self._gcells.idx).view(*self._shape, x.shape[1])
+        return _box3(held).view(-1, x.shape[1]).index_select(0, self._gcell) - x
+
+    def forward(self, table: Tensor) -> Tensor:
+        return self._sum(table[self._rows].contiguous()).mul_(self._inverse)
+
+    def adjoint(self, grad: Tensor) -> Tensor:
+        return self._sum(grad * self._inverse)
+
+
+def _box3(grid: Tensor) -> Tensor:
+    rows = grid.clone()
+    rows[1:] += grid[:-1]
+    rows[:-1] += grid[1:]
+    out = rows.clone()
+    out[:, 1:] += rows[:, :-1]
+    out[:, :-1] += rows[:, 1:]
+    return out
+
+
+class _Clique:
+    """inst -> inst: mean over all pairs of pins on a net, self loop once: A = B B^T - diag(q) + I."""
+
+    def __init__(self, graph: GraphTensors, dtype: torch.dtype, start: int, stride: int) -> None:
+        self._rows = slice(start, start + stride * max(graph.num_insts - 1, 0) + 1, stride)
+        self._nets, self._insts = graph.nets, graph.insts
+        inst = torch.repeat_interleave(torch.arange(graph.num_insts, device=graph.device), graph.insts.degree().long())
+        net = graph.insts.idx.long()
+        pair, pins = torch.unique(inst * graph.num_nets + net, return_counts=True)
+        q = torch.zeros(graph.num_insts, dtype=torch.int64, device=graph.device)
+        q.index_add_(0, pair // max(graph.num_nets, 1), pins * pins)
+        d = torch.zeros_like(q).index_add_(0, inst, graph.nets.degree().long()[net]) - q + 1
+        self._own = (1 - q).to(dtype)[:, None]
+        self._inverse = d.double().reciprocal().to(dtype)[:, None]
+
+    def _sum(self, x: Tensor) -> Tensor:
+        nets = segment_sum(x, self._nets.ptr, self._nets.idx)
+        return segment_sum(nets, self._insts.ptr, self._insts.idx).addcmul_(self._own, x)
+
+    def forward(self, table: Tensor) -> Tensor:
+        return self._sum(table[self._rows].contiguous()).mul_(self._inverse)
+
+    def adjoint(self, grad: Tensor) -> Tensor:
+        return self._sum(grad * self._inverse)
+
+
+_FACTORED: dict[str, Callable[[GraphTensors, torch.dtype, int, int], Relation]] = {
+    "covers": _Covers,
+    "covered": _Covered,
+    "near": _Near,
+    "clique": _Clique,
+}

@@ -1,0 +1,297 @@
+"""The stack of reversible layers, as one autograd Function over two streams that are changed in place.
+
+    forward:  X2 += R(f1(X1));  X1 += R(f2(X2))         R = round to the grid 2^-t
+    backward: evaluates each f once, and uses it to take the layer back and to differentiate it
+
+Nothing of a layer is kept. On the grid every addition is exact while both streams stay within 2^(24 - t), so the input
+comes back bit for bit, whatever the branch computes, if it computes the same bits twice.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from circuit_io.errors import GsrError
+from gsr_plugin.arena import Arena, Arenas, Lease, StaleBackwardError
+from gsr_plugin.branch import BranchWeights, mix, mix_adjoint, select, select_adjoint_
+from gsr_plugin.graph_tensors import NODE_TYPES, GraphTensors
+from gsr_plugin.ops.packed_linear.reference import dense
+from gsr_plugin.ops.residual import add_rounded_, round_to_grid_
+from gsr_plugin.ops.topk import NotANumberError, Packed, Selection
+from gsr_plugin.plan import Plan, blocks_of, plan_of
+
+FP32_BITS = 24
+
+
+class RangeError(GsrError):
+    """A stream left the range in which its additions are exact."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class StackSpec:
+    """What a stack computes, apart from its weights.
+
+    Attributes:
+        layers: reversible layers.
+        selection: the group top-k.
+        t: grid 2^-t of the streams; None for no grid.
+        save_indices: keep the chosen indices of every branch for the backward.
+        variant: "reversible", or "paper" for the published layer.
+    """
+
+    layers: int
+    selection: Selection
+    t: int | None
+    save_indices: bool = False
+    variant: str = "reversible"
+
+
+class Record:
+    """Largest |x| of each stream after each update of one forward; NaN is kept. Layer 0 is the rounded input."""
+
+    def __init__(self, spec: StackSpec, device: torch.device, dtype: torch.dtype) -> None:
+        self.amax = torch.zeros(2 * spec.layers + 1, device=device, dtype=dtype)
+        self.limit = float("inf") if spec.t is None else 2.0 ** (FP32_BITS - spec.t)
+        self.t = spec.t
+
+    def used_frac(self) -> float:
+        """Largest |x| of the forward over the range; 0 without a grid. Reads the device."""
+        return float(self.amax.max()) / self.limit
+
+    def check(self) -> None:
+        """Raises RangeError at the first update that reached the range, or was not finite."""
+        bad = (~(self.amax < self.limit)).nonzero()
+        if not bad.numel():
+            return
+        step = int(bad[0])
+        where = "the encoder's output" if step == 0 else f"layer {(step + 1) // 2}, stream {2 - (step + 1) % 2}"
+        raise RangeError(
+            f"max |x| = {float(self.amax[step]):.6g} at {where}: additions are exact below {self.limit:g} only\n"
+            f"  Lower t (now {self.t}; 4 less gives 16 times the range), or the learning rate."
+        )
+
+
+def _at(layer: int, branch: int, work: Callable[[], list[Packed]]) -> list[Packed]:
+    try:
+        return work()
+    except NotANumberError as err:
+        raise NotANumberError(f"layer {layer + 1}, branch {branch + 1}: {err}") from err
+
+
+def _chosen(plan: Plan, saved: Tensor | None, layer: int, branch: int) -> list[Tensor] | None:
+    return None if saved is None else [saved[layer, branch, plan.rows[t]] for t in NODE_TYPES]
+
+
+def _forward(
+    spec: StackSpec, plan: Plan, weights: BranchWeights, arena: Arena, record: Record, saved: Tensor | None
+) -> None:
+    """Takes both streams through all layers."""
+    for layer in range(spec.layers):
+        for branch in (0, 1):
+            w = weights.at(layer, branch)
+            source, target = arena.streams[branch], arena.streams[1 - branch]
+            packs = _at(layer, branch, lambda x=source, w=w: select(plan, x, w, spec.selection))
+            if saved is not None:
+                for t, p in zip(NODE_TYPES, packs, strict=True):
+                    saved[layer, branch, plan.rows[t]] = p.index
+            f = mix(plan, packs, w, arena.table)
+            add_rounded_(target, f, sign=1, t=spec.t, amax=record.amax[2 * layer + branch + 1])
+
+
+def _backward(
+    spec: StackSpec,
+    plan: Plan,
+    weights: BranchWeights,
+    grads: BranchWeights,
+    arena: Arena,
+    g: Tensor,
+    saved: Tensor | None,
+) -> None:
+    """Takes both streams back through all layers and their gradients `g` with them."""
+    for layer in reversed(range(spec.layers)):
+        for branch in (1, 0):
+            w, dw = weights.at(layer, branch), grads.at(layer, branch)
+            x, target = arena.streams[branch], arena.streams[1 - branch]
+            packs = select(plan, x, w, spec.selection, _chosen(plan, saved, layer, branch))
+            f = mix(plan, packs, w, arena.table)
+            dvalues = mix_adjoint(plan, packs, w, g[1 - branch], dw)
+            select_adjoint_(plan, g[branch], x, packs, dvalues, w, dw, spec.selection)
+            add_rounded_(target, f, sign=-1, t=spec.t)
+
+
+def _forward_paper(
+    spec: StackSpec, plan: Plan, weights: BranchWeights, arena: Arena, record: Record
+) -> list[list[Packed]]:
+    """The published layer: Y2 = X2 + f1(X1), Y1 = S(GS(X1)) + f2(Y2); the packed rows of every branch are kept."""
+    kept = []
+    for layer in range(spec.layers):
+        for branch in (0, 1):
+            w = weights.at(layer, branch)
+            source, target = arena.streams[branch], arena.streams[1 - branch]
+            kept.append(_at(layer, branch, lambda x=source, w=w: select(plan, x, w, spec.selection)))
+            f = mix(plan, kept[-1], w, arena.table)
+            if branch == 1:
+                for t, p in zip(NODE_TYPES, kept[-2], strict=True):
+                    target[plan.rows[t]] = dense(p.values, p.index, target.shape[1])
+            add_rounded_(target, f, sign=1, t=None, amax=record.amax[2 * layer + branch + 1])
+    return kept
+
+
+def _backward_paper(
+    spec: StackSpec, plan: Plan, weights: BranchWeights, grads: BranchWeights, g: Tensor, kept: list[list[Packed]]
+) -> None:
+    """The exact adjoint: e2 = g2 + J2^T g1, then e1 = m1 * g1 + J1^T e2."""
+    for layer in reversed(range(spec.layers)):
+        for branch in (1, 0):
+            w, dw, packs = weights.at(layer, branch), grads.at(layer, branch), kept.pop()
+            dvalues = mix_adjoint(plan, packs, w, g[1 - branch], dw)
+            if branch == 0:
+                for d, t, p in zip(dvalues, NODE_TYPES, packs, strict=True):
+                    d += g[0, plan.rows[t]].gather(1, p.index.long())
+                g[0].zero_()
+            select_adjoint_(plan, g[branch], g[branch], packs, dvalues, w, dw, spec.selection)
+
+
+class _Stack(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any,  # noqa: ANN401
+        call: "_Call",
+        x: Tensor,
+        *params: Tensor,
+    ) -> Tensor:
+        spec, plan, arena = call.spec, call.plan, call.lease.arena
+        h = x.shape[1] // 2
+        weights = BranchWeights.of(params)
+        for c in (0, 1):
+            round_to_grid_(arena.streams[c].copy_(x[:, c * h : (c + 1) * h]), spec.t)
+        if x.numel():
+            call.record.amax[0] = torch.stack([arena.streams.amax(), -arena.streams.amin()]).amax()
+        if spec.variant == "paper":
+            call.kept = _forward_paper(spec, plan, weights, arena, call.record)
+        else:
+            if call.pending and spec.save_indices:
+                dtype = torch.uint8 if h <= 256 else torch.int16
+                call.saved = torch.empty(spec.layers, 2, plan.num_nodes, spec.selection.k, dtype=dtype, device=x.device)
+            _forward(spec, plan, weights, arena, call.record, call.saved)
+        call.record.check()
+        out = torch.cat([arena.streams[c, call.read] for c in (0, 1)], 1)
+        if call.pending:
+            ctx.call, ctx.params = call, params
+            ctx.versions = [p._version for p in params]
+        else:
+            call.lease.release()
+        return out
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        call: _Call = ctx.call
+        params: tuple[Tensor, ...] = ctx.params
+        arena = call.lease.arena
+        if ctx.versions != [p._version for p in params]:
+            raise StaleBackwardError(
+                "the weights were changed between forward and backward, so the layers cannot be taken back\n"
+                "  Call backward before the optimiser's step."
+            )
+        g, h = arena.grads(), arena.streams.shape[2]
+        for c in (0, 1):
+            g[c, call.read] = grad[:, c * h : (c + 1) * h]
+        dparams = [torch.zeros_like(p) for p in params]
+        weights, grads = BranchWeights.of(params), BranchWeights.of(dparams)
+        if call.kept is not None:
+            _backward_paper(call.spec, call.plan, weights, grads, g, call.kept)
+        else:
+            _backward(call.spec, call.plan, weights, grads, arena, g, call.saved)
+        if call.on_undone is not None:
+            call.on_undone(arena.streams)
+        dx = torch.cat([g[0], g[1]], 1)
+        call.lease.release()
+        call.saved = None
+        return (None, dx, *dparams)
+
+
+@dataclass(eq=False)
+class _Call:
+    """One forward and its backward."""
+
+    spec: StackSpec
+    plan: Plan
+    lease: Lease
+    record: Record
+    read: slice
+    pending: bool
+    on_undone: Callable[[Tensor], None] | None
+    saved: Tensor | None = None
+    kept: list[list[Packed]] | None = None
+
+
+class ReversibleStack(nn.Module):
+    """Layers with stacked weights: `mix_<type>` [L, 2, h, m h], `bias`, `norm_weight`, `norm_bias` [L, 2, 3, h].
+
+    The columns of `mix_<type>` are the relations that start at the type, in the order of `relations`, then "self".
+
+    Attributes:
+        record: largest |x| per update of the last forward; `record.used_frac()` is the used fraction of the range.
+        on_undone: called at the end of a backward with the streams [2, N, h] it came back to, for tests.
+    """
+
+    def __init__(
+        self, spec: StackSpec, relations: Sequence[str], h: int, *, reversible: bool = True, seed: int | None = None
+    ) -> None:
+        super().__init__()
+        self.spec, self.relations, self.h, self.reversible = spec, tuple(relations), h, reversible
+        self.record: Record | None = None
+        self.on_undone: Callable[[Tensor], None] | None = None
+        self._arenas = Arenas()
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        scale = (2.0 * spec.layers * h) ** -0.5
+        for t, blocks in blocks_of(self.relations).items():
+            w = torch.empty(spec.layers, 2, h, len(blocks) * h).normal_(0.0, scale, generator=generator)
+            self.register_parameter(f"mix_{t}", nn.Parameter(w))
+        self.bias = nn.Parameter(torch.zeros(spec.layers, 2, 3, h))
+        if spec.variant != "paper":
+            self.norm_weight = nn.Parameter(torch.ones(spec.layers, 2, 3, h))
+            self.norm_bias = nn.Parameter(torch.zeros(spec.layers, 2, 3, h))
+
+    def weights(self) -> BranchWeights:
+        """All weights, stacked."""
+        names = [*(f"mix_{t}" for t in NODE_TYPES), "bias"]
+        if self.spec.variant != "paper":
+            names += ["norm_weight", "norm_bias"]
+        return BranchWeights.of([self.get_parameter(n) for n in names])
+
+    def forward(
+        self, x: Float[Tensor, "nodes d"], graph: GraphTensors, *, read: slice | None = None
+    ) -> Float[Tensor, "rows d"]:
+        """The streams after the last layer, for the rows `read` (all, if None).
+
+        Raises:
+            RangeError: a stream reached 2^(24 - t).
+            NotANumberError: an entry is not finite; layer and node are named.
+        """
+        from gsr_plugin.plain import plain_stack
+
+        plan = plan_of(graph, self.relations, x.dtype)
+        read = slice(0, plan.num_nodes) if read is None else read
+        self.record = Record(self.spec, x.device, x.dtype)
+        weights = self.weights()
+        if not self.reversible:
+            return plain_stack(self.spec, plan, weights, x, self.record)[read]
+        params = weights.tensors()
+        pending = torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in params))
+        lease = self._arenas.lease(plan.num_nodes, plan.num_table_rows, self.h, x.dtype, x.device)
+        call = _Call(self.spec, plan, lease, self.record, read, pending, self.on_undone)
+        out: Tensor = _Stack.apply(call, x, *params)  # type: ignore[no-untyped-call]
+        return out
+
+    def free_memory(self) -> None:
+        """Forget the arenas that no backward waits for."""
+        self._arenas.clear()

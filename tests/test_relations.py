@@ -1,0 +1,87 @@
+"""Every relation against its explicit edges in float64, and the plan that merges them."""
+
+import pytest
+import torch
+from toy_graphs import mean_matrix, toy_graph
+
+from circuit_io.errors import GsrError
+from gsr_plugin.graph_tensors import NODE_TYPES, GraphTensors
+from gsr_plugin.plan import Plan, blocks_of
+from gsr_plugin.relations import RELATIONS, ends_of, relation
+
+SIZES = [(30, 25, 7, 5), (6, 9, 1, 4), (5, 4, 3, 1), (1, 1, 1, 1), (12, 0, 3, 3), (0, 6, 2, 3), (40, 3, 2, 2)]
+BACKENDS = ["cpu", "reference"]
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("GSR_BACKEND", request.param)
+    return str(request.param)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", RELATIONS)
+@pytest.mark.usefixtures("backend")
+def test_relation_equals_explicit_edges(name: str, size: tuple[int, int, int, int]) -> None:
+    toy = toy_graph(*size, seed=3)
+    graph = GraphTensors.of(toy)
+    ends = ends_of(name)
+    dense = mean_matrix(toy, name, graph.count(ends.source), graph.count(ends.target))
+    op = relation(graph, name, dtype=torch.float64)
+    x = torch.randn(graph.count(ends.source), 3, dtype=torch.float64)
+    g = torch.randn(graph.count(ends.target), 3, dtype=torch.float64)
+    torch.testing.assert_close(op.forward(x), dense @ x, rtol=0, atol=1e-12)
+    torch.testing.assert_close(op.adjoint(g), dense.T @ g, rtol=0, atol=1e-12)
+
+
+def test_repeated_pins_count_as_often_as_they_are() -> None:
+    toy = toy_graph(4, 12, 2, 2, seed=1, mean_pins=6.0)
+    assert len({*zip(toy.pin_inst.tolist(), toy.pin_net.tolist(), strict=True)}) < len(toy.pin_inst)
+    graph = GraphTensors.of(toy)
+    x = torch.randn(4, 2, dtype=torch.float64)
+    for name in ("pin", "clique"):
+        dense = mean_matrix(toy, name, 4, graph.count(ends_of(name).target))
+        got = relation(graph, name, dtype=torch.float64).forward(x)
+        torch.testing.assert_close(got, dense @ x, rtol=0, atol=1e-13)
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("size", SIZES)
+def test_plan_is_the_sum_of_its_relations(size: tuple[int, int, int, int]) -> None:
+    toy = toy_graph(*size, seed=5)
+    graph = GraphTensors.of(toy)
+    plan = Plan(graph, tuple(RELATIONS), torch.float64)
+    table = torch.randn(plan.num_table_rows, 4, dtype=torch.float64)
+    grad = torch.randn(graph.num_nodes, 4, dtype=torch.float64)
+    want, back = torch.zeros_like(grad), torch.zeros_like(table)
+    for t, blocks in blocks_of(plan.relations).items():
+        for r, name in enumerate(blocks):
+            rows = slice(plan.table_rows[t].start + r, plan.table_rows[t].stop, len(blocks))
+            target = graph.rows(t if name == "self" else ends_of(name).target)
+            n, m = graph.count(t), target.stop - target.start
+            dense = torch.eye(n, dtype=torch.float64) if name == "self" else mean_matrix(toy, name, n, m)
+            want[target] += dense @ table[rows]
+            back[rows] = dense.T @ grad[target]
+    torch.testing.assert_close(plan.aggregate(table), want, rtol=0, atol=1e-12)
+    torch.testing.assert_close(plan.adjoint(grad), back, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", RELATIONS)
+def test_adjoint_identity_at_a_real_size(name: str) -> None:
+    graph = GraphTensors.of(toy_graph(2000, 2500, 40, 30, seed=2))
+    ends, op = ends_of(name), relation(graph, name, dtype=torch.float64)
+    x = torch.randn(graph.count(ends.source), 8, dtype=torch.float64)
+    g = torch.randn(graph.count(ends.target), 8, dtype=torch.float64)
+    left, right = (op.forward(x) * g).sum(), (x * op.adjoint(g)).sum()
+    torch.testing.assert_close(left, right, rtol=1e-11, atol=1e-9)
+
+
+def test_rows_of_the_stream_are_inst_net_gcell() -> None:
+    graph = GraphTensors.of(toy_graph(10, 7, 3, 2))
+    assert [graph.rows(t) for t in NODE_TYPES] == [slice(0, 10), slice(10, 17), slice(17, 23)]
+    assert graph.to("cpu") is graph
+
+
+def test_unknown_relation_lists_the_near_ones() -> None:
+    with pytest.raises(GsrError, match='"pinned"'):
+        ends_of("pined")
