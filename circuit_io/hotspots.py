@@ -116,7 +116,7 @@ def _groups(prediction: Prediction, d: str, level: float, *, is_hot: bool) -> li
     values = prediction.maps[f"congestion_{d}"]
     capacity = np.nan_to_num(prediction.maps[f"capacity_{d}"])
     hot = np.nan_to_num(values, nan=-1.0) > level
-    label, count = _connected(hot)
+    label, count = connected_groups(hot)
     if not count:
         return []
     iy, ix = np.nonzero(hot)
@@ -173,7 +173,7 @@ def _area(prediction: Prediction, d: str, label: Int[np.ndarray, "ny nx"], count
     return np.bincount(keys // (nx * ny), area, count)
 
 
-def _connected(hot: Bool[np.ndarray, "ny nx"]) -> tuple[Int[np.ndarray, "ny nx"], int]:
+def connected_groups(hot: Bool[np.ndarray, "ny nx"]) -> tuple[Int[np.ndarray, "ny nx"], int]:
     """Groups of 4-neighbours: a number from 0 per group (-1 elsewhere), in the order of their first entry."""
     ny, nx = hot.shape
     node = np.arange(ny * nx).reshape(ny, nx)

@@ -17,7 +17,7 @@ from synthetic import SyntheticDesign, make_export, make_labels, make_pair, make
 
 from circuit_io.atomic import new_folder, write_files
 from circuit_io.errors import InputError
-from circuit_io.hotspots import HotspotConfig, NetShares, _connected, find_hotspots, net_overflow, rank_nets
+from circuit_io.hotspots import HotspotConfig, NetShares, connected_groups, find_hotspots, net_overflow, rank_nets
 from circuit_io.maps import MAPS, Prediction
 from circuit_io.metric_keys import METRIC_KEYS, expected_excess, key_of, prediction_metrics, stage_prefix
 from circuit_io.prediction import prediction_manifest, read_prediction, write_prediction
@@ -367,7 +367,7 @@ def test_a_full_design_shows_its_worst_tenth() -> None:
 @given(hot=arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))))
 @settings(max_examples=200, deadline=None)
 def test_connected_groups_equal_scipy(hot: np.ndarray) -> None:
-    ours, count = _connected(hot)
+    ours, count = connected_groups(hot)
     theirs, expected = ndimage.label(hot)
     assert count == expected
     np.testing.assert_array_equal(ours + 1, theirs)
@@ -378,7 +378,7 @@ def test_a_snake_is_one_group() -> None:
     hot[::4] = True
     hot[2::4] = True
     hot[1::4, -1] = hot[3::4, 0] = True
-    assert _connected(hot)[1] == 1
+    assert connected_groups(hot)[1] == 1
 
 
 # ---- nets in hot spots
