@@ -11,6 +11,7 @@ from pathlib import Path
 from circuit_io.elaborate import Elaborator, Flat
 from circuit_io.errors import InputError, did_you_mean
 from circuit_io.verilog_modules import ModuleTable, read_modules
+from circuit_io.verilog_plan import Planner
 
 __all__ = ["Netlist", "read_verilog"]
 
@@ -56,7 +57,7 @@ def read_verilog(
     paths = [path] if isinstance(path, str | Path) else list(path)
     table = read_modules(paths, defines)
     name = _find_top(table, top, paths)
-    flat = Elaborator(table, name).run()
+    flat = Elaborator(Planner(table, name)).run()
     return Netlist(**{f.name: getattr(flat, f.name) for f in fields(flat)}, top=name.decode("utf-8", "surrogateescape"))
 
 

@@ -12,10 +12,9 @@ from circuit_io.text import line_of
 MAX_MACRO_DEPTH = 20  # of macros that use macros
 MAX_EXPANDED = 1 << 20  # bytes one macro use may grow to
 
-_QUIET = re.compile(
-    rb'\\\S+|"(?:[^"\\\n]|\\.)*+"|//[^\n]*|/\*.*?\*/|\(\*(?!\s*\))(?:[^"*]++|"(?:[^"\\\n]|\\.)*+"|\*(?!\)))*+\*\)',
-    re.DOTALL,
-)
+_STRING = rb'"(?:[^"\\\n]++|\\.)*+(?:"|(?=\n)|\Z)'
+_ATTRIBUTE = rb"\(\*(?!\s*\))(?:[^\"*]++|" + _STRING + rb"|\*(?!\)))*+(?:\*\)|\Z)"
+_QUIET = re.compile(rb"\\\S+|" + _STRING + rb"|//[^\n]*|/\*.*?(?:\*/|\Z)|" + _ATTRIBUTE, re.DOTALL)
 _NOT_NEWLINE = re.compile(rb"[^\n]+")
 _DIRECTIVE = re.compile(rb"\\\S+|`([A-Za-z_]\w*)?")
 _WORD = re.compile(rb"[ \t]*([A-Za-z_][\w$]*)")
@@ -24,19 +23,28 @@ _IGNORED_LINE = {b"timescale", b"default_nettype", b"line", b"pragma", b"unconne
 _IGNORED = {b"celldefine", b"endcelldefine", b"resetall", b"nounconnected_drive", b"begin_keywords", b"end_keywords"}
 
 
-def _blank(found: "re.Match[bytes]") -> bytes:
-    text = found[0]
-    if text[0] == 92:  # an escaped name may hold // or /* or a quote
-        return text
-    if b"\n" not in text:
-        return b" " * len(text)
-    return _NOT_NEWLINE.sub(b" ", text)
+def _blanked(text: bytes, faults: Faults) -> bytes:
+    """The text with comments, attributes and strings as blanks; one that never closes is a fault."""
+
+    def blank(found: "re.Match[bytes]") -> bytes:
+        piece = found[0]
+        if piece[0] == 92:  # an escaped name may hold // or /* or a quote
+            return piece
+        closer = {b"/*": b"*/", b"(*": b"*)"}.get(piece[:2], b'"' if piece[0] == 34 else b"")
+        if len(piece) < 2 * len(closer) or not piece.endswith(closer):
+            shown = piece[: 2 if piece[0] != 34 else 1].decode()
+            faults.add(f"{shown} is not closed", line=line_of(text, found.start()), mend="Close it where it ends.")
+        if b"\n" not in piece:
+            return b" " * len(piece)
+        return _NOT_NEWLINE.sub(b" ", piece)
+
+    return _QUIET.sub(blank, text)
 
 
 def plain(text: bytes, faults: Faults, defines: Iterable[str] = ()) -> bytes:
     """The text without comments, attributes and strings, with `ifdef and `define carried out."""
     if b"/" in text or b'"' in text or b"(*" in text:
-        text = _QUIET.sub(_blank, text)
+        text = _blanked(text, faults)
     if b"`" in text:
         text = _Directives(text, faults, defines).run()
     return text

@@ -1,0 +1,251 @@
+"""Modules made static for flattening: which instances are library cells, which rows each of them adds."""
+
+import logging
+from collections.abc import Iterable
+
+import numpy as np
+
+from circuit_io.errors import InputError, did_you_mean
+from circuit_io.verilog_bits import CONST_0, NOTHING, Module, show
+from circuit_io.verilog_modules import ModuleTable
+
+MAX_SHOWN = 20
+_log = logging.getLogger(__name__)
+_NONE = np.zeros(0, np.int64)
+
+
+class PinNames:
+    """Numbers pin names, with and without a bit index."""
+
+    def __init__(self, raw: Iterable[bytes]) -> None:
+        """Number the names as the files write them."""
+        self.ids: dict[bytes, int] = {}
+        self.names: list[bytes] = []
+        self.of_raw = np.array([self.id(name.removeprefix(b"\\")) for name in raw], np.int64)
+
+    def id(self, name: bytes) -> int:
+        """The number of a name, a new one at its first use."""
+        found = self.ids.get(name)
+        if found is None:
+            found = self.ids[name] = len(self.names)
+            self.names.append(name)
+        return found
+
+
+class Plan:
+    """One module made static: its library cells and their connected bits, its sub-modules, its edges."""
+
+    def __init__(self, module: Module) -> None:
+        """Start with the edges of its assigns."""
+        self.module = module
+        self.leafs = _NONE  # its instances that are library cells
+        self.leaf_inst = self.leaf_pin = self.leaf_bit = _NONE  # a row per connected bit; inst counts leafs only
+        self.subs = self.sub_plan = _NONE  # its instances that are modules, and which
+        self.sub_ptr = np.zeros(1, np.int64)  # rows of each sub-module: bit here, bit there
+        self.sub_outer = self.sub_inner = _NONE
+        edges = np.array(module.edges, np.int64).reshape(-1, 2)
+        self.edge_a, self.edge_b = edges[:, 0], edges[:, 1]
+
+
+class Planner:
+    """Plans of all modules below one top, parents before children."""
+
+    def __init__(self, table: ModuleTable, top: bytes) -> None:
+        """Find the modules below `top` and make each static.
+
+        Raises:
+            InputError: a module that contains itself, an unknown port, a name or pin used twice.
+        """
+        self.table = table
+        self.master_names = [name.removeprefix(b"\\") for name in table.masters]
+        self.pins = PinNames(table.pins)
+        self.order = self._sorted(top)
+        number = {name: i for i, name in enumerate(self.order)}
+        self.sub_of = np.array([number.get(name, -1) for name in self.master_names], np.int64)
+        self.has_ports = np.array([name in table.modules for name in self.master_names], bool)
+        self.num_resized = 0
+        self.plans = [self._plan(table.modules[name]) for name in self.order]
+        for source in {id(p.module.source): p.module.source for p in self.plans}.values():
+            source.faults.raise_if_any()
+        if resized := self.num_resized + sum(p.module.num_resized for p in self.plans):
+            _log.warning("%d connections or assigns join vectors of different widths", resized)
+
+    def _expanded(self, master: bytes) -> bool:
+        module = self.table.modules.get(master)
+        return module is not None and not module.is_stub
+
+    def _children(self, name: bytes) -> list[bytes]:
+        used = dict.fromkeys(self.table.modules[name].inst_master)
+        return [master for i in used if self._expanded(master := self.master_names[i])]
+
+    def _sorted(self, top: bytes) -> list[bytes]:
+        """The modules so that a parent comes before its children."""
+        is_open: dict[bytes, bool] = {top: True}
+        finished: list[bytes] = []
+        stack = [(top, iter(self._children(top)))]
+        while stack:
+            name, children = stack[-1]
+            child = next(children, None)
+            if child is None:
+                is_open[name] = False
+                finished.append(name)
+                stack.pop()
+            elif is_open.get(child):
+                module = self.table.modules[child]
+                what, path = f'module "{show(child)}" contains itself', module.source.path
+                raise InputError(what, path=path, line=module.line, mend="Break the loop of instances.")
+            elif child not in is_open:
+                is_open[child] = True
+                stack.append((child, iter(self._children(child))))
+        return finished[::-1]
+
+    def _plan(self, module: Module) -> Plan:
+        plan = Plan(module)
+        sub = self.sub_of[np.array(module.inst_master, np.int64)]
+        plan.leafs, plan.subs = np.flatnonzero(sub < 0), np.flatnonzero(sub >= 0)
+        plan.sub_plan = sub[plan.subs]
+        if len(set(module.inst_names)) < len(module.inst_names):
+            _fault_repeated_names(module)
+        self._add_leaf_rows(plan, sub < 0)
+        self._add_sub_rows(plan)
+        return plan
+
+    def _add_leaf_rows(self, plan: Plan, is_leaf: np.ndarray) -> None:
+        module = plan.module
+        pin_ptr = np.array(module.pin_ptr, np.int64)
+        conn_inst = np.repeat(np.arange(len(is_leaf)), np.diff(pin_ptr))
+        conn_pin, conn_expr = np.array(module.conn_pin, np.int64), np.array(module.conn_expr, np.int64)
+        ptr, bits = np.array(module.expr_ptr, np.int64), np.array(module.expr_bits, np.int64)
+        width = np.diff(ptr)[conn_expr]
+        described = self.has_ports[np.array(module.inst_master, np.int64)][conn_inst]
+        here = is_leaf[conn_inst]
+        is_plain = here & (width == 1) & ~described & (conn_pin >= 0)
+        inst, pin = conn_inst[is_plain], self.pins.of_raw[conn_pin[is_plain]]
+        bit = bits[ptr[conn_expr[is_plain]]]
+        rows: list[tuple[int, int, int]] = []
+        for c in np.flatnonzero(here & ~is_plain & (width > 0)).tolist():
+            rows += self._wide_rows(module, int(conn_inst[c]), c)
+        for c in np.flatnonzero(here & described & (width == 0)).tolist():
+            self._port(module, self._master(module, int(conn_inst[c])), int(conn_inst[c]), module.conn_pin[c])
+        if rows:
+            more = np.array(rows, np.int64).T
+            inst, pin, bit = (np.concatenate(pair) for pair in zip((inst, pin, bit), more, strict=True))
+            order = np.argsort(inst, kind="stable")
+            inst, pin, bit = inst[order], pin[order], bit[order]
+        self._check_repeated_pins(module, inst, pin)
+        used = bit != NOTHING
+        place = np.cumsum(is_leaf) - 1
+        plan.leaf_inst, plan.leaf_pin, plan.leaf_bit = place[inst[used]], pin[used], bit[used]
+
+    def _master(self, module: Module, inst: int) -> bytes:
+        return self.master_names[module.inst_master[inst]]
+
+    def _check_repeated_pins(self, module: Module, inst: np.ndarray, pin: np.ndarray) -> None:
+        num_pins = len(self.pins.names) + 1
+        key = np.sort(inst * num_pins + pin)
+        for again in key[1:][key[1:] == key[:-1]].tolist()[:MAX_SHOWN]:
+            i, p = divmod(again, num_pins)
+            module.fault(f'pin "{show(self.pins.names[p])}" is connected twice', module.inst_at[i], "Keep one of them.")
+
+    def _wide_rows(self, module: Module, inst: int, conn: int) -> list[tuple[int, int, int]]:
+        """Rows of a connection of a library cell that is a bus or by place, or whose cell is described in the file."""
+        raw_pin, expr, at = module.conn_pin[conn], module.conn_expr[conn], module.inst_at[inst]
+        value = module.expr_bits[module.expr_ptr[expr] : module.expr_ptr[expr + 1]].tolist()
+        master = self._master(module, inst)
+        stub = self.table.modules.get(master)
+        if stub is not None:
+            port = self._port(module, master, inst, raw_pin)
+            if port is None:
+                return []
+            inner = stub.ports[port]
+            names = _port_bit_names(stub, port, stub.shown[port])
+            outer = self._fitted(module, stub, port, conn)
+            return [(inst, self.pins.id(n), b) for n, i, b in zip(names, inner, outer, strict=True) if i >= 0]
+        if raw_pin < 0:
+            mend = f'Connect pins by name, or add "module {show(master)} (...); ... endmodule" with its ports.'
+            module.fault(f'pins of "{show(master)}" are connected by place, but its pin order is unknown', at, mend)
+            return []
+        name = self.pins.names[self.pins.of_raw[raw_pin]]
+        if not module.expr_sized[expr]:
+            what = f'pin "{show(name)}" of "{show(master)}" is tied to a number without a width'
+            module.fault(what, at, "Write it with its width: 1'b0.")
+            return []
+        return [(inst, self.pins.id(b"%b[%d]" % (name, len(value) - 1 - i)), bit) for i, bit in enumerate(value)]
+
+    def _port(self, module: Module, master: bytes, inst: int, raw_pin: int) -> bytes | None:
+        """The port of a described module that a connection means; None and a fault if there is none."""
+        ports = list(self.table.modules[master].ports)
+        if raw_pin < 0:
+            if -1 - raw_pin < len(ports):
+                return ports[-1 - raw_pin]
+            what = f'more pins are connected than the {len(ports)} ports of module "{show(master)}"'
+            module.fault(what, module.inst_at[inst], "Remove the surplus.")
+            return None
+        name = self.pins.names[self.pins.of_raw[raw_pin]]
+        if name in self.table.modules[master].ports:
+            return name
+        near = did_you_mean(show(name), [show(p) for p in ports])
+        module.fault(f'"{show(name)}" is no port of module "{show(master)}"', module.inst_at[inst], near)
+        return None
+
+    def _fitted(self, module: Module, child: Module, port: bytes, conn: int) -> list[int]:
+        """A connection cut or filled on the left to the width of its port, as the language has it."""
+        expr, width = module.conn_expr[conn], len(child.ports[port])
+        value = module.expr_bits[module.expr_ptr[expr] : module.expr_ptr[expr + 1]].tolist()
+        if not value or not width:
+            return [NOTHING] * width
+        self.num_resized += len(value) != width and bool(module.expr_sized[expr])
+        fill = CONST_0 if child.directions[port] == 0 else NOTHING
+        return ([fill] * (width - len(value)) + value)[-width:]
+
+    def _add_sub_rows(self, plan: Plan) -> None:
+        module = plan.module
+        outer: list[int] = []
+        inner: list[int] = []
+        ends = [0]
+        for inst, sub in zip(plan.subs.tolist(), plan.sub_plan.tolist(), strict=True):
+            child = self.table.modules[self.order[sub]]
+            seen: set[bytes] = set()
+            for conn in range(module.pin_ptr[inst], module.pin_ptr[inst + 1]):
+                port = self._port(module, child.name, inst, module.conn_pin[conn])
+                if port is None:
+                    continue
+                if port in seen:
+                    what = f'port "{show(port)}" is connected twice'
+                    module.fault(what, module.inst_at[inst], "Keep one of them.")
+                seen.add(port)
+                outer += self._fitted(module, child, port, conn)
+                inner += child.ports[port]
+            ends.append(len(outer))
+        plan.sub_ptr = np.array(ends, np.int64)
+        plan.sub_outer, plan.sub_inner = np.array(outer, np.int64), np.array(inner, np.int64)
+
+
+def _port_bit_names(module: Module, port: bytes, shown: bytes | None) -> list[bytes]:
+    """Names of the bits of a port, leftmost first: those of its range, or counted down where it shows an expression."""
+    width = len(module.ports[port])
+    if shown is not None:
+        return [port] if width == 1 else [b"%b[%d]" % (port, i) for i in reversed(range(width))]
+    if port not in module.vectors:
+        return [port]
+    left, right, _ = module.vectors[port]
+    step = 1 if right >= left else -1
+    return [b"%b[%d]" % (port, i) for i in range(left, right + step, step)]
+
+
+def port_bits(module: Module) -> list[tuple[bytes, int, int]]:
+    """Name, direction and bit (or constant) of every bit of every port."""
+    out = []
+    for port, shown in module.shown.items():
+        names = _port_bit_names(module, port, shown)
+        direction = module.directions[port]
+        out += [(name, direction, bit) for name, bit in zip(names, module.ports[port], strict=True)]
+    return out
+
+
+def _fault_repeated_names(module: Module) -> None:
+    seen: set[bytes] = set()
+    for name, at in zip(module.inst_names, module.inst_at, strict=True):
+        if name in seen:
+            module.fault(f'instance "{show(name)}" is defined twice', at, "Rename one of them.")
+        seen.add(name)
