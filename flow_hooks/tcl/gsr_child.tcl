@@ -1,0 +1,190 @@
+# Running Python: one process, out of reach of OpenROAD's own environment, with a time limit.
+
+namespace eval ::gsr {
+variable run_counter 0
+# An OpenROAD container may set these for itself; they would mislead another Python.
+variable foreign_variables { PYTHONPATH PYTHONHOME LD_LIBRARY_PATH }
+variable max_log_bytes 16777216
+
+# The Python to run, as the words of a command.
+proc python_command { } {
+  foreach candidate [list [setting GSR_PYTHON] [environment_python] [setting PYTHON_EXE] python3] {
+    if { $candidate eq "" } { continue }
+    if { [executable_path $candidate] ne "" } { return [list [executable_path $candidate]] }
+    # several words, such as a wrapper and its arguments; a bad list is left as one word
+    if { [llength [split $candidate]] > 1 && ![catch { llength $candidate }] } {
+      set words [lassign $candidate program]
+      set path [executable_path $program]
+      if { $path ne "" } { return [list $path {*}$words] }
+    }
+    return [list $candidate]
+  }
+}
+
+# The Python of the environment that this package is installed in.
+proc environment_python { } {
+  variable home
+  set packages [file dirname [file dirname $home]]
+  if { [file tail $packages] ni { site-packages dist-packages } } { return "" }
+  set root [file dirname [file dirname [file dirname $packages]]]
+  foreach name { python3 python } {
+    set path [file join $root bin $name]
+    if { [file executable $path] } { return $path }
+  }
+  return ""
+}
+
+# The absolute path of a program, or "" when there is none. (Some builds lack Tcl's own
+# auto_execok.)
+proc executable_path { program } {
+  if { [llength [file split $program]] > 1 } {
+    set path [file normalize $program]
+    if { [is_program $path] } { return $path }
+    return ""
+  }
+  foreach folder [split [setting PATH /usr/bin:/bin] :] {
+    set path [file join [file normalize $folder] $program]
+    if { [is_program $path] } { return $path }
+  }
+  return ""
+}
+
+proc is_program { path } {
+  return [expr { [file isfile $path] && [file executable $path] }]
+}
+
+proc new_run_id { } {
+  variable run_counter
+  incr run_counter
+  set id "[pid]-$run_counter"
+  if { [has_command clock] } { append id -[clock microseconds] }
+  return $id
+}
+
+proc timeout_s { { given "" } } {
+  if { $given eq "" } { set given [setting GSR_TIMEOUT 600] }
+  if { [is_number $given seconds] && $seconds > 0 } { return $seconds }
+  warn_once 7033 "GSR_TIMEOUT is \"$given\", not a number of seconds; 600 is used."
+  return 600
+}
+
+# Runs `command` to its end or to the time limit; what it prints goes to `log`.
+# Returns "" when it exits with 0, else what went wrong.
+proc run_child { command log seconds } {
+  set guard [executable_path timeout]
+  set grace 0
+  if { $guard ne "" } {
+    # the outer guard also ends what the child has started itself
+    set command [list $guard -k 5 $seconds {*}$command]
+    set grace 10
+  }
+  set out [open $log wb]
+  try {
+    set saved [enter_child_environment]
+    try {
+      set pipe [open [concat | $command [list < /dev/null 2>@1]] rb]
+    } on error { message } {
+      return "cannot be started: $message"
+    } finally {
+      leave_child_environment $saved
+    }
+    set expired [drain $pipe $out [expr { $seconds + $grace }]]
+  } finally {
+    close $out
+  }
+  if { $expired } { kill_children [pid $pipe] }
+  # only a blocking close waits for the child and tells how it ended
+  fconfigure $pipe -blocking 1
+  if { ![catch { close $pipe } message details] && !$expired } { return "" }
+  return [exit_reason $expired $seconds $message [dict get $details -errorcode]]
+}
+
+proc exit_reason { expired seconds message code } {
+  switch -- [lindex $code 0] {
+    CHILDSTATUS {
+      set status [lindex $code 2]
+      if { $status == 124 } { set expired 1 }
+      if { !$expired && $status > 128 } { return "was killed (signal [expr { $status - 128 }])" }
+      if { !$expired } { return "failed with exit code $status" }
+    }
+    CHILDKILLED {
+      if { !$expired } { return "was killed ([lindex $code 2])" }
+    }
+  }
+  if { $expired } { return "was stopped: it ran longer than GSR_TIMEOUT ($seconds s)" }
+  return $message
+}
+
+# Copies the child's output to the log `out` until the child closes it. Returns 1 when the time is
+# up before. Without the event loop, so that nothing else of the session runs meanwhile.
+proc drain { pipe out seconds } {
+  variable max_log_bytes
+  set has_clock [has_command clock]
+  set start_ms [expr { $has_clock ? [clock milliseconds] : 0 }]
+  set slept_ms 0
+  set pause_ms 2
+  set written 0
+  fconfigure $pipe -blocking 0
+  while { 1 } {
+    set bytes [read $pipe]
+    if { $written < $max_log_bytes } { puts -nonewline $out $bytes }
+    incr written [string length $bytes]
+    if { [eof $pipe] } { return 0 }
+    set passed_ms [expr { $has_clock ? [clock milliseconds] - $start_ms : $slept_ms }]
+    if { $passed_ms > $seconds * 1000 } { return 1 }
+    after $pause_ms
+    incr slept_ms $pause_ms
+    set pause_ms [expr { min(100, $pause_ms * 2) }]
+  }
+}
+
+proc kill_children { pids } {
+  set shell [executable_path sh]
+  if { $shell eq "" } { return }
+  # the children by their own ids; `timeout` passes a TERM on to what it runs
+  catch { exec $shell -c {kill -TERM "$@"; sleep 0.2; kill -KILL "$@"} sh {*}$pids >& /dev/null }
+}
+
+# What the child must not inherit is taken out of the environment until it has been started.
+proc enter_child_environment { } {
+  variable foreign_variables
+  set wanted [dict create OMP_WAIT_POLICY passive PYTHONSAFEPATH 1 PYTHONUNBUFFERED 1]
+  if { [is_count [setting NUM_CORES] cores] && $cores > 0 } {
+    dict set wanted OMP_NUM_THREADS $cores
+  }
+  set saved [dict create]
+  foreach name [concat $foreign_variables [dict keys $wanted]] {
+    if { [info exists ::env($name)] } {
+      dict set saved $name [list 1 $::env($name)]
+      unset ::env($name)
+    } else {
+      dict set saved $name [list 0 ""]
+    }
+  }
+  dict for { name value } $wanted {
+    set ::env($name) $value
+  }
+  return $saved
+}
+
+proc leave_child_environment { saved } {
+  dict for { name was } $saved {
+    lassign $was existed value
+    if { $existed } {
+      set ::env($name) $value
+    } else {
+      unset -nocomplain ::env($name)
+    }
+  }
+}
+
+# The last lines that say something, for a message.
+proc log_tail { log } {
+  if { [catch { read_bytes $log } bytes] } { return "" }
+  set lines {}
+  foreach line [split [string range $bytes end-2000 end] \n] {
+    if { [string trim $line] ne "" } { lappend lines [string trim $line] }
+  }
+  return [join [lrange $lines end-2 end] " / "]
+}
+}

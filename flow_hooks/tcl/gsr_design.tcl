@@ -1,0 +1,327 @@
+# The loaded design as files for Python: design.def and hook.json.
+
+namespace eval ::gsr {
+# ORFS's steps in order: stage of the design after the step, number of its files, prefix of its
+# metrics, and the constraints that it reads.
+variable steps {
+  SYNTH { synth 1 synth 1_synth.sdc }
+  FLOORPLAN { floorplan 2 floorplan 1_synth.sdc }
+  MACRO_PLACE { floorplan 2 floorplan 2_1_floorplan.sdc }
+  TAPCELL { floorplan 2 floorplan 2_1_floorplan.sdc }
+  PDN { floorplan 2 floorplan 2_1_floorplan.sdc }
+  GLOBAL_PLACE_SKIP_IO { place 3 globalplace_skip_io 2_floorplan.sdc }
+  IO_PLACEMENT { place 3 globalplace_io 2_floorplan.sdc }
+  GLOBAL_PLACE { place 3 globalplace 2_floorplan.sdc }
+  RESIZE { place 3 placeopt 2_floorplan.sdc }
+  DETAIL_PLACE { place 3 detailedplace 2_floorplan.sdc }
+  CTS { cts 4 cts 3_place.sdc }
+  GLOBAL_ROUTE { grt 5 globalroute 4_cts.sdc }
+  DETAIL_ROUTE { route 5 detailedroute 5_1_grt.sdc }
+  FILLCELL { route 5 detailedroute 5_1_grt.sdc }
+  DENSITY_FILL { final 6 finish 5_route.sdc }
+  FINAL_REPORT { final 6 finish 5_route.sdc }
+}
+
+proc block { } {
+  if { ![has_command ord::get_db_block] } { return NULL }
+  if { [catch { ::ord::get_db_block } block] || $block eq "" } { return NULL }
+  return $block
+}
+
+proc require_block { } {
+  set block [block]
+  if { $block eq "NULL" } { raise_failure "no design is loaded." }
+  return $block
+}
+
+# What a hook knows about its step, as a dict: stage, step, when, metrics_stage, metrics_file,
+# sdc.
+proc step_facts { when step } {
+  variable steps
+  set names [dict keys $steps]
+  set at [lsearch -exact $names $step]
+  if { $at < 0 } { raise_failure "\"$step\" is not a step ([join $names {, }])." }
+  lassign [dict get $steps $step] stage number prefix sdc
+  set file ${number}_9_gsr_[string tolower $step].json
+  if { $when eq "PRE" } {
+    # before a step the design is what the step before has left
+    lassign [dict get $steps [lindex $names [expr { max(0, $at - 1) }]]] stage _ prefix
+    set file ${number}_0_gsr_[string tolower $step].json
+    if { $step eq "GLOBAL_ROUTE" } { set file 5_0_gsr.json }
+  }
+  return [dict create stage $stage step [string tolower $step] when [string tolower $when] \
+    metrics_stage $prefix metrics_file $file sdc $sdc]
+}
+
+# `PRE_GLOBAL_ROUTE` or `pre_global_route` as { PRE GLOBAL_ROUTE }.
+proc split_hook { hook } {
+  if { [regexp -nocase {^(PRE|POST)_([A-Z_]+)$} $hook _ when step] } {
+    return [list [string toupper $when] [string toupper $step]]
+  }
+  return [list POST [string toupper $hook]]
+}
+
+proc facts_from_options { options } {
+  set facts [dict create stage place step "" when "" metrics_stage detailedplace \
+    metrics_file "" sdc ""]
+  if { [option $options step] ne "" } {
+    set facts [step_facts {*}[split_hook [option $options step]]]
+  }
+  if { [option $options stage] ne "" } { dict set facts stage [option $options stage] }
+  return $facts
+}
+
+# --- files of the flow ------------------------------------------------------------------
+
+proc existing_files { words } {
+  set found {}
+  foreach word $words {
+    if { ![file isfile $word] } { continue }
+    set path [file normalize $word]
+    if { $path ni $found } { lappend found $path }
+  }
+  return $found
+}
+
+# The LEF files of the flow, or those that OpenROAD writes when the flow names none (or not all
+# are there).
+proc lef_files { options out_dir } {
+  set words [path_words [option $options lef]]
+  if { [llength $words] == 0 } { set words [setting_paths GSR_LEFS] }
+  if { [llength $words] == 0 } {
+    foreach name { TECH_LEF SC_LEF ADDITIONAL_LEFS } {
+      lappend words {*}[setting_paths $name]
+    }
+    if { [setting AUTO_MEMORIES] eq "1" && [setting RESULTS_DIR] ne "" } {
+      set memories [file join [setting RESULTS_DIR] memories]
+      lappend words {*}[lsort [glob -nocomplain -directory $memories *.lef]]
+    }
+  }
+  set found [existing_files $words]
+  set distinct [lsort -unique [lmap word $words { file normalize $word }]]
+  if { [llength $found] > 0 && [llength $found] == [llength $distinct] } { return $found }
+  if { [llength $words] > 0 } {
+    say 7004 "Not every LEF file that the flow names exists; write_lef writes what is loaded."
+  }
+  return [write_lefs $out_dir]
+}
+
+# `write_lef` writes one file per library: design.lef, design_1.lef, ...
+proc write_lefs { out_dir } {
+  if { ![has_command write_lef] } { raise_failure "no LEF file is known: name them with -lef." }
+  file delete {*}[glob -nocomplain -directory $out_dir design.lef design_*.lef]
+  ::write_lef [file join $out_dir design.lef]
+  set written [glob -nocomplain -directory $out_dir design.lef design_*.lef]
+  if { [llength $written] == 0 } { raise_failure "write_lef wrote nothing." }
+  return [lsort -dictionary $written]
+}
+
+proc lib_files { options } {
+  set words [path_words [option $options lib]]
+  if { [llength $words] == 0 } { set words [setting_paths GSR_LIBS] }
+  if { [llength $words] == 0 } { set words [setting_paths LIB_FILES] }
+  if { [llength $words] == 0 } {
+    foreach corner [setting_words CORNERS] {
+      lappend words {*}[setting_paths [string toupper $corner]_LIB_FILES]
+      lappend words {*}[setting_paths ${corner}_LIB_FILES]
+    }
+  }
+  return [existing_files $words]
+}
+
+# Paths of a setting: one path that exists (it may hold blanks), or several that blanks part.
+proc setting_paths { name } {
+  return [path_words [setting $name]]
+}
+
+proc path_words { text } {
+  if { $text eq "" } { return {} }
+  if { [file isfile $text] } { return [list $text] }
+  if { [string first \{ $text] >= 0 && ![catch { llength $text }] } { return [lrange $text 0 end] }
+  return [regexp -all -inline {\S+} $text]
+}
+
+# --- what the database says -------------------------------------------------------------
+
+# Names of the routing layers and their adjustments: { names { name adjustment ... } }, lowest
+# first.
+proc routing_layers { } {
+  set names {}
+  set adjustments [dict create]
+  if { ![has_command ord::get_db_tech] } { return [list $names $adjustments] }
+  set tech [::ord::get_db_tech]
+  for { set level 1 } { $level <= [$tech getRoutingLayerCount] } { incr level } {
+    set layer [$tech findRoutingLayer $level]
+    if { $layer eq "NULL" } { continue }
+    set name [$layer getName]
+    lappend names $name
+    if { ![catch { $layer getLayerAdjustment } value] && [is_number $value _] } {
+      dict set adjustments $name $value
+    }
+  }
+  return [list $names $adjustments]
+}
+
+# Lowest and highest signal layer: what the database holds, else what the flow says, else nothing.
+proc signal_layers { block names } {
+  set low 0
+  set high 0
+  catch {
+    set low [$block getMinRoutingLayer]
+    set high [$block getMaxRoutingLayer]
+  }
+  if { [is_count $low low] && [is_count $high high] && $low >= 1 && $high >= $low } {
+    if { $high <= [llength $names] } {
+      return [list [lindex $names [expr { $low - 1 }]] [lindex $names [expr { $high - 1 }]]]
+    }
+  }
+  set low [setting MIN_ROUTING_LAYER]
+  set high [setting MAX_ROUTING_LAYER]
+  if { $low in $names && $high in $names } { return [list $low $high] }
+  return {}
+}
+
+# The adjustment of each layer. Before ORFS has set them (older versions do so only before
+# routing), the flow's one number is taken for its signal layers.
+proc layer_adjustments { names adjustments signal } {
+  foreach value [dict values $adjustments] {
+    if { $value != 0 } { return $adjustments }
+  }
+  if { ![is_number [setting ROUTING_LAYER_ADJUSTMENT] value] || [setting FASTROUTE_TCL] ne "" } {
+    return $adjustments
+  }
+  if { [llength $signal] != 2 } { return $adjustments }
+  set first [lsearch -exact $names [lindex $signal 0]]
+  set last [lsearch -exact $names [lindex $signal 1]]
+  foreach name [lrange $names $first $last] {
+    dict set adjustments $name $value
+  }
+  return $adjustments
+}
+
+# Database units per um and the die as x1 y1 x2 y2 in database units.
+proc die_dbu { block } {
+  set die [$block getDieArea]
+  return [list [$die xMin] [$die yMin] [$die xMax] [$die yMax]]
+}
+
+proc die_um { block } {
+  set dbu [$block getDbUnitsPerMicron]
+  return [lmap value [die_dbu $block] { expr { $value / double($dbu) } }]
+}
+
+# True when some inst that may move has a place: a prediction needs one. A sample is looked at.
+proc has_placement { block } {
+  set looked_at 0
+  foreach inst [$block getInsts] {
+    if { [$inst isFixed] } { continue }
+    if { [$inst isPlaced] } { return 1 }
+    if { [incr looked_at] >= 2000 } { break }
+  }
+  return 0
+}
+
+proc tool_version { } {
+  foreach command { ord::openroad_version ord::openroad_git_describe } {
+    if { [has_command $command] && ![catch { ::$command } version] } { return $version }
+  }
+  return ""
+}
+
+# --- the export -------------------------------------------------------------------------
+
+proc do_export_design { options } {
+  return [export_design [chosen_out_dir $options] [facts_from_options $options] $options]
+}
+
+# Writes design.def and hook.json into out_dir; returns { status out_dir hook run_id }.
+proc export_design { out_dir facts options } {
+  set block [require_block]
+  file mkdir $out_dir
+  set temporary [file join $out_dir design.[pid].tmp.def]
+  try {
+    ::write_def $temporary
+    file rename -force $temporary [file join $out_dir design.def]
+  } finally {
+    catch { file delete $temporary }
+  }
+  set run_id [new_run_id]
+  set hook [file join $out_dir hook.json]
+  write_file $hook "[hook_json $block $run_id $out_dir $facts $options]\n"
+  return [dict create status ok out_dir $out_dir hook $hook run_id $run_id]
+}
+
+proc hook_json { block run_id out_dir facts options } {
+  lassign [routing_layers] names adjustments
+  set signal [signal_layers $block $names]
+  set design [$block getName]
+  set pairs [list \
+    schema [json_string gsr-hook] \
+    schema_version 1 \
+    run_id [json_string $run_id] \
+    stage [json_string [dict get $facts stage]] \
+    step [json_string [dict get $facts step]] \
+    when [json_string [dict get $facts when]] \
+    metrics_stage [json_string [dict get $facts metrics_stage]] \
+    metrics_file [json_string [dict get $facts metrics_file]] \
+    mode [json_string [mode]] \
+    design [json_string $design] \
+    family [json_string [setting GSR_FAMILY [setting DESIGN_NICKNAME $design]]] \
+    platform [json_string [setting PLATFORM]] \
+    dbu_per_um [json_number [$block getDbUnitsPerMicron]] \
+    die_um [json_list [lmap value [die_um $block] { json_number $value }]] \
+    def [json_path [file join $out_dir design.def]] \
+    lefs [json_list [lmap path [lef_files $options $out_dir] { json_path $path }]] \
+    libs [json_list [lmap path [lib_files $options] { json_path $path }]]]
+  lappend pairs {*}[optional_files $facts $options $out_dir]
+  if { [llength $signal] == 2 } {
+    lappend pairs signal_layers [json_list [lmap name $signal { json_string $name }]]
+  }
+  set layers {}
+  dict for { name value } [layer_adjustments $names $adjustments $signal] {
+    lappend layers $name [json_number $value]
+  }
+  lappend pairs layer_adjustment [json_object $layers "  "]
+  lappend pairs {*}[placement_settings]
+  lappend pairs tool_version [json_string [tool_version]]
+  lappend pairs hook_version [json_string $::gsr::version]
+  return [json_object $pairs]
+}
+
+# verilog and sdc, where they are known.
+proc optional_files { facts options out_dir } {
+  set pairs {}
+  set verilog [option $options verilog]
+  set wants [expr { [dict exists $options with_verilog] || [setting GSR_WITH_VERILOG] eq "1" }]
+  if { $verilog eq "" && $wants } {
+    set verilog [file join $out_dir design.v]
+    ::write_verilog $verilog
+  }
+  if { $verilog ne "" } { lappend pairs verilog [json_path [file normalize $verilog]] }
+  set sdc [option $options sdc]
+  if { $sdc eq "" && [setting RESULTS_DIR] ne "" && [dict get $facts sdc] ne "" } {
+    set sdc [file join [setting RESULTS_DIR] [dict get $facts sdc]]
+  }
+  if { $sdc eq "" } { set sdc [setting SDC_FILE] }
+  if { [file isfile $sdc] } { lappend pairs sdc [json_path [file normalize $sdc]] }
+  return $pairs
+}
+
+# What the planner must know of the flow's own placement settings.
+proc placement_settings { } {
+  set padding {}
+  foreach { key name } {
+    global_placement CELL_PAD_IN_SITES_GLOBAL_PLACEMENT
+    detail_placement CELL_PAD_IN_SITES_DETAIL_PLACEMENT
+  } {
+    if { [is_count [setting $name] sites] } { lappend padding $key $sites }
+  }
+  set pairs [list padding_sites [json_object $padding "  "]]
+  foreach name { PLACE_DENSITY PLACE_DENSITY_LB_ADDON } {
+    if { [is_number [setting $name] value] } {
+      lappend pairs [string tolower $name] [json_number $value]
+    }
+  }
+  return $pairs
+}
+}

@@ -1,0 +1,159 @@
+# The hooks of OpenROAD-flow-scripts: what happens before and after each step.
+
+namespace eval ::gsr {
+variable chaining {}
+variable predict_at { PRE_GLOBAL_PLACE POST_GLOBAL_PLACE POST_DETAIL_PLACE PRE_GLOBAL_ROUTE }
+variable gate_at { POST_GLOBAL_PLACE POST_DETAIL_PLACE PRE_GLOBAL_ROUTE }
+variable apply_at { PRE_GLOBAL_PLACE PRE_DETAIL_PLACE PRE_CTS PRE_GLOBAL_ROUTE }
+variable labels_at { POST_GLOBAL_ROUTE grt POST_DETAIL_ROUTE route }
+
+# Called by orfs/<pre|post>_<step>.tcl, in the frame that ORFS sources the hook in.
+proc run_hook { when step } {
+  set chained [chained_script ${when}_${step}]
+  if { $chained ne "" } {
+    variable chaining
+    dict set chaining ${when}_$step 1
+    try {
+      # an error in the user's own script is the user's, as without us
+      uplevel 1 [list source $chained]
+    } finally {
+      dict unset chaining ${when}_$step
+    }
+  }
+  if { ![is_enabled] } { return }
+  if { ![catch { hook_body $when $step } message details] } { return }
+  set code [dict get $details -errorcode]
+  if { [lrange $code 0 1] eq { GSR STOP } } { stop_flow [lindex $code 2] $message }
+  report_failure ${when}_$step $message
+}
+
+# The user's own script for the hook, kept by private.mk in GSR_CHAIN_<HOOK>_TCL.
+proc chained_script { hook } {
+  variable chaining
+  variable home
+  set path [setting GSR_CHAIN_${hook}_TCL]
+  if { $path eq "" } { return "" }
+  set ours [file join $home orfs [string tolower $hook].tcl]
+  if { [dict exists $chaining $hook] || [file normalize $path] eq $ours } {
+    warn_once 7042 "GSR_CHAIN_${hook}_TCL leads back to our own hook; it is passed over."
+    return ""
+  }
+  return $path
+}
+
+proc hook_body { when step } {
+  variable predict_at
+  variable apply_at
+  variable labels_at
+  variable num_regions
+  set hook ${when}_$step
+  set facts [step_facts $when $step]
+  if { [block] eq "NULL" } { return }
+  set out_dir [default_out_dir $hook]
+  if { $hook in { POST_GLOBAL_PLACE POST_GLOBAL_ROUTE } } { clear_feedback $step }
+  if { $hook eq "PRE_GLOBAL_ROUTE" && $num_regions > 0 } {
+    alert 7037 "$num_regions region adjustments of the placement are still active in the router."
+  }
+  # a failed prediction is no reason to leave out what does not need it
+  set failures {}
+  if { $hook in [setting_words GSR_PREDICT_AT $predict_at] && [wants_prediction $hook $out_dir] } {
+    lappend failures {*}[attempt { predict_and_tell $hook $out_dir $facts }]
+  }
+  if { [mode] eq "apply" && $hook in $apply_at } {
+    lappend failures {*}[attempt { apply_in_hook $hook $step $out_dir }]
+  }
+  if { [dict exists $labels_at $hook] && [llength [label_kinds]] > 0 } {
+    lappend failures {*}[attempt { labels_in_hook $out_dir $facts [dict get $labels_at $hook] }]
+  }
+  if { [llength $failures] > 0 } { raise_failure [join $failures { | }] }
+}
+
+# Runs a part of a hook; returns its failure in a list. A deliberate stop passes through.
+proc attempt { script } {
+  if { ![catch { uplevel 1 $script } message details] } { return {} }
+  if { [lrange [dict get $details -errorcode] 0 1] eq { GSR STOP } } {
+    return -options [dict incr details -level] $message
+  }
+  return [list $message]
+}
+
+proc wants_prediction { hook out_dir } {
+  if { $hook eq "PRE_GLOBAL_PLACE" && [mode] eq "apply" && [setting GSR_PREDICTION_DIR] ne "" } {
+    return 0
+  }
+  if { [prediction_dir ""] eq $out_dir } {
+    warn_once 7043 "GSR_PREDICTION_DIR is where $hook would write; it is kept as it is."
+    return 0
+  }
+  if { ![has_placement [block]] } {
+    say 7010 "$hook: nothing is placed yet, so there is nothing to predict."
+    return 0
+  }
+  return 1
+}
+
+proc predict_and_tell { hook out_dir facts } {
+  variable gate_at
+  predict $out_dir $facts {}
+  catch { puts [prediction_report [file join $out_dir hotspots.tsv] 5] }
+  if { [mode] in { advise apply } && $hook ne "PRE_GLOBAL_PLACE" } {
+    annotate $out_dir "" "" 1 1
+  }
+  if { [mode] eq "gate" && $hook in $gate_at } {
+    check_gate [file join $out_dir metrics.tsv] [gate_limits]
+  }
+}
+
+# The plan: of an earlier run (GSR_PREDICTION_DIR), of this hook before placement, of the global
+# placement of this run later on.
+proc apply_in_hook { hook step out_dir } {
+  set default $out_dir
+  if { $step ne "GLOBAL_PLACE" && [setting GSR_OUT_DIR] eq "" } {
+    set default [file join [out_root] post_global_place]
+  }
+  set file [file join [prediction_dir $default] feedback.tsv]
+  if { ![file isfile $file] } {
+    say 7011 "$hook: there is no plan at $file."
+    return
+  }
+  apply_feedback $file $out_dir $step [setting_words GSR_FEEDBACK] 0
+}
+
+proc labels_in_hook { out_dir facts route } {
+  export_design $out_dir $facts {}
+  export_labels [file join $out_dir labels] [label_kinds] $route
+}
+
+# --- make gsr_predict, make gsr_labels -------------------------------------------------------
+
+variable odb_hooks {
+  3_1_place_gp_skip_io POST_GLOBAL_PLACE_SKIP_IO 3_2_place_iop POST_IO_PLACEMENT
+  3_3_place_gp POST_GLOBAL_PLACE 3_4_place_resized POST_RESIZE
+  3_5_place_dp POST_DETAIL_PLACE 3_place POST_DETAIL_PLACE
+  4_1_cts PRE_GLOBAL_ROUTE 4_cts PRE_GLOBAL_ROUTE
+}
+
+proc predict_odb { odb } {
+  variable odb_hooks
+  set stem [file rootname [file tail $odb]]
+  set hook POST_DETAIL_PLACE
+  if { [dict exists $odb_hooks $stem] } { set hook [dict get $odb_hooks $stem] }
+  set out_dir [default_out_dir $hook]
+  set result [gsr_predict -step $hook -out_dir $out_dir]
+  if { [dict get $result status] eq "ok" } { gsr_report_prediction -out_dir $out_dir }
+  return $result
+}
+
+proc labels_odb { } {
+  set out_dir [default_out_dir POST_GLOBAL_ROUTE]
+  gsr_export_design -step POST_GLOBAL_ROUTE -out_dir $out_dir
+  return [gsr_export_labels -out_dir [file join $out_dir labels]]
+}
+
+# A design that could not be routed has no constraints of its own.
+proc sdc_of_odb { odb } {
+  set sdc [file rootname [file tail $odb]].sdc
+  if { [file isfile [file join [setting RESULTS_DIR] $sdc]] } { return $sdc }
+  return 4_cts.sdc
+}
+}

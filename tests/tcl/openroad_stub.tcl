@@ -1,0 +1,391 @@
+# Recording stand-ins for the commands of OpenROAD and OpenSTA that our Tcl calls.
+#
+# They check their arguments as the real ones do, they know a small made-up design, and they note
+# every call in ::stub::calls, so that a test can say what was done to the design and what was not.
+
+namespace eval ::stub {
+variable calls {}
+variable design top
+variable dbu 1000
+variable die { 0 0 100000 80000 }
+variable layers { metal1 HORIZONTAL metal2 VERTICAL metal3 HORIZONTAL metal4 VERTICAL }
+variable adjustments { metal1 0.0 metal2 0.30000001192092896 metal3 0.30000001192092896 metal4 0.5 }
+variable routing_range { 2 4 }
+# name -> { fixed placed }
+variable insts {}
+variable blockages {}
+variable num_made 0
+variable properties {}
+variable has_block 1
+# how often global_placement still fails, and what it says
+variable placement_failures 0
+variable grid { x { 0 50000 } y { 0 40000 } }
+
+proc note { args } {
+  variable calls
+  lappend calls $args
+}
+
+proc percent { text } {
+  set out ""
+  foreach byte [split [encoding convertto utf-8 $text] ""] {
+    if { [regexp {[A-Za-z0-9_.:,/+-]} $byte] } {
+      append out $byte
+    } else {
+      scan $byte %c code
+      append out [format "%%%02X" $code]
+    }
+  }
+  return $out
+}
+
+# One call a line, its words percent-encoded and parted by tabs.
+proc dump { path } {
+  variable calls
+  set channel [open $path w]
+  foreach call $calls {
+    puts $channel [join [lmap word $call { percent $word }] \t]
+  }
+  close $channel
+}
+
+proc add_inst { name { fixed 0 } { placed 1 } } {
+  variable insts
+  dict set insts $name [list $fixed $placed]
+  set handle ::inst_[dict size $insts]
+  interp alias {} $handle {} ::stub::inst $name
+  return $handle
+}
+
+proc handle_of { name } {
+  variable insts
+  set index [lsearch -exact [dict keys $insts] $name]
+  return ::inst_[expr { $index + 1 }]
+}
+
+proc inst { name method args } {
+  variable insts
+  lassign [dict get $insts $name] fixed placed
+  switch -- $method {
+    getName { return $name }
+    isFixed { return $fixed }
+    isPlaced { return $placed }
+  }
+  error "Invalid method $method for dbInst"
+}
+
+proc block { method args } {
+  variable design
+  variable dbu
+  variable insts
+  variable blockages
+  variable routing_range
+  variable grid
+  switch -- $method {
+    getName { return $design }
+    getChip { return ::chip }
+    getDbUnitsPerMicron { return $dbu }
+    getDieArea { return ::die }
+    getMinRoutingLayer { return [lindex $routing_range 0] }
+    getMaxRoutingLayer { return [lindex $routing_range 1] }
+    getBlockages { return $blockages }
+    getInsts { return [lmap name [dict keys $insts] { handle_of $name }] }
+    findInst {
+      # a name is a name here: no pattern, no escape
+      set name [lindex $args 0]
+      note findInst $name
+      if { [dict exists $insts $name] } { return [handle_of $name] }
+      return NULL
+    }
+    getGCellGrid {
+      if { $grid eq "" } { return NULL }
+      return ::gcell_grid
+    }
+  }
+  error "Invalid method $method for dbBlock"
+}
+
+proc die_area { method } {
+  variable die
+  set at [lsearch -exact { xMin yMin xMax yMax } $method]
+  if { $at < 0 } { error "Invalid method $method for Rect" }
+  return [lindex $die $at]
+}
+
+proc tech { method args } {
+  variable layers
+  variable dbu
+  switch -- $method {
+    getDbUnitsPerMicron { return $dbu }
+    getRoutingLayerCount { return [dict size $layers] }
+    findRoutingLayer {
+      set name [lindex [dict keys $layers] [expr { [lindex $args 0] - 1 }]]
+      return [expr { $name eq "" ? "NULL" : "::layer_$name" }]
+    }
+    findLayer {
+      set name [lindex $args 0]
+      return [expr { [dict exists $layers $name] ? "::layer_$name" : "NULL" }]
+    }
+  }
+  error "Invalid method $method for dbTech"
+}
+
+proc layer { name method } {
+  variable layers
+  variable adjustments
+  switch -- $method {
+    getName { return $name }
+    getDirection { return [dict get $layers $name] }
+    getLayerAdjustment { return [dict get $adjustments $name] }
+  }
+  error "Invalid method $method for dbTechLayer"
+}
+
+proc blockage { handle method args } {
+  note $method $handle {*}$args
+  if { $method ni { setSoft setMaxDensity } } { error "Invalid method $method for dbBlockage" }
+}
+
+proc gcell_grid { method args } {
+  variable grid
+  switch -- $method {
+    getGridX { return [dict get $grid x] }
+    getGridY { return [dict get $grid y] }
+    getCapacity { return 12.0 }
+    getUsage { return [expr { [lindex $args 1] + 2.0 * [lindex $args 2] }] }
+  }
+  error "Invalid method $method for dbGCellGrid"
+}
+
+proc property { handle method args } {
+  note property_$method $handle {*}$args
+}
+
+# What OpenSTA does with a command it does not know: a unique beginning is completed.
+proc unknown { args } {
+  set found [info commands [lindex $args 0]*]
+  if { [llength $found] == 1 } { return [uplevel 1 [lreplace $args 0 0 {*}$found]] }
+  if { [llength $found] > 1 } { error "Ambiguous command name \"[lindex $args 0]\": $found." }
+  return [uplevel 1 [list ::unknown {*}$args]]
+}
+
+interp alias {} ::block {} ::stub::block
+interp alias {} ::die {} ::stub::die_area
+interp alias {} ::tech {} ::stub::tech
+interp alias {} ::gcell_grid {} ::stub::gcell_grid
+foreach name [dict keys $layers] {
+  interp alias {} ::layer_$name {} ::stub::layer $name
+}
+}
+
+namespace unknown ::stub::unknown
+
+namespace eval ::ord {
+proc get_db_block { } {
+  if { $::stub::has_block } { return ::block }
+  return NULL
+}
+proc get_db_tech { } { return ::tech }
+proc openroad_version { } { return 26Q3-stub }
+}
+
+namespace eval ::utl {
+# tclint-disable-next-line redefined-builtin
+proc info { tool id text } { puts "\[INFO $tool-[format %04d $id]\] $text" }
+proc warn { tool id text } { puts "\[WARNING $tool-[format %04d $id]\] $text" }
+# tclint-disable-next-line redefined-builtin
+proc error { tool id text } {
+  puts "\[ERROR $tool-[format %04d $id]\] $text"
+  ::error "$tool-[format %04d $id]"
+}
+proc metric_integer { name value } { ::stub::note metric_integer $name $value }
+}
+
+namespace eval ::sta {
+variable cmd_args
+proc define_cmd_args { command arguments } {
+  variable cmd_args
+  set cmd_args($command) $arguments
+}
+# the keys and flags of a command; the last value of a repeated key wins
+proc parse_key_args { command arguments_var keys_var keys flags } {
+  upvar 1 $arguments_var arguments
+  upvar 1 $keys_var values
+  set rest {}
+  while { [llength $arguments] > 0 } {
+    set arguments [lassign $arguments word]
+    if { $word in $keys } {
+      if { [llength $arguments] == 0 } { error "$command $word missing value." }
+      set arguments [lassign $arguments values($word)]
+    } elseif { $word in $flags } {
+      set values($word) 1
+    } elseif { [regexp {^-[a-zA-Z]} $word] } {
+      error "$command $word is not a known keyword or flag."
+    } else {
+      lappend rest $word
+    }
+  }
+  set arguments $rest
+}
+proc time_ui_sta { value } { return [expr { $value * 1e-9 }] }
+}
+
+namespace eval ::gpl {
+# half full, and fuller with every blockage
+proc get_global_placement_uniform_density { args } {
+  ::stub::note get_global_placement_uniform_density {*}$args
+  return [expr { 0.5 + 0.1 * [llength $::stub::blockages] }]
+}
+proc replace_reset_cmd { } { ::stub::note replace_reset_cmd }
+}
+
+namespace eval ::dpl {
+proc set_padding_inst { inst left right } {
+  ::stub::note set_padding_inst [$inst getName] $left $right
+}
+}
+
+namespace eval ::odb {
+proc dbBlockage_destroy { blockage } {
+  ::stub::note dbBlockage_destroy $blockage
+  set at [lsearch -exact $::stub::blockages $blockage]
+  if { $at < 0 } { error "no such blockage" }
+  set ::stub::blockages [lreplace $::stub::blockages $at $at]
+}
+proc dbMarkerCategory_fromJSON { chip path } {
+  if { $chip ne "::chip" } { error "expected a dbChip" }
+  ::stub::note dbMarkerCategory_fromJSON $chip $path
+}
+proc dbMarkerCategory_fromTR { chip name path } {
+  if { $chip ne "::chip" } { error "expected a dbChip" }
+  ::stub::note dbMarkerCategory_fromTR $chip $name $path
+}
+proc dbDoubleProperty_find { object name } {
+  if { [dict exists $::stub::properties $object $name] } { return ::property }
+  return NULL
+}
+proc dbDoubleProperty_create { object name value } {
+  ::stub::note dbDoubleProperty_create [$object getName] $name $value
+  dict set ::stub::properties $object $name $value
+}
+}
+interp alias {} ::property {} ::stub::property ::property
+
+sta::define_cmd_args global_placement \
+  {[-density d] [-routability_driven] [-routability_inflation_ratio_coef c] \
+    [-routability_max_inflation_ratio r] [-pad_left n] [-pad_right n] [-skip_io]}
+proc global_placement { args } {
+  set given $args
+  sta::parse_key_args global_placement args keys \
+    { -density -pad_left -pad_right -routability_inflation_ratio_coef
+      -routability_max_inflation_ratio } { -routability_driven -skip_io }
+  if { [llength $args] > 0 } { error "global_placement takes no positional arguments" }
+  stub::note global_placement {*}$given
+  stub::note blockages_in_force [llength $stub::blockages]
+  if { $stub::placement_failures > 0 } {
+    incr stub::placement_failures -1
+    error GPL-0301
+  }
+  return placed
+}
+
+sta::define_cmd_args create_blockage { -region box [-inst i] [-max_density d] [-soft] }
+proc create_blockage { args } {
+  sta::parse_key_args create_blockage args keys { -region -inst -max_density } { -soft }
+  if { [llength $args] > 0 } { error "create_blockage takes no positional arguments" }
+  set box [lmap um $keys(-region) { expr { round($um * $stub::dbu) } }]
+  lassign $box x1 y1 x2 y2
+  lassign $stub::die die_x1 die_y1 die_x2 die_y2
+  if { $x1 >= $x2 || $y1 >= $y2 } { error ODB-1011 }
+  if { $x1 < $die_x1 || $y1 < $die_y1 || $x2 > $die_x2 || $y2 > $die_y2 } { error ODB-1014 }
+  if { $keys(-max_density) < 0 || $keys(-max_density) > 100 } { error ODB-1013 }
+  set handle ::blockage_[incr stub::num_made]
+  interp alias {} $handle {} ::stub::blockage $handle
+  lappend stub::blockages $handle
+  stub::note create_blockage {*}$box $keys(-max_density)
+  return $handle
+}
+
+proc set_global_routing_region_adjustment { args } {
+  sta::parse_key_args set_global_routing_region_adjustment args keys { -layer -adjustment } {}
+  if { [llength $args] != 1 || [llength [lindex $args 0]] != 4 } { error GRT-0050 }
+  # the real one cuts off what is below a database unit
+  set box [lmap um [lindex $args 0] { expr { int($um * $stub::dbu) } }]
+  lassign $box x1 y1 x2 y2
+  lassign $stub::die die_x1 die_y1 die_x2 die_y2
+  if { $x1 < $die_x1 || $y1 < $die_y1 || $x2 > $die_x2 || $y2 > $die_y2 } { error GRT-0063 }
+  if { ![dict exists $stub::layers $keys(-layer)] } { error GRT-0005 }
+  stub::note set_global_routing_region_adjustment {*}$box $keys(-layer) $keys(-adjustment)
+}
+
+proc set_global_routing_layer_adjustment { layer value } {
+  if { ![dict exists $stub::layers $layer] } { error GRT-0005 }
+  stub::note set_global_routing_layer_adjustment $layer $value
+  dict set stub::adjustments $layer $value
+}
+
+# Instances are patterns here, as in OpenSTA: an unknown one is an error.
+proc set_placement_padding { args } {
+  sta::parse_key_args set_placement_padding args keys { -instances -left -right } { -global }
+  if { [info exists keys(-instances)] } {
+    foreach pattern $keys(-instances) {
+      set found [lsearch -all -inline -glob [dict keys $stub::insts] $pattern]
+      if { [llength $found] == 0 } { error "instance '$pattern' not found" }
+      stub::note padding_by_pattern $pattern {*}$found
+    }
+  }
+  stub::note set_placement_padding {*}[array get keys]
+}
+
+proc write_text { path text } {
+  set channel [open $path wb]
+  puts $channel $text
+  close $channel
+}
+
+proc write_def { path } {
+  stub::note write_def $path
+  write_text $path "VERSION 5.8 ;\nDESIGN $stub::design ;\nEND DESIGN"
+}
+
+proc write_lef { path } {
+  stub::note write_lef $path
+  write_text $path "VERSION 5.8 ;\nEND LIBRARY"
+  write_text [file rootname $path]_1.lef "VERSION 5.8 ;\nEND LIBRARY"
+}
+
+proc write_verilog { path } {
+  stub::note write_verilog $path
+  write_text $path "module top (); endmodule"
+}
+
+proc read_db { path } { stub::note read_db $path }
+
+proc suppress_message { tool id } { stub::note suppress_message $tool $id }
+proc unsuppress_message { tool id } { stub::note unsuppress_message $tool $id }
+
+proc report_wire_length { args } {
+  sta::parse_key_args report_wire_length args keys { -net -file } { -global_route -detailed_route }
+  stub::note report_wire_length {*}[array get keys]
+  write_text $keys(-file) "tool net total_wl #pins \ngrt: n1 5.7 2"
+}
+
+sta::define_cmd_args find_timing_paths { [-path_delay max] [-group_path_count n] }
+proc find_timing_paths { args } {
+  stub::note find_timing_paths {*}$args
+  return { path_a path_b path_a }
+}
+
+proc get_property { object name } {
+  switch -- "$object $name" {
+    "path_a endpoint" { return pin_a }
+    "path_b endpoint" { return pin_b }
+    "path_a slack" { return -0.0815354 }
+    "path_b slack" { return INF }
+    "pin_a full_name" { return {out,[15]} }
+    "pin_b full_name" { return out_b }
+    "path_a endpoint_clock" { return clock_1 }
+    "clock_1 full_name" { return core_clk }
+  }
+  error "no property $name of $object"
+}
