@@ -166,6 +166,6 @@ def read_liberty(*paths: Path | str, backend: str = "own") -> Liberty:
         if not libraries:
             raise InputError("holds no library", path=path, mend="Give a Liberty (.lib) file.")
         for library in libraries:
-            builder.add_library(library, str(path), scanner, faults)
+            builder.add_library(library, str(path), scanner)
         faults.raise_if_any()
     return Liberty(**builder.columns())

@@ -8,12 +8,15 @@ the text gives the line in the file.
 import re
 from typing import Any
 
-from circuit_io.errors import Faults, InputError
+from circuit_io.errors import MAX_SHOWN, Faults, InputError
 
 MAX_DEPTH = 60  # of groups; the standard needs about eight
 
 _STRING = r'"(?:[^"\\]++|\\.)*+"'
-_COMMENT = re.compile(rf"{_STRING}|/\*.*?\*/|//[^\n]*|\\[ \t]*\r?\n", re.DOTALL)
+_QUIET_RUN = re.compile(rf'(?:[^"/]++|{_STRING}|/(?![/*]))*+', re.DOTALL).match
+_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL).match
+_NOT_NEWLINE = re.compile(r"[^\n]+")
+_CONTINUED = re.compile(r"\\(?=[ \t]*\r?\n)")
 _STATEMENT = re.compile(
     rf"""[\s;]*+(?:
       (?P<close>\}})
@@ -48,11 +51,11 @@ _TO_CLOSE = re.compile(_nested(5), re.DOTALL)
 class Group:
     """One Liberty group: its arguments, simple and complex attributes (the last of a name wins) and sub-groups."""
 
-    __slots__ = ("args", "at", "attributes", "complex", "groups", "name")
+    __slots__ = ("args", "at", "attributes", "complex", "end", "groups", "name")
 
     def __init__(self, name: str, args: list[str], at: int) -> None:
         """Start empty, at a position of the text."""
-        self.name, self.args, self.at = name, args, at
+        self.name, self.args, self.at, self.end = name, args, at, at
         self.attributes: dict[str, str] = {}
         self.complex: dict[str, list[str]] = {}
         self.groups: list[Group] = []
@@ -65,6 +68,10 @@ class Group:
     def of(self, *names: str) -> "list[Group]":
         """Its sub-groups of these kinds."""
         return [g for g in self.groups if g.name in names]
+
+
+def _content(group: Group) -> object:
+    return [group.name, group.args, group.attributes, group.complex, [_content(g) for g in group.groups]]
 
 
 def unquote(text: str) -> str:
@@ -86,22 +93,22 @@ def _arguments(text: str) -> list[str]:
     return [unquote(part) for part in _ARGUMENT.findall(text)]
 
 
-def _blank(found: "re.Match[str]") -> str:
-    text = found[0]
-    if text[0] == '"':
-        return text if "\\" not in text else _CONTINUED.sub(lambda m: " " * (len(m[0]) - 1) + "\n", text)
-    return _NOT_NEWLINE.sub(" ", text)
-
-
-_NOT_NEWLINE = re.compile(r"[^\n]")
-_CONTINUED = re.compile(r"\\[ \t]*\r?\n")
-
-
 def blank_comments(text: str) -> str:
     """The text of the same length with comments and line continuations blanked; newlines stay."""
-    if "/*" not in text and "//" not in text and "\\" not in text:
+    if "\\" in text:
+        text = _CONTINUED.sub(" ", text)
+    if "/*" not in text and "//" not in text:
         return text
-    return _COMMENT.sub(_blank, text)
+    pieces, at = [], 0
+    while True:
+        run = _QUIET_RUN(text, at)
+        comment = _COMMENT(text, run.end()) if run else None
+        if run is None or comment is None:  # the end, or a comment or string that never closes: the scanner reports it
+            pieces.append(text[at:])
+            return "".join(pieces)
+        pieces.append(text[at : run.end()])
+        pieces.append(_NOT_NEWLINE.sub(lambda m: " " * len(m[0]), comment[0]))
+        at = comment.end()
 
 
 class Scanner:
@@ -114,9 +121,14 @@ class Scanner:
         self.libraries: list[Group] = []
         self._stack: list[Group] = []
 
-    def line(self, at: int) -> int:
-        """Line number of a position."""
-        return self.text.count("\n", 0, at) + 1
+    def fault(self, what: str, at: int, mend: str) -> None:
+        """Note a fault; only the ones that will be shown pay for a line number."""
+        is_placed = bool(self.text) and self.faults.total < MAX_SHOWN
+        self.faults.add(what, line=self.text.count("\n", 0, at) + 1 if is_placed else 0, mend=mend)
+
+    def content(self, group: Group) -> object:
+        """What a group says, to tell a repeat from a clash."""
+        return self.text[group.at : group.end] if self.text else _content(group)
 
     def scan(self) -> list[Group]:
         """All libraries of the file."""
@@ -143,11 +155,8 @@ class Scanner:
             else:
                 self._outside(found)
         for group in stack[-1:]:
-            self.faults.add(
-                f"the file ends inside {group.title}",
-                line=self.line(group.at),
-                mend="It is cut short, or a closing brace is missing.",
-            )
+            mend = "It is cut short, or a closing brace is missing."
+            self.fault(f"the file ends inside {group.title}", group.at, mend)
         return self.libraries
 
     def _complex(self, found: "re.Match[str]") -> None:
@@ -155,13 +164,13 @@ class Scanner:
         self._stack[-1].complex[name] = _arguments(found["args"])
         if name == "include_file":
             mend = "Paste its text in place, or pass both files to read_liberty if each is a whole library."
-            self.faults.add("include_file is not followed", line=self.line(found.start("name")), mend=mend)
+            self.fault("include_file is not followed", found.start("name"), mend)
 
     def _close(self, found: "re.Match[str]") -> None:
         if not self._stack:
-            self.faults.add('"}" closes nothing', line=self.line(found.start("close")), mend="Delete it.")
+            self.fault('"}" closes nothing', found.start("close"), "Delete it.")
             return
-        self._stack.pop()
+        self._stack.pop().end = found.end()
 
     def _open(self, found: "re.Match[str]") -> int:
         name, at = found["name"], found.end()
@@ -178,13 +187,13 @@ class Scanner:
             self._outside(found)
         self._stack.append(group)
         if len(self._stack) > MAX_DEPTH:
-            self.faults.add(f"groups nested deeper than {MAX_DEPTH}", line=self.line(group.at))
+            self.fault(f"groups nested deeper than {MAX_DEPTH}", group.at, "A Liberty file has about eight levels.")
             self.faults.raise_if_any()
         return at
 
     def _outside(self, found: "re.Match[str]") -> None:
         mend = "A Liberty file holds library (name) { ... }."
-        self.faults.add(f'"{found["name"]}" stands outside a library', line=self.line(found.start("name")), mend=mend)
+        self.fault(f'"{found["name"]}" stands outside a library', found.start("name"), mend)
 
     def _junk(self, at: int) -> int:
         """Note what is no statement and go to the next line."""
@@ -196,9 +205,9 @@ class Scanner:
         newline = len(self.text) if newline < 0 else newline
         shown = self.text[at : min(newline, at + 40)]
         if shown.startswith("/*"):
-            self.faults.add("a comment is not closed", line=self.line(at), mend="Add */ where it ends.")
+            self.fault("a comment is not closed", at, "Add */ where it ends.")
             return len(self.text)
-        self.faults.add(f"not a Liberty statement: {shown!r}", line=self.line(at), mend="Check quotes and braces here.")
+        self.fault(f"not a Liberty statement: {shown!r}", at, "Check quotes and braces here.")
         return newline
 
 
@@ -220,7 +229,7 @@ def scan_with_liberty_parser(text: str, faults: Faults) -> tuple[list[Group], Sc
         mend = "pip install liberty-parser (GPL-3), or use backend='own'."
         raise InputError("backend 'liberty-parser' needs a package that is missing", mend=mend) from e
     scanner = Scanner("", faults)
-    text = _CONTINUED.sub(" ", blank_comments(text))  # it keeps a backslash in a name
+    text = blank_comments(text)  # it would keep the backslash of a continuation in a name
     try:
         libraries = parse_multi_liberty(text)
     except Exception as e:  # the package raises its own, assertion and value errors

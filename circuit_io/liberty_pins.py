@@ -1,0 +1,121 @@
+"""Pins of a Liberty cell: single pins, pin groups, the bits of buses, the members of bundles."""
+
+import math
+import re
+from dataclasses import dataclass, field
+
+from circuit_io.errors import did_you_mean
+from circuit_io.liberty_text import Group, unquote
+from circuit_io.liberty_units import Library
+
+_RANGE = re.compile(r"(.*)\[(-?\d{1,9}):(-?\d{1,9})\]", re.ASCII | re.DOTALL)
+_SEPARATOR = re.compile(r"[\s,]+")
+MAX_BITS = 1 << 16  # of one bus
+
+
+@dataclass
+class Pin:
+    """One pin as its groups add up; a later group overrides an earlier one, attribute by attribute."""
+
+    name: str
+    at: int
+    attributes: dict[str, str] = field(default_factory=dict)
+    timings: list[tuple[Group, str, int]] = field(default_factory=list)  # group, bus it came from, bit in that bus
+
+
+def pins_of(cell: Group, library: Library) -> tuple[dict[str, Pin], dict[str, list[str]]]:
+    """The pins of a cell, and the bits of its buses and bundles."""
+    pins: dict[str, Pin] = {}
+    buses: dict[str, list[str]] = {}
+    types = {g.args[0]: g for g in cell.of("type") if g.args}
+    for group in cell.groups:
+        if group.name == "pin":
+            _merge_pin(group, pins, library, "", {})
+        elif group.name in ("bus", "bundle"):
+            for name in group.args:
+                if group.name == "bus":
+                    bits = _bus_bits(name, group, types, library)
+                else:
+                    bits = [m for text in group.complex.get("members", []) for m in _SEPARATOR.split(text) if m]
+                buses[name] = bits
+                places = {bit: i for i, bit in enumerate(bits)}
+                for i, bit in enumerate(bits):
+                    _update(pins, bit, group, name, i)
+                for sub in group.of("pin"):
+                    _merge_pin(sub, pins, library, name, places)
+    return pins, buses
+
+
+def _merge_pin(group: Group, pins: dict[str, Pin], library: Library, bus: str, places: dict[str, int]) -> None:
+    if not group.args:
+        library.fault("a pin has no name", group.at, "Write pin (name) { ... }.")
+    for argument in group.args:
+        for name in _expand(argument, library, group.at):
+            _update(pins, name, group, bus, places.get(name, -1))
+
+
+def _update(pins: dict[str, Pin], name: str, group: Group, bus: str, bit: int) -> None:
+    pin = pins.setdefault(name, Pin(name, group.at))
+    pin.attributes.update(group.attributes)
+    pin.timings.extend((timing, bus, bit) for timing in group.of("timing"))
+
+
+def _expand(name: str, library: Library, at: int) -> list[str]:
+    """`D[3:0]` as its four bits; any other name as it is."""
+    found = _RANGE.fullmatch(name)
+    return [name] if found is None else _bits(found[1], int(found[2]), int(found[3]), library, at)
+
+
+def _bits(name: str, start: int, stop: int, library: Library, at: int) -> list[str]:
+    if abs(stop - start) >= MAX_BITS:
+        library.fault(f'bus "{name}" has more than {MAX_BITS} bits', at, "Check its range.")
+        return []
+    step = 1 if stop >= start else -1
+    return [f"{name}[{i}]" for i in range(start, stop + step, step)]
+
+
+def _bus_bits(name: str, group: Group, types: dict[str, Group], library: Library) -> list[str]:
+    wanted = group.attributes.get("bus_type", "")
+    kind = types.get(wanted) or library.types.get(wanted)
+    if kind is None:
+        known = did_you_mean(wanted, [*types, *library.types])
+        library.fault(f'bus "{name}" has type "{wanted}", which is not defined', group.at, known)
+        return []
+    ends = [library.number(kind.attributes.get(end), kind.at, end) for end in ("bit_from", "bit_to")]
+    if any(math.isnan(end) for end in ends):
+        width = library.number(kind.attributes.get("bit_width"), kind.at, "bit_width")
+        if math.isnan(width):
+            library.fault(f'type "{wanted}" has neither bit_from and bit_to nor bit_width', kind.at, "Add bit_width.")
+            return []
+        ends = [width - 1, 0.0]
+    return _bits(name, int(ends[0]), int(ends[1]), library, group.at)
+
+
+def capacitance_of(pin: Pin, library: Library) -> float:
+    """`capacitance`, else the mean of the rise and fall values; in the library's unit."""
+    a = pin.attributes
+    if "capacitance" in a:
+        return library.number(a["capacitance"], pin.at, "capacitance")
+    edges = [library.number(a.get(k), pin.at, k) for k in ("rise_capacitance", "fall_capacitance")]
+    return sum(edges) / 2
+
+
+def related_pins(
+    group: Group, buses: dict[str, list[str]], ids: dict[str, int], width: int, bit: int, library: Library
+) -> list[str]:
+    """The pins a timing group starts from; bit to bit between buses of one width, as `related_pin` means it."""
+    names: list[str] = []
+    for key in ("related_pin", "related_bus_pins"):
+        for word in _SEPARATOR.split(group.attributes.get(key, "")):
+            if not word:
+                continue
+            word = unquote(word.replace('\\"', '"'))
+            found = [word] if word in ids else buses.get(word) or _expand(word, library, group.at)
+            missing = [n for n in found if n not in ids]
+            if missing:
+                library.fault(f'{key} "{missing[0]}" is no pin of its cell', group.at, did_you_mean(missing[0], ids))
+                continue
+            if key == "related_pin" and len(found) == width > 1 and bit >= 0:
+                found = [found[bit]]
+            names.extend(found)
+    return names

@@ -1,0 +1,65 @@
+"""What a Liberty library says once: units, templates, bus types, default values."""
+
+import math
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from circuit_io.liberty_text import Group, Scanner
+
+_PREFIX = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15, "a": 1e-18, "k": 1e3}
+_UNIT = re.compile(r"([-+.\deE]*?)\s*([munpfak]?)([sFfWw])", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+
+
+@dataclass
+class Library:
+    """What a library says once and its cells use."""
+
+    time_ns: float
+    cap_ff: float
+    leakage_nw: float
+    attributes: dict[str, str]
+    templates: dict[str, Group]
+    types: dict[str, Group]
+    scanner: Scanner
+    axes: dict[tuple[str, ...], np.ndarray] = field(default_factory=dict)  # index texts already read
+
+    def number(self, text: str | None, at: int, what: str, default: float = math.nan) -> float:
+        """A finite number, or a noted fault."""
+        if text is None:
+            return default
+        if _NUMBER.fullmatch(text) and math.isfinite(value := float(text)):
+            return value
+        self.fault(f'{what} is "{text}", not a number', at, "Write a finite decimal number.")
+        return default
+
+    def fault(self, what: str, at: int, mend: str = "") -> None:
+        """Note a fault at a position of the file."""
+        self.scanner.fault(what, at, mend)
+
+
+def _unit(text: str | None, base: float, default: str, letters: str, library: Library, at: int) -> float:
+    """How many `base` one unit is."""
+    found = _UNIT.fullmatch((text or default).strip())
+    if not found or found[3] not in letters:
+        library.fault(f'unit "{text}" is not understood', at, f'Write it as "{default}".')
+        return 1.0
+    scale = library.number(found[1] or "1", at, "unit")
+    return scale * _PREFIX[found[2].lower()] / base
+
+
+def open_library(group: Group, scanner: Scanner) -> Library:
+    """Units, templates and bus types of a library."""
+    a = group.attributes
+    library = Library(1.0, 1.0, 1.0, a, {}, {}, scanner)
+    library.time_ns = _unit(a.get("time_unit"), 1e-9, "1ns", "sS", library, group.at)
+    library.leakage_nw = _unit(a.get("leakage_power_unit"), 1e-9, "1nW", "wW", library, group.at)
+    load = group.complex.get("capacitive_load_unit", ["1", "pf"])
+    library.cap_ff = _unit("".join(load), 1e-15, "1pf", "fF", library, group.at)
+    for sub in group.of("lu_table_template"):
+        library.templates[sub.args[0] if sub.args else ""] = sub
+    for sub in group.of("type"):
+        library.types[sub.args[0] if sub.args else ""] = sub
+    return library
