@@ -14,7 +14,8 @@ MAX_EXPANDED = 1 << 20  # bytes one macro use may grow to
 
 _STRING = rb'"(?:[^"\\\n]++|\\.)*+(?:"|(?=\n)|\Z)'
 _ATTRIBUTE = rb"\(\*(?!\s*\))(?:[^\"*]++|" + _STRING + rb"|\*(?!\)))*+(?:\*\)|\Z)"
-_QUIET = re.compile(rb"\\\S+|" + _STRING + rb"|//[^\n]*|/\*.*?(?:\*/|\Z)|" + _ATTRIBUTE, re.DOTALL)
+_CODE = re.compile(rb"(?:[^\\\"/(]++|\\\S++|\\(?=\s|\Z)|/(?![/*])|\((?!\*(?!\s*\))))*+").match
+_QUIET = re.compile(rb"//[^\n]*|/\*.*?(?:\*/|\Z)|" + _STRING + rb"|" + _ATTRIBUTE, re.DOTALL).match
 _NOT_NEWLINE = re.compile(rb"[^\n]+")
 _DIRECTIVE = re.compile(rb"\\\S+|`([A-Za-z_]\w*)?")
 _WORD = re.compile(rb"[ \t]*([A-Za-z_][\w$]*)")
@@ -23,22 +24,25 @@ _IGNORED_LINE = {b"timescale", b"default_nettype", b"line", b"pragma", b"unconne
 _IGNORED = {b"celldefine", b"endcelldefine", b"resetall", b"nounconnected_drive", b"begin_keywords", b"end_keywords"}
 
 
+_CLOSERS = {b"/*": b"*/", b"(*": b"*)", b'"': b'"'}
+
+
 def _blanked(text: bytes, faults: Faults) -> bytes:
     """The text with comments, attributes and strings as blanks; one that never closes is a fault."""
-
-    def blank(found: "re.Match[bytes]") -> bytes:
-        piece = found[0]
-        if piece[0] == 92:  # an escaped name may hold // or /* or a quote
-            return piece
-        closer = {b"/*": b"*/", b"(*": b"*)"}.get(piece[:2], b'"' if piece[0] == 34 else b"")
-        if len(piece) < 2 * len(closer) or not piece.endswith(closer):
-            shown = piece[: 2 if piece[0] != 34 else 1].decode()
-            faults.add(f"{shown} is not closed", line=line_of(text, found.start()), mend="Close it where it ends.")
-        if b"\n" not in piece:
-            return b" " * len(piece)
-        return _NOT_NEWLINE.sub(b" ", piece)
-
-    return _QUIET.sub(blank, text)
+    pieces, at = [], 0
+    while code := _CODE(text, at):  # an escaped name is code: it may hold // or /* or a quote
+        pieces.append(text[at : code.end()])
+        quiet = _QUIET(text, code.end())
+        if quiet is None:
+            break
+        piece, at = quiet[0], quiet.end()
+        opener = piece[:1] if piece[:1] == b'"' else piece[:2]
+        closer = _CLOSERS.get(opener, b"")
+        if len(piece) < len(opener) + len(closer) or not piece.endswith(closer):
+            line = line_of(text, quiet.start()) if faults.total < MAX_SHOWN else 0
+            faults.add(f"{opener.decode()} is not closed", line=line, mend="Close it where it ends.")
+        pieces.append(b" " * len(piece) if b"\n" not in piece else _NOT_NEWLINE.sub(b" ", piece))
+    return b"".join(pieces)
 
 
 def plain(text: bytes, faults: Faults, defines: Iterable[str] = ()) -> bytes:
