@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -90,9 +91,31 @@ def read_design(
     Raises:
         InputError: a file is bad, or they do not belong together (unknown master, pin, layer; nothing placed).
     """
-    library, placed = read_lef(*lef), read_def(def_)
-    liberty = read_liberty(*lib) if lib else None
+    library, placed = _library(tuple(map(_state, lef))), read_def(def_)
+    liberty = _liberty(tuple(map(_state, lib))) if lib else None
     return join(library, placed, liberty, skip_unknown_inst=skip_unknown_inst)
+
+
+_State = tuple[Path, int, int]  # a file as it is now: path, time of change in ns, bytes
+
+
+def _state(path: Path) -> _State:
+    try:
+        found = path.stat()
+    except OSError:
+        return path, 0, 0  # the reader says what is wrong with it
+    return path, found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=2)
+def _library(files: tuple[_State, ...]) -> LefLibrary:
+    """The LEF library, kept for the next design of the same technology."""
+    return read_lef(*(path for path, _, _ in files))
+
+
+@lru_cache(maxsize=2)
+def _liberty(files: tuple[_State, ...]) -> Liberty:
+    return read_liberty(*(path for path, _, _ in files))
 
 
 def join(library: LefLibrary, placed: DefDesign, liberty: Liberty | None, *, skip_unknown_inst: bool = False) -> Design:

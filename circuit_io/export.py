@@ -145,7 +145,7 @@ def export_design(sources: ExportSources, out: Path, *, overwrite: bool = False)
     if sources.verilog is not None:
         check_netlist(design, sources.verilog)
     graph, _, nodes = build_graph(design, grid, adjustment)
-    labels = label_files.read_labels(sources.labels, design, grid, adjustment) if sources.labels else None
+    labels = label_files.read_labels(sources.labels, grid, design.net_names, adjustment) if sources.labels else None
     manifest = _manifest(sources, design, grid, adjustment, graph.num_pins, nodes)
     write_design(
         out,

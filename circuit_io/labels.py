@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
-from circuit_io.design import Design
 from circuit_io.errors import InputError
 from circuit_io.gcells import HORIZONTAL, GcellGrid, adjusted
+from circuit_io.names import Names
 from circuit_io.text import read_bytes
 
 
@@ -160,7 +160,7 @@ def edge_mask(shape: tuple[int, int], direction: int) -> Bool[np.ndarray, "ny nx
     return out
 
 
-def read_labels(folder: Path, design: Design, grid: GcellGrid, adjustment: dict[str, float]) -> Labels:
+def read_labels(folder: Path, grid: GcellGrid, net_names: Names, adjustment: dict[str, float]) -> Labels:
     """Labels of a folder in the form of version 1, on the design's grid and nets.
 
     Raises:
@@ -178,12 +178,12 @@ def read_labels(folder: Path, design: Design, grid: GcellGrid, adjustment: dict[
     reduction = reductions(table, adjustment)
     h, over_h = congestion(table, reduction, HORIZONTAL)
     v, over_v = congestion(table, reduction, 1)
-    return Labels(h, v, over_h, over_v, _net_lengths(folder, design))
+    return Labels(h, v, over_h, over_v, _net_lengths(folder, net_names))
 
 
-def _net_lengths(folder: Path, design: Design) -> Float32[np.ndarray, " nets"]:
+def _net_lengths(folder: Path, net_names: Names) -> Float32[np.ndarray, " nets"]:
     """Routed length of every net from rows `grt: net total_um pins`; nan where there is none."""
-    out = np.full(len(design.net_names), np.nan, np.float32)
+    out = np.full(len(net_names), np.nan, np.float32)
     try:
         path = find(folder, "wire_length.csv")
     except InputError:
@@ -192,10 +192,10 @@ def _net_lengths(folder: Path, design: Design) -> Float32[np.ndarray, " nets"]:
         words = line.split()
         if len(words) < 4 or words[0] != b"grt:":
             continue
-        at = design.net_names.find(words[1])
+        at = net_names.find(words[1])
         if at < 0:
             raise InputError(
-                f'net "{words[1].decode(errors="replace")}" is not in {design.path.name}', path=path, line=number,
+                f'net "{words[1].decode(errors="replace")}" is not in the design', path=path, line=number,
                 mend="Labels and DEF belong to different designs.",
             )  # fmt: skip
         try:

@@ -1,6 +1,5 @@
 """A design on disk: one folder with a manifest, Parquet tables and safetensors arrays (docs/format.md)."""
 
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,11 @@ from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, names
 from circuit_io.graph import CircuitGraph
 from circuit_io.labels import Labels
+from circuit_io.manifest import MANIFEST, check_files, read_manifest, to_json
 from circuit_io.text import sha256
 
 SCHEMA, VERSION = "gsr-design", 1
+_AGAIN = "Export the design again."
 FEATURES = {"inst": INST_FEATURES, "net": NET_FEATURES, "gcell": GCELL_FEATURES, "pin": PIN_FEATURES}
 
 
@@ -32,11 +33,6 @@ class StoredDesign:
     nets: pa.Table
     graph: CircuitGraph
     labels: Labels | None
-
-
-def to_json(value: Any) -> str:  # noqa: ANN401
-    """`value` as JSON with sorted keys; a number that is not finite is our own mistake."""
-    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_design(
@@ -67,47 +63,7 @@ def write_design(
         files = {p.name: sha256(p.read_bytes()) for p in sorted(work.iterdir())}
         head = {"schema": SCHEMA, "schema_version": VERSION, "files": files,
                 "fields": {kind: names(declared) for kind, declared in FEATURES.items()}}  # fmt: skip
-        (work / "manifest.json").write_text(to_json(manifest | head), encoding="utf-8")
-
-
-def read_manifest(folder: Path, schema: str = SCHEMA, version: int = VERSION) -> dict[str, Any]:
-    """The manifest of a folder that we wrote.
-
-    Raises:
-        InputError: no folder, no manifest, another schema, or a newer version than this program knows.
-    """
-    path = folder / "manifest.json"
-    try:
-        manifest = json.loads(path.read_bytes())
-    except FileNotFoundError as e:
-        what = "holds no manifest.json" if folder.is_dir() else "is no folder"
-        raise InputError(what, path=folder, mend=f"Give a folder of schema {schema}.") from e
-    except NotADirectoryError as e:
-        raise InputError("is no folder", path=folder, mend=f"Give a folder of schema {schema}.") from e
-    except (OSError, ValueError) as e:
-        raise InputError(f"cannot be read: {e}", path=path) from e
-    found = manifest.get("schema") if isinstance(manifest, dict) else None
-    if found != schema:
-        raise InputError(f'holds schema "{found}", expected "{schema}"', path=path)
-    if not isinstance(manifest.get("schema_version"), int) or not 1 <= manifest["schema_version"] <= version:
-        raise InputError(
-            f"is of version {manifest.get('schema_version')}, this program knows versions up to {version}",
-            path=path,
-            mend="Install a newer gsr-plugin, or export again.",
-        )
-    return dict(manifest)
-
-
-def check_files(folder: Path, manifest: dict[str, Any]) -> None:
-    """Compare every file of a folder with the hash in its manifest; an `InputError` names the first that differs."""
-    for name, wanted in sorted(manifest.get("files", {}).items()):
-        path = folder / name
-        try:
-            found = sha256(path.read_bytes())
-        except OSError as e:
-            raise InputError(f"cannot be read: {e.strerror}", path=path, mend="Export the design again.") from e
-        if found != wanted:
-            raise InputError("has changed since it was written", path=path, mend="Export the design again.")
+        (work / MANIFEST).write_bytes(to_json(manifest | head))
 
 
 def open_design(folder: Path | str, *, verify: bool = True) -> StoredDesign:
@@ -121,13 +77,13 @@ def open_design(folder: Path | str, *, verify: bool = True) -> StoredDesign:
         InputError: not such a folder, of a newer version, changed, cut, or inconsistent.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, schema=SCHEMA, newest=VERSION, made_by="gsr export")
     if verify:
-        check_files(folder, manifest)
+        check_files(folder, manifest, mend=_AGAIN)
     for kind, declared in FEATURES.items():
         if manifest.get("fields", {}).get(kind) != names(declared):
             raise InputError(
-                f"its {kind} features are not those of this program", path=folder / "manifest.json",
+                f"its {kind} features are not those of this program", path=folder / MANIFEST,
                 mend="Export the design again with this version.",
             )  # fmt: skip
     try:
@@ -138,7 +94,7 @@ def open_design(folder: Path | str, *, verify: bool = True) -> StoredDesign:
             Labels(**load_file(folder / "labels.safetensors")) if "labels.safetensors" in manifest["files"] else None
         )
     except (OSError, SafetensorError, pa.ArrowException, TypeError, KeyError, ValueError) as e:
-        raise InputError(f"cannot be read: {e}", path=folder, mend="Export the design again.") from e
+        raise InputError(f"cannot be read: {e}", path=folder, mend=_AGAIN) from e
     _check_graph(folder, graph, insts, nets, labels)
     return StoredDesign(folder, manifest, insts, nets, graph, labels)
 
@@ -148,7 +104,7 @@ def _check_graph(folder: Path, graph: CircuitGraph, insts: pa.Table, nets: pa.Ta
 
     def need(ok: bool, what: str) -> None:
         if not ok:
-            raise InputError(what, path=folder / "graph.safetensors", mend="Export the design again.")
+            raise InputError(what, path=folder / "graph.safetensors", mend=_AGAIN)
 
     within = lambda a, n: not len(a) or (int(a.min()) >= 0 and int(a.max()) < n)  # noqa: E731
     need(within(graph.pin_inst, graph.num_insts), "a pin names an inst that is not there")
