@@ -15,10 +15,11 @@ HERE = Path(__file__).resolve().parent
 TCL = HERE.parent / "flow_hooks" / "tcl"
 STUB = HERE / "tcl" / "openroad_stub.tcl"
 
-STEPS = (
-    "SYNTH FLOORPLAN MACRO_PLACE TAPCELL PDN GLOBAL_PLACE_SKIP_IO IO_PLACEMENT GLOBAL_PLACE RESIZE DETAIL_PLACE "
-    "CTS GLOBAL_ROUTE DETAIL_ROUTE FILLCELL DENSITY_FILL FINAL_REPORT"
-).split()
+STEPS = [
+    *["SYNTH", "FLOORPLAN", "MACRO_PLACE", "TAPCELL", "PDN"],
+    *["GLOBAL_PLACE_SKIP_IO", "IO_PLACEMENT", "GLOBAL_PLACE", "RESIZE", "DETAIL_PLACE"],
+    *["CTS", "GLOBAL_ROUTE", "DETAIL_ROUTE", "FILLCELL", "DENSITY_FILL", "FINAL_REPORT"],
+]
 HOOKS = [f"{when}_{step}" for step in STEPS for when in ("PRE", "POST")]
 
 # What may be called without a change of the design: files are written, names are looked up.

@@ -77,7 +77,7 @@ proc carry_out { row hold step } {
     default { return [settle $row skipped $pending_reason] }
   }
   if { [catch { apply_[dict get $row action] $row } message details] } {
-    if { [dict get $details -errorcode] eq { GSR UNSUPPORTED } } {
+    if { [error_kind $details] eq "UNSUPPORTED" } {
       return [settle $row unsupported $message]
     }
     return [settle $row skipped $message]
@@ -100,10 +100,10 @@ proc set_padding { inst name left right } {
     return
   }
   if { ![has_command set_placement_padding] } {
-    return -code error -errorcode { GSR UNSUPPORTED } "this OpenROAD has no set_placement_padding"
+    return -code error -errorcode [list GSR UNSUPPORTED] "this OpenROAD has no set_placement_padding"
   }
   if { [regexp {[][*?\\{}$\s"]} $name] } {
-    return -code error -errorcode { GSR UNSUPPORTED } \
+    return -code error -errorcode [list GSR UNSUPPORTED] \
       "set_placement_padding would read the name as a pattern"
   }
   ::set_placement_padding -instances [list $name] -left $left -right $right

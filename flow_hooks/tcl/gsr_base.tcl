@@ -127,7 +127,14 @@ proc raise_stop { id text } {
 
 # A failure that costs the user nothing but the prediction.
 proc raise_failure { text } {
-  return -code error -errorcode { GSR FAILURE } $text
+  return -code error -errorcode [list GSR FAILURE] $text
+}
+
+# STOP, FAILURE or UNSUPPORTED for an error of ours, else nothing.
+proc error_kind { details } {
+  lassign [dict get $details -errorcode] owner kind
+  if { $owner eq "GSR" } { return $kind }
+  return ""
 }
 
 proc report_failure { what text } {
@@ -142,8 +149,9 @@ proc run_command { command arguments } {
   set options [parse_arguments $command $arguments]
   set body ::gsr::do_[string range $command 4 end]
   if { ![catch { $body $options } result details] } { return $result }
-  set code [dict get $details -errorcode]
-  if { [lrange $code 0 1] eq { GSR STOP } } { stop_flow [lindex $code 2] $result }
+  if { [error_kind $details] eq "STOP" } {
+    stop_flow [lindex [dict get $details -errorcode] 2] $result
+  }
   report_failure $command $result
   return [dict create status failed reason $result]
 }

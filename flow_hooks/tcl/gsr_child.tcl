@@ -5,6 +5,8 @@ variable run_counter 0
 # An OpenROAD container may set these for itself; they would mislead another Python.
 variable foreign_variables { PYTHONPATH PYTHONHOME LD_LIBRARY_PATH }
 variable max_log_bytes 16777216
+# How long a child that was asked to end may take, before it is killed.
+variable patience_s 5
 
 # The Python to run, as the words of a command.
 proc python_command { } {
@@ -71,13 +73,16 @@ proc timeout_s { { given "" } } {
 # Runs `command` to its end or to the time limit; what it prints goes to `log`.
 # Returns "" when it exits with 0, else what went wrong.
 proc run_child { command log seconds } {
+  variable patience_s
+  if { [executable_path [lindex $command 0]] eq "" } { return "was not found" }
   set guard [executable_path timeout]
   set grace 0
   if { $guard ne "" } {
     # the outer guard also ends what the child has started itself
-    set command [list $guard -k 5 $seconds {*}$command]
-    set grace 10
+    set command [list $guard -k $patience_s $seconds {*}$command]
+    set grace [expr { 2 * $patience_s }]
   }
+  set start_ms [now_ms 0]
   set out [open $log wb]
   try {
     set saved [enter_child_environment]
@@ -88,39 +93,32 @@ proc run_child { command log seconds } {
     } finally {
       leave_child_environment $saved
     }
-    set expired [drain $pipe $out [expr { $seconds + $grace }]]
+    set passed [drain $pipe $out $start_ms [expr { $seconds + $grace }]]
   } finally {
     close $out
   }
-  if { $expired } { kill_children [pid $pipe] }
+  set is_running [expr { $passed > $seconds + $grace }]
+  if { $is_running } { kill_children [pid $pipe] }
   # only a blocking close waits for the child and tells how it ended
   fconfigure $pipe -blocking 1
-  if { ![catch { close $pipe } message details] && !$expired } { return "" }
-  return [exit_reason $expired $seconds $message [dict get $details -errorcode]]
+  if { ![catch { close $pipe } message details] && !$is_running } { return "" }
+  if { $passed >= $seconds } { return "was stopped: it ran longer than GSR_TIMEOUT ($seconds s)" }
+  return [exit_reason $message [dict get $details -errorcode]]
 }
 
-proc exit_reason { expired seconds message code } {
-  switch -- [lindex $code 0] {
-    CHILDSTATUS {
-      set status [lindex $code 2]
-      if { $status == 124 } { set expired 1 }
-      if { !$expired && $status > 128 } { return "was killed (signal [expr { $status - 128 }])" }
-      if { !$expired } { return "failed with exit code $status" }
-    }
-    CHILDKILLED {
-      if { !$expired } { return "was killed ([lindex $code 2])" }
-    }
-  }
-  if { $expired } { return "was stopped: it ran longer than GSR_TIMEOUT ($seconds s)" }
-  return $message
+proc exit_reason { message code } {
+  lassign $code kind _ status
+  if { $kind eq "CHILDKILLED" } { return "was killed ($status)" }
+  if { $kind ne "CHILDSTATUS" } { return $message }
+  if { $status > 128 } { return "was killed (signal [expr { $status - 128 }])" }
+  return "failed with exit code $status"
 }
 
-# Copies the child's output to the log `out` until the child closes it. Returns 1 when the time is
-# up before. Without the event loop, so that nothing else of the session runs meanwhile.
-proc drain { pipe out seconds } {
+# Copies the child's output to the log `out` until the child closes it or `limit` seconds are over;
+# returns the seconds since `start_ms`. Without the event loop, so that nothing else of the session
+# runs meanwhile.
+proc drain { pipe out start_ms limit } {
   variable max_log_bytes
-  set has_clock [has_command clock]
-  set start_ms [expr { $has_clock ? [clock milliseconds] : 0 }]
   set slept_ms 0
   set pause_ms 2
   set written 0
@@ -129,13 +127,18 @@ proc drain { pipe out seconds } {
     set bytes [read $pipe]
     if { $written < $max_log_bytes } { puts -nonewline $out $bytes }
     incr written [string length $bytes]
-    if { [eof $pipe] } { return 0 }
-    set passed_ms [expr { $has_clock ? [clock milliseconds] - $start_ms : $slept_ms }]
-    if { $passed_ms > $seconds * 1000 } { return 1 }
+    set passed [expr { ([now_ms $slept_ms] - $start_ms) / 1000.0 }]
+    if { [eof $pipe] || $passed > $limit } { return $passed }
     after $pause_ms
     incr slept_ms $pause_ms
     set pause_ms [expr { min(100, $pause_ms * 2) }]
   }
+}
+
+# Some builds of OpenROAD have no `clock`: there, the time slept must do.
+proc now_ms { slept_ms } {
+  if { [has_command clock] } { return [clock milliseconds] }
+  return $slept_ms
 }
 
 proc kill_children { pids } {
@@ -181,10 +184,12 @@ proc leave_child_environment { saved } {
 # The last lines that say something, for a message.
 proc log_tail { log } {
   if { [catch { read_bytes $log } bytes] } { return "" }
+  set text [string range $bytes end-2000 end]
+  if { [is_utf8 $text] } { set text [encoding convertfrom utf-8 $text] }
   set lines {}
-  foreach line [split [string range $bytes end-2000 end] \n] {
+  foreach line [split $text \n] {
     if { [string trim $line] ne "" } { lappend lines [string trim $line] }
   }
-  return [join [lrange $lines end-2 end] " / "]
+  return [printable [join [lrange $lines end-2 end] " / "]]
 }
 }

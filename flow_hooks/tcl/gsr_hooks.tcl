@@ -22,8 +22,9 @@ proc run_hook { when step } {
   }
   if { ![is_enabled] } { return }
   if { ![catch { hook_body $when $step } message details] } { return }
-  set code [dict get $details -errorcode]
-  if { [lrange $code 0 1] eq { GSR STOP } } { stop_flow [lindex $code 2] $message }
+  if { [error_kind $details] eq "STOP" } {
+    stop_flow [lindex [dict get $details -errorcode] 2] $message
+  }
   report_failure ${when}_$step $message
 }
 
@@ -71,7 +72,7 @@ proc hook_body { when step } {
 # Runs a part of a hook; returns its failure in a list. A deliberate stop passes through.
 proc attempt { script } {
   if { ![catch { uplevel 1 $script } message details] } { return {} }
-  if { [lrange [dict get $details -errorcode] 0 1] eq { GSR STOP } } {
+  if { [error_kind $details] eq "STOP" } {
     return -options [dict incr details -level] $message
   }
   return [list $message]

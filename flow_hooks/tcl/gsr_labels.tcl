@@ -47,7 +47,7 @@ proc export_labels { out_dir kinds route } {
   set states {}
   foreach kind $kinds {
     if { [catch { labels_$kind $block $out_dir $route } state details] } {
-      if { [lrange [dict get $details -errorcode] 0 1] eq { GSR STOP } } {
+      if { [error_kind $details] eq "STOP" } {
         return -options $details $state
       }
       set state "skipped($state)"

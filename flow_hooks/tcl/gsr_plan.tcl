@@ -40,7 +40,7 @@ proc read_plan { path block } {
   set lines [read_lines $path]
   set header [read_header $path [lindex $lines 0] gsr-feedback]
   check_plan_header $path $header $block
-  if { [split [lindex $lines 1] \t] ne $plan_columns } {
+  if { [split [lindex $lines 1] \t] ne [list {*}$plan_columns] } {
     raise_failure "$path:2: expected the columns [join $plan_columns {, }], parted by tabs."
   }
   set count [expr { [llength $lines] - 2 }]
@@ -110,7 +110,7 @@ proc check_row { row context } {
     return [settle $row skipped "not among the actions asked for"]
   }
   if { [catch { check_$action $row $context } checked details] } {
-    if { [dict get $details -errorcode] ne { GSR FAILURE } } { return -options $details $checked }
+    if { [error_kind $details] ne "FAILURE" } { return -options $details $checked }
     return [settle $row skipped $checked]
   }
   set steps [row_steps $checked [dict get $facts steps]]
