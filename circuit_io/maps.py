@@ -153,10 +153,14 @@ def check_prediction(prediction: Prediction, *, path: Path | str = "<memory>") -
 
 
 def without_borders(prediction: Prediction) -> Prediction:
-    """The same with NaN in the last column of H maps and the last row of V maps, where no edge is."""
+    """The same with NaN in the last column of H maps and the last row of V maps, where no edge is.
+
+    What lies below 0 by less than a millionth (sums of differences do) becomes 0.
+    """
     maps = {key: values.copy() for key, values in prediction.maps.items()}
     for key, values in maps.items():
         place = MAPS[key].place if key in MAPS else ""
+        values[(values < 0) & (values > -1e-6)] = 0.0
         if values.ndim == 2 and place == "edge_h":
             values[:, -1] = np.nan
         elif values.ndim == 2 and place == "edge_v":

@@ -181,8 +181,11 @@ def test_the_border_is_masked_on_writing(tmp_path: Path) -> None:
     design = make_export(tmp_path / "d")
     prediction = make_prediction(design)
     prediction.maps["congestion_h"][:, -1] = 7.0
+    prediction.maps["rudy_v"][0, 0] = -1e-9
     write_prediction(tmp_path / "out", prediction, export=design.path)
-    assert np.isnan(read_prediction(tmp_path / "out").maps["congestion_h"][:, -1]).all()
+    maps = read_prediction(tmp_path / "out").maps
+    assert np.isnan(maps["congestion_h"][:, -1]).all()
+    assert maps["rudy_v"][0, 0] == 0, "rounding below 0 is taken off"
 
 
 def test_heatmap_csv_repeats_the_neighbour_at_the_border(pair: Pair) -> None:
