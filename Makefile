@@ -1,0 +1,33 @@
+# Two commands do all the set-up they need: `make demo` and `make test`. The others are for development.
+PYTHON ?= python3
+CONSTRAINTS ?= constraints.txt
+VENV ?= .venv
+DATA ?= $(or $(GSR_DATA),../shared/data)
+OUT ?= out
+RUN = $(VENV)/bin
+
+.PHONY: venv demo test slow lint format types docs clean
+venv: $(VENV)/.done
+demo: $(VENV)/.done
+	$(RUN)/python demos/demo.py --out $(OUT)/demo $(if $(TRAIN),--train)
+test: $(VENV)/.done
+	OMP_NUM_THREADS=2 $(RUN)/python -m pytest -q -m "not slow and not gpu and not openroad"
+slow: $(VENV)/.done
+	OMP_NUM_THREADS=2 $(RUN)/python -m pytest -q -m "slow and not gpu and not openroad"
+lint: $(VENV)/.done
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy
+	$(RUN)/tclint flow_hooks/tcl tests/tcl
+format: $(VENV)/.done
+	$(RUN)/ruff format .
+	$(RUN)/ruff check --fix .
+
+# Everything is installed in a virtual environment; tclsh, which the flow tests run, comes from the system.
+$(VENV)/.done: pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/pip install -q -U pip
+	$(RUN)/pip install -q -c $(CONSTRAINTS) -e ".[dev]"
+	touch $@
+clean:
+	rm -rf $(VENV) $(OUT) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
