@@ -1,0 +1,247 @@
+"""How good a model is on labelled placements, with two baselines always beside it.
+
+RUDY on gcell boxes says what needs no learning (brought to scale by one line over the training families); the nearest
+training cell, which copies the label of the most similar gcell of the training set, shows what mere likeness gives:
+a model that is no better has learned by heart, and a split that leaks makes it look good.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from circuit_io.errors import InputError
+from circuit_io.fields import GCELL_FEATURES, column
+from circuit_io.graph import CircuitGraph
+from gsr_plugin.dataset import Entry, Loader, Normaliser, find_designs, read_split
+from gsr_plugin.metrics import PlacementScores, Scores, Summary, score_placement, summarize
+from gsr_plugin.progress import Progress
+from gsr_plugin.weights import load_weights
+
+MODEL, RUDY, NEAREST = "gsr-gnn", "rudy on gcell boxes", "nearest training cell"
+NEAREST_CELLS = 20_000  # of the training set, drawn with the same number from each design
+_BLOCK = 4096  # gcells whose distances are computed at once: 4096 x 20,000 floats are 330 MB
+
+Pair = tuple[Float32[np.ndarray, "ny nx"], Float32[np.ndarray, "ny nx"]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of the model and the baselines, over the same placements."""
+
+    methods: dict[str, Summary]
+    placements: dict[str, list[PlacementScores]]
+    fold: int | None
+    num_seen: int  # placements whose family the model was trained on
+    weights_sha256: str
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """One object with stable keys; a score that is not defined is null."""
+        rows = {
+            name: [
+                {k: getattr(p, k) for k in ("family", "technology", "design", "variant", "num_gcells", "num_overflow")}
+                | {"h": asdict(p.h), "v": asdict(p.v), "mean": asdict(p.mean)}
+                for p in placements
+            ]
+            for name, placements in self.placements.items()
+        }
+        whole = {
+            "schema": "gsr-evaluation",
+            "schema_version": 1,
+            "fold": self.fold,
+            "num_seen": self.num_seen,
+            "weights_sha256": self.weights_sha256,
+            "notes": list(self.notes),
+            "methods": {name: asdict(summary) for name, summary in self.methods.items()},
+            "placements": rows,
+        }
+        cleaned: dict[str, Any] = _without_nan(whole)
+        return cleaned
+
+    def table(self) -> str:
+        """The scores as a Markdown table."""
+        first = next(iter(self.methods.values()))
+        lines = ["| method | placements | " + " | ".join(Scores.names()) + " |"]
+        lines.append("|---" * (len(Scores.names()) + 2) + "|")
+        for name, summary in self.methods.items():
+            lines.append(_row(name, f"{first.num_headline} of 400 gcells and more", summary.headline))
+            if first.num_small:
+                lines.append(_row(name, f"{first.num_small} smaller", summary.small))
+                lines.append(_row(name, f"all {first.num_headline + first.num_small}, alike", summary.alike))
+        return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
+
+
+def _row(name: str, which: str, scores: Scores) -> str:
+    values = [getattr(scores, score) for score in Scores.names()]
+    return " | ".join([f"| {name}", which, *("-" if math.isnan(v) else f"{v:.3f}" for v in values)]) + " |"
+
+
+def _without_nan(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def evaluate(
+    data: Sequence[Path],
+    weights: Path,
+    *,
+    fold: int | None = None,
+    folds: Path | None = None,
+    everything: bool = False,
+    device: str = "auto",
+    quiet: bool = True,
+) -> Evaluation:
+    """Scores of a model on labelled placements that it has not seen.
+
+    Args:
+        data: folders that hold folders written by `gsr export --labels`.
+        weights: a run folder or a `weights.safetensors`.
+        fold: score the families of this fold; else of the fold that the model held out.
+        folds: the file that gives families their folds; else `folds.toml` in or beside the data.
+        everything: score all placements, seen or not.
+        device: "auto", "cpu" or "cuda".
+        quiet: show no progress.
+
+    Raises:
+        InputError: no data, no such fold, or weights that do not fit.
+    """
+    loaded = load_weights(weights, device=device)
+    card = loaded.card
+    fold = card.fold if fold is None else fold
+    entries = find_designs(data)
+    train_set, held_out = read_split(
+        entries, data, fold=fold, folds=folds, technology_out=card.technology_out if fold is None else ""
+    )
+    chosen = entries if everything or not held_out else held_out
+    seen = [e for e in chosen if e.family in card.families]
+    load = Loader()
+    nearest = NearestCell.fit(train_set, load, loaded.normaliser)
+    offset, slope = fit_rudy_line(train_set, load)
+
+    def rudy(graph: CircuitGraph, _: Entry) -> Pair:
+        h, v = rudy_maps(graph)
+        return offset + slope * h, offset + slope * v
+
+    methods: dict[str, Callable[[CircuitGraph, Entry], Pair]] = {
+        MODEL: lambda graph, _: loaded.predict(graph).congestion,
+        RUDY: rudy,
+        NEAREST: nearest.predict,
+    }
+    placements: dict[str, list[PlacementScores]] = {name: [] for name in methods}
+    with Progress(len(chosen), quiet=quiet, what="evaluate") as progress:
+        for i, entry in enumerate(chosen):
+            for name, method in methods.items():
+                placements[name].append(score_entry(method(load(entry).graph, entry), entry, load))
+            progress.update(i + 1, entry.name)
+    return Evaluation(
+        methods={name: summarize(scored) for name, scored in placements.items()},
+        placements=placements,
+        fold=fold,
+        num_seen=len(seen),
+        weights_sha256=loaded.sha256,
+        notes=_notes(chosen, seen, held_out),
+    )
+
+
+def _notes(chosen: list[Entry], seen: list[Entry], held_out: list[Entry]) -> tuple[str, ...]:
+    notes = []
+    if seen:
+        families = sorted({e.family for e in seen})
+        notes.append(
+            f"{len(seen)} of {len(chosen)} placements are of families in the training set ({', '.join(families[:5])}"
+            f"{', ...' if len(families) > 5 else ''}): their scores say nothing of new designs"
+        )
+    if not held_out:
+        notes.append("nothing is held out: the nearest training cell is taken from other families than the placement's")
+    return tuple(notes)
+
+
+def score_entry(guess: Pair, entry: Entry, load: Loader) -> PlacementScores:
+    """Scores of predicted maps (H, V) of one labelled placement."""
+    labels = load(entry).labels
+    return score_placement(
+        (labels.congestion_h, labels.congestion_v),
+        guess,
+        family=entry.family,
+        technology=entry.technology,
+        design=entry.design,
+        variant=entry.variant,
+    )
+
+
+def rudy_maps(graph: CircuitGraph) -> Pair:
+    """RUDY on gcell boxes over capacity, per edge, from the graph's features."""
+    h, v = (
+        graph.gcell_features[:, column(GCELL_FEATURES, name)].reshape(graph.ny, graph.nx)
+        for name in ("rudy_h", "rudy_v")
+    )
+    return h, v
+
+
+def fit_rudy_line(entries: Sequence[Entry], load: Loader) -> tuple[float, float]:
+    """Offset and slope of the least-squares line from RUDY to congestion, each placement with the same weight."""
+    normal, right = np.zeros((2, 2)), np.zeros(2)
+    for entry in entries:
+        sample = load(entry)
+        truth = np.concatenate([sample.labels.congestion_h.ravel(), sample.labels.congestion_v.ravel()])
+        rudy = np.concatenate([m.ravel() for m in rudy_maps(sample.graph)])
+        seen = np.isfinite(truth)
+        x = np.stack([np.ones(int(seen.sum())), rudy[seen]])
+        normal += x @ x.T / max(1, seen.sum())
+        right += x @ truth[seen] / max(1, seen.sum())
+    offset, slope = np.linalg.lstsq(normal, right, rcond=None)[0]
+    return float(offset), float(slope)
+
+
+@dataclass(frozen=True)
+class NearestCell:
+    """A sample of the training set's gcells: their normalised features, congestion (H, V), and family."""
+
+    normaliser: Normaliser
+    features: Float32[np.ndarray, "cells fields"]
+    congestion: Float32[np.ndarray, "cells 2"]
+    family: np.ndarray
+
+    @classmethod
+    def fit(cls, entries: Sequence[Entry], load: Loader, normaliser: Normaliser) -> "NearestCell":
+        """Draw at most `NEAREST_CELLS` gcells, the same number from each placement, seed 0.
+
+        Raises:
+            InputError: there is no gcell with both labels.
+        """
+        rng = np.random.default_rng(0)
+        share = math.ceil(NEAREST_CELLS / max(1, len(entries)))
+        features, congestion, family = [], [], []
+        for entry in entries:
+            sample = load(entry)
+            truth = np.stack([sample.labels.congestion_h.ravel(), sample.labels.congestion_v.ravel()], axis=1)
+            whole = np.flatnonzero(np.isfinite(truth).all(axis=1))
+            picked = np.sort(rng.choice(whole, min(share, len(whole)), replace=False))
+            features.append(normaliser.features(sample.graph)["gcell"][picked])
+            congestion.append(truth[picked])
+            family += [entry.family] * len(picked)
+        if not family:
+            raise InputError("no gcell of the training set has a label")
+        return cls(normaliser, np.concatenate(features), np.concatenate(congestion), np.asarray(family))
+
+    def predict(self, graph: CircuitGraph, entry: Entry) -> Pair:
+        """Congestion of the most similar gcell of another family, for each gcell."""
+        others = self.family != entry.family
+        known = self.features[others].astype(np.float32)
+        if not len(known):
+            raise InputError("the training set holds this placement's family alone", path=entry.path)
+        norms: Float64[np.ndarray, " cells"] = np.square(known).sum(axis=1)
+        mine = self.normaliser.features(graph)["gcell"].astype(np.float32)
+        best = np.concatenate(
+            [np.argmin(norms - 2 * mine[i : i + _BLOCK] @ known.T, axis=1) for i in range(0, len(mine), _BLOCK)]
+        )
+        found = self.congestion[others][best].reshape(graph.ny, graph.nx, 2)
+        return found[:, :, 0], found[:, :, 1]

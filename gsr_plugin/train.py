@@ -1,0 +1,443 @@
+"""Training: a plain loop over labelled placements that can be stopped at any step and taken up again bit for bit.
+
+A run folder holds `weights.safetensors` and `model.json` (what `gsr predict` needs), `config.toml` (the resolved
+settings), `log.jsonl` (one JSON object a line) and `state/` (what `--resume` needs).
+"""
+
+import json
+import math
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from types import FrameType
+from typing import IO
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from circuit_io.errors import GsrError, InputError
+from circuit_io.transform import SYMMETRIES, Symmetry, transform, transform_edges, without_liberty
+from gsr_plugin.checkpoint import STATE, Checkpoint, read_checkpoint, write_checkpoint
+from gsr_plugin.config import RunConfig, TrainConfig, to_toml
+from gsr_plugin.dataset import Entry, Loader, Normaliser, Sample, find_designs, fit_normaliser, read_split
+from gsr_plugin.evaluate import score_entry
+from gsr_plugin.graph_tensors import GraphTensors
+from gsr_plugin.metrics import summarize
+from gsr_plugin.model import GsrGnn
+from gsr_plugin.progress import Progress
+from gsr_plugin.weights import CARD, WEIGHTS, ModelCard, pick_device, predict_maps, write_weights, write_whole
+
+CONFIG, LOG = "config.toml", "log.jsonl"
+LOG_SIGMA = (-5.0, 3.0)  # in deviations of the target; bounds what one step can do to the likelihood
+
+
+class DivergedError(GsrError):
+    """Loss or gradient stopped being finite."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended. `stopped` says why: "done", "max_minutes" or "stop_after"."""
+
+    out: Path
+    steps: int
+    epochs: int
+    loss: float
+    num_train: int
+    num_held_out: int
+    num_parameters: int
+    seconds: float
+    stopped: str
+    held_out_pearson: float = math.nan
+
+
+@dataclass(frozen=True)
+class Step:
+    """One placement as an epoch takes it."""
+
+    entry: Entry
+    symmetry: Symmetry
+    hide_liberty: bool
+    weight: float
+
+
+@dataclass
+class _Run:
+    """What changes while a run goes on."""
+
+    out: Path
+    config: RunConfig
+    card: ModelCard
+    normaliser: Normaliser
+    train_set: list[Entry]
+    held_out: list[Entry]
+    load: Loader
+    model: GsrGnn
+    optimizer: torch.optim.Optimizer
+    average: dict[str, Tensor]
+    step: int = 0
+    losses: list[float] = field(default_factory=list)  # of the epoch under way
+    seconds: float = 0.0
+    last_loss: float = math.nan
+    held_out_pearson: float = math.nan
+
+    @property
+    def steps_per_epoch(self) -> int:
+        settings = self.config.train
+        return math.ceil(len(epoch_plan(self.train_set, settings, 0)) / settings.placements_per_step)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def state(self) -> dict[str, Tensor]:
+        """The weights to keep: averaged ones where there are any."""
+        return {**self.model.state_dict(), **self.average}
+
+    def save(self) -> None:
+        """Write weights and checkpoint."""
+        card = self.card.at(step=self.step, epoch=self.step // self.steps_per_epoch)
+        write_weights(self.out, self.state(), self.normaliser, card)
+        checkpoint = Checkpoint.of(
+            self.model, self.optimizer, self.average, step=self.step, losses=self.losses, seconds=self.seconds,
+            run=_fingerprint(self.card),
+        )  # fmt: skip
+        write_checkpoint(self.out, checkpoint)
+
+
+def train(
+    data: Sequence[Path],
+    out: Path,
+    *,
+    config: RunConfig | None = None,
+    fold: int | None = None,
+    folds: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = True,
+    stop_after: int = 0,
+) -> TrainResult:
+    """Train a GSR-GNN on labelled placements; `out` holds a valid model whenever the run ends.
+
+    Args:
+        data: folders that hold folders written by `gsr export --labels`.
+        out: the run folder.
+        config: settings; the defaults when not given.
+        fold: hold the families of this fold out; none trains on everything.
+        folds: the file that gives families their folds; else `folds.toml` in or beside the data.
+        resume: go on with the run in `out`.
+        overwrite: start anew in an `out` that holds a run.
+        quiet: show no progress.
+        stop_after: stop after so many steps of this call; 0 goes to the end.
+
+    Raises:
+        InputError: no data, a family without a fold, an `out` that exists, or a run that `resume` does not fit.
+        DivergedError: a loss or gradient that is not finite; names the placement and the tensor.
+        KeyboardInterrupt: after Ctrl-C, once the checkpoint is written.
+    """
+    config = config or RunConfig()
+    started = time.monotonic()
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
+    checkpoint = read_checkpoint(out) if resume else None
+    train_set, held_out = read_split(
+        find_designs(data), data, fold=fold, folds=folds, technology_out=config.data.technology_out
+    )
+    train_set = _of_size(train_set, config)
+    _check_out(out, resume=resume, overwrite=overwrite)
+    run = _begin(out, config, train_set, held_out, fold)
+    if checkpoint is not None:
+        _take_up(run, checkpoint)
+    _prepare_out(run, resume=resume)
+    stopped = _loop(run, started, quiet=quiet, stop_after=stop_after)
+    return TrainResult(
+        out=out,
+        steps=run.step,
+        epochs=run.step // run.steps_per_epoch,
+        loss=run.last_loss,
+        num_train=len(train_set),
+        num_held_out=len(held_out),
+        num_parameters=sum(p.numel() for p in run.model.parameters()),
+        seconds=run.seconds,
+        stopped=stopped,
+        held_out_pearson=run.held_out_pearson,
+    )
+
+
+def _loop(run: _Run, started: float, *, quiet: bool, stop_after: int) -> str:
+    """Steps until the end, the time limit, `stop_after` or Ctrl-C; the state is saved whatever ends it but an error."""
+    settings, device = run.config.train, run.device
+    total = settings.epochs * run.steps_per_epoch
+    first, before, saved, stopped = run.step, run.seconds, started, "done"
+    with (
+        (run.out / LOG).open("a", encoding="utf-8") as log,
+        _stop_signals() as interrupted,
+        Progress(total, done=run.step, quiet=quiet) as progress,
+    ):
+        _write_line(log, "resume" if first else "start", step=first, card=run.card.to_json())
+        while run.step < total and stopped == "done":
+            epoch, nth = divmod(run.step, run.steps_per_epoch)
+            plan = epoch_plan(run.train_set, settings, epoch)
+            group = plan[nth * settings.placements_per_step : (nth + 1) * settings.placements_per_step]
+            rate = learning_rate(settings, run.step, total)
+            found = _update(run, group, rate, device)
+            run.step += 1
+            run.losses.append(found["loss"])
+            run.last_loss = fmean(run.losses)
+            now = time.monotonic()
+            run.seconds = before + now - started
+            designs = [item.entry.name for item in group]
+            _write_line(log, "step", step=run.step, epoch=epoch, lr=rate, designs=designs, **found)
+            progress.update(run.step, f"epoch {epoch + 1}/{settings.epochs}  loss {run.last_loss:.4f}")
+            if run.step % run.steps_per_epoch == 0:
+                scores = _score(run, epoch)
+                _write_line(log, "epoch", step=run.step, epoch=epoch, loss=run.last_loss, seconds=run.seconds, **scores)
+                run.losses = []
+            if interrupted():
+                stopped = "interrupted"
+            elif settings.max_minutes and run.seconds >= 60 * settings.max_minutes:
+                stopped = "max_minutes"
+            elif stop_after and run.step - first >= stop_after:
+                stopped = "stop_after"
+            elif now - saved >= 60 * settings.checkpoint_minutes:
+                run.save()
+                saved = now
+        run.save()
+        _write_line(log, "end", step=run.step, stopped=stopped, seconds=run.seconds)
+    if stopped == "interrupted":
+        raise KeyboardInterrupt
+    return stopped
+
+
+def _update(run: _Run, group: Sequence[Step], rate: float, device: torch.device) -> dict[str, float]:
+    """One step of Adam on the mean loss of a group of placements; returns the parts of the loss."""
+    settings = run.config.train
+    run.optimizer.zero_grad(set_to_none=True)
+    parts = []
+    for item in group:
+        loss, found = placement_loss(run.model, run.normaliser, settings, run.load(item.entry), item, device)
+        if not all(math.isfinite(value) for value in found.values()):
+            bad = ", ".join(f"{name} = {value}" for name, value in found.items() if not math.isfinite(value))
+            raise DivergedError(f"step {run.step + 1}, {item.entry.name}: {bad}\n  Lower train.lr or train.clip.")
+        (loss * (item.weight / len(group))).backward()  # type: ignore[no-untyped-call]
+        found["range_frac"] = run.model.range_used_frac()
+        parts.append(found)
+        run.model.stack.free_memory()
+    norm = nn.utils.clip_grad_norm_(run.model.parameters(), settings.clip)
+    if not bool(torch.isfinite(norm)):
+        bad = next(n for n, p in run.model.named_parameters() if p.grad is None or not bool(p.grad.isfinite().all()))
+        names = ", ".join(item.entry.name for item in group)
+        raise DivergedError(f'step {run.step + 1}, {names}: the gradient of "{bad}" is not finite\n  Lower train.lr.')
+    for parameters in run.optimizer.param_groups:
+        parameters["lr"] = rate
+    run.optimizer.step()
+    decay = min(settings.ema, (1 + run.step) / (10 + run.step))
+    for name, parameter in run.model.named_parameters():
+        if name in run.average:
+            run.average[name].lerp_(parameter.detach(), 1 - decay)
+    mean = {name: fmean(part[name] for part in parts) for name in parts[0]}
+    return mean | {"grad_norm": float(norm)}
+
+
+def placement_loss(
+    model: GsrGnn, normaliser: Normaliser, settings: TrainConfig, sample: Sample, item: Step, device: torch.device
+) -> tuple[Tensor, dict[str, float]]:
+    """Loss of one placement, and its parts: squared error, cross entropy of overflow, likelihood of the error.
+
+    All are means over unmasked edges, the error in deviations of the target. The likelihood sees the error as given,
+    so that sigma never buys a worse mean.
+    """
+    graph = transform(without_liberty(sample.graph) if item.hide_liberty else sample.graph, item.symmetry)
+    maps = transform_edges(sample.labels.congestion_h, sample.labels.congestion_v, item.symmetry)
+    truth = torch.from_numpy(np.stack([m.ravel() for m in maps], axis=1)).to(device)
+    features = [torch.from_numpy(x).to(device) for x in normaliser.features(graph).values()]
+    out = model(GraphTensors.of(graph).to(device), *features)
+    seen = torch.isfinite(truth)
+    target = (truth[seen] - normaliser.target_mean) / normaliser.target_std
+    error = out.congestion[seen] - target
+    squared = error.square().mean()
+    overflow = F.binary_cross_entropy_with_logits(out.overflow_logit[seen], (truth[seen] > 1).to(error.dtype))
+    log_sigma = out.log_sigma[seen].clamp(*LOG_SIGMA)
+    likelihood = (log_sigma + 0.5 * (error.detach() * torch.exp(-log_sigma)).square()).mean()
+    loss = squared + settings.overflow_weight * overflow + settings.sigma_weight * likelihood
+    parts = {"loss": loss, "squared": squared, "overflow": overflow, "likelihood": likelihood}
+    return loss, {name: float(value.detach()) for name, value in parts.items()}
+
+
+def epoch_plan(entries: Sequence[Entry], settings: TrainConfig, epoch: int) -> list[Step]:
+    """The placements of one epoch in order, drawn from (seed, epoch) alone; every design has the same total weight."""
+    rng = np.random.default_rng([settings.seed, epoch])
+    designs: dict[tuple[str, str, str], list[Entry]] = {}
+    for entry in entries:
+        designs.setdefault(entry.design_key, []).append(entry)
+    per_design = settings.variants_per_design
+    plan = []
+    for variants in designs.values():
+        num = min(per_design, len(variants)) if per_design else len(variants)
+        for i in sorted(rng.choice(len(variants), num, replace=False).tolist()):
+            symmetry = SYMMETRIES[int(rng.integers(len(SYMMETRIES)))] if settings.augment else Symmetry()
+            plan.append(Step(variants[i], symmetry, bool(rng.random() < settings.drop_liberty), 1 / num))
+    scale = len(plan) / len(designs)
+    order = rng.permutation(len(plan)).tolist()
+    return [Step(s.entry, s.symmetry, s.hide_liberty, s.weight * scale) for s in (plan[i] for i in order)]
+
+
+def learning_rate(settings: TrainConfig, step: int, total: int) -> float:
+    """Linear from 0 over the warm-up, then a cosine down to `final_lr_frac` of the highest rate."""
+    warm = min(settings.warm_up_steps, total)
+    if step < warm:
+        return settings.lr * (step + 1) / warm
+    done = (step - warm) / max(1, total - warm)
+    return settings.lr * (settings.final_lr_frac + (1 - settings.final_lr_frac) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def _begin(out: Path, config: RunConfig, train_set: list[Entry], held_out: list[Entry], fold: int | None) -> _Run:
+    settings = config.train
+    load = Loader(settings.cache_mb)
+    normaliser = fit_normaliser(train_set, load)
+    torch.manual_seed(settings.seed)
+    model = GsrGnn(config.model, seed=settings.seed).to(pick_device(settings.device))
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    other = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": other, "weight_decay": 0.0}]
+    return _Run(
+        out=out,
+        config=config,
+        card=ModelCard.of_run(config, train_set, held_out, fold=fold),
+        normaliser=normaliser,
+        train_set=train_set,
+        held_out=held_out,
+        load=load,
+        model=model,
+        optimizer=torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.99)),
+        average={n: p.detach().clone() for n, p in model.named_parameters()} if settings.ema else {},
+    )
+
+
+def _take_up(run: _Run, checkpoint: Checkpoint) -> None:
+    """Put a run where the checkpoint left it; refuse one that was made with other settings or data."""
+    ours = _fingerprint(run.card)
+    for name, stored in checkpoint.run.items():
+        if ours.get(name) != stored:
+            raise InputError(
+                f"the run there has {name} = {stored}, this call {ours.get(name)}",
+                path=run.out,
+                mend="Resume with the same data, fold and settings (RUN/config.toml), or start anew with --overwrite.",
+            )
+    checkpoint.restore(run.model, run.optimizer, run.average)
+    run.step, run.losses, run.seconds = checkpoint.step, list(checkpoint.losses), checkpoint.seconds
+    run.last_loss = fmean(run.losses) if run.losses else math.nan
+
+
+_MAY_CHANGE = {"max_minutes", "checkpoint_minutes", "cache_mb", "device", "threads", "score_epochs"}
+
+
+def _fingerprint(card: ModelCard) -> dict[str, str]:
+    """What must be the same for a run to go on with the same losses."""
+    train = {f"train.{k}": json.dumps(v) for k, v in card.settings["train"].items() if k not in _MAY_CHANGE}
+    model = {f"model.{k}": json.dumps(v) for k, v in card.model.model_dump(mode="json").items()}
+    return {"data": card.data_sha256} | model | train
+
+
+def _of_size(entries: list[Entry], config: RunConfig) -> list[Entry]:
+    most = config.data.max_gcells or math.inf
+    kept = [e for e in entries if config.data.min_gcells <= e.num_gcells <= most]
+    if not kept:
+        sizes = f"{min(e.num_gcells for e in entries)} to {max(e.num_gcells for e in entries)}"
+        raise InputError(
+            "no placement is of the size that data.min_gcells and data.max_gcells allow",
+            path="settings",
+            mend=f"The placements have {sizes} gcells.",
+        )
+    return kept
+
+
+def _check_out(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse an `out` that must not be written, before anything long begins."""
+    if out.exists() and not out.is_dir():
+        raise InputError("exists and is no folder", path=out, mend="Choose another --out.")
+    if not resume and out.is_dir() and any(out.iterdir()):
+        if not overwrite:
+            mend = "Go on with it by --resume, replace it by --overwrite, or choose another --out."
+            raise InputError("exists already", path=out, mend=mend)
+        if not (out / CONFIG).is_file():
+            raise InputError("holds no run, so it is not replaced", path=out, mend="Choose another --out.")
+
+
+def _prepare_out(run: _Run, *, resume: bool) -> None:
+    """An empty run folder, or the resumed one with its log cut at the checkpoint; the settings are written."""
+    out = run.out
+    out.mkdir(parents=True, exist_ok=True)
+    if not resume:
+        for name in (WEIGHTS, CARD, LOG, CONFIG):
+            (out / name).unlink(missing_ok=True)
+        shutil.rmtree(out / STATE.parent, ignore_errors=True)
+    elif (out / LOG).is_file():
+        lines = (out / LOG).read_text("utf-8").splitlines(keepends=True)
+        write_whole(out / LOG, "".join(line for line in lines if _is_before(line, run.step)).encode())
+    write_whole(out / CONFIG, to_toml(run.config).encode())
+
+
+def _is_before(line: str, step: int) -> bool:
+    """Whether a line of the log tells of the run up to `step`; a line that was cut does not count."""
+    try:
+        return bool(json.loads(line)["step"] <= step)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _write_line(log: IO[str], event: str, **values: object) -> None:
+    text = json.dumps({"event": event} | values, ensure_ascii=False, default=str)
+    log.write(text.replace("NaN", "null") + "\n")
+    log.flush()
+
+
+def _score(run: _Run, epoch: int) -> dict[str, float]:
+    """Scores of the held-out placements, every `score_epochs` epochs; they choose nothing."""
+    every = run.config.train.score_epochs
+    if not every or (epoch + 1) % every or not run.held_out:
+        return {}
+    last = {name: p.detach().clone() for name, p in run.model.state_dict().items()}
+    run.model.load_state_dict(run.state())
+    run.model.eval()
+    scored = []
+    for entry in run.held_out:
+        guess = predict_maps(run.model, run.normaliser, run.load(entry).graph)
+        scored.append(score_entry(guess.congestion, entry, run.load))
+    run.model.train()
+    run.model.load_state_dict(last)
+    headline = summarize(scored).headline
+    run.held_out_pearson = headline.pearson
+    return {f"held_out_{name}": getattr(headline, name) for name in ("pearson", "spearman", "r2", "nrmse")}
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """A question whether Ctrl-C (or SIGTERM) came; the step under way is finished first, a second one does not wait."""
+    came = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        if came:
+            raise KeyboardInterrupt
+        came = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

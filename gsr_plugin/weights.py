@@ -1,0 +1,259 @@
+"""A trained model on disk: weights and statistics in safetensors, and a card that says what it is and was trained on.
+
+`weights.safetensors` holds the card in its header, so that the file alone is enough; `model.json` is a copy to read.
+"""
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from circuit_io.errors import InputError
+from circuit_io.fields import names
+from circuit_io.graph import CircuitGraph
+from circuit_io.text import sha256
+from gsr_plugin.config import RunConfig
+from gsr_plugin.dataset import KINDS, Entry, Normaliser, data_hash
+from gsr_plugin.graph_tensors import GraphTensors
+from gsr_plugin.model import GsrGnn, ModelConfig
+
+SCHEMA, VERSION = "gsr-model", 1
+WEIGHTS, CARD = "weights.safetensors", "model.json"
+_HEADER, _MODEL, _STATISTICS = "gsr", "model/", "statistics/"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model is, and what it was trained on."""
+
+    model: ModelConfig
+    features: dict[str, list[str]]
+    data_sha256: str
+    num_placements: int
+    families: tuple[str, ...]
+    technologies: tuple[str, ...]
+    fold: int | None = None
+    held_out_families: tuple[str, ...] = ()
+    technology_out: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    step: int = 0
+    epoch: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_run(
+        cls, config: RunConfig, train_set: Sequence[Entry], held_out: Sequence[Entry], *, fold: int | None = None
+    ) -> "ModelCard":
+        """The card of a run that begins."""
+        return cls(
+            model=config.model,
+            features={kind: names(fields) for kind, fields in KINDS.items()},
+            data_sha256=data_hash(train_set),
+            num_placements=len(train_set),
+            families=tuple(sorted({e.family for e in train_set})),
+            technologies=tuple(sorted({e.technology for e in train_set})),
+            fold=fold,
+            held_out_families=tuple(sorted({e.family for e in held_out})),
+            technology_out=config.data.technology_out,
+            settings=config.model_dump(mode="json", include={"train", "data"}),
+            versions=versions(),
+        )
+
+    def at(self, *, step: int, epoch: int) -> "ModelCard":
+        """The card after so many steps."""
+        return replace(self, step=step, epoch=epoch)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of `model.json`."""
+        values = asdict(self) | {"model": self.model.model_dump(mode="json"), "grid_t": self.model.grid}
+        return {"schema": SCHEMA, "schema_version": VERSION} | values
+
+    @classmethod
+    def from_json(cls, stored: object, *, path: Path | str = "<memory>") -> "ModelCard":
+        """The card in `model.json` or in the header of the weights.
+
+        Raises:
+            InputError: another schema, a newer version, a missing key, or features that this version does not compute.
+        """
+        if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
+            raise InputError("is no model of gsr train", path=path, mend="Give a run folder, or its weights.")
+        version = stored.get("schema_version")
+        if not isinstance(version, int) or version > VERSION:
+            raise InputError(f"is of version {version}, newer than {VERSION}", path=path, mend="Update gsr-plugin.")
+        known = {f: stored[f] for f in cls.__dataclass_fields__ if f in stored}
+        try:
+            known["model"] = ModelConfig.model_validate(stored["model"])
+            for name in ("families", "technologies", "held_out_families"):
+                known[name] = tuple(stored[name])
+            card = cls(**known)
+            _check_features(card, path)
+        except (ValidationError, KeyError, TypeError, AttributeError) as e:
+            raise InputError(f"lacks or garbles a key: {e}", path=path, mend="Train again.") from e
+        return card
+
+
+def _check_features(card: ModelCard, path: Path | str) -> None:
+    for kind, fields in KINDS.items():
+        if card.features[kind] != names(fields):
+            other = sorted(set(card.features[kind]) ^ set(names(fields))) or ["another order"]
+            raise InputError(
+                f"the model and this version differ in the {kind} features: {', '.join(other)}",
+                path=path,
+                mend=f"Train again, or use gsr-plugin {card.versions.get('gsr-plugin', '')}.",
+            )
+
+
+def versions() -> dict[str, str]:
+    try:
+        own = metadata.version("gsr-plugin")
+    except metadata.PackageNotFoundError:
+        own = "source"
+    return {"gsr-plugin": own, "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
+
+
+@dataclass(frozen=True)
+class EdgeMaps:
+    """Predictions of one placement, [ny, nx] each; NaN in the last column of H and the last row of V."""
+
+    congestion_h: Float32[np.ndarray, "ny nx"]
+    congestion_v: Float32[np.ndarray, "ny nx"]
+    overflow_prob_h: Float32[np.ndarray, "ny nx"]
+    overflow_prob_v: Float32[np.ndarray, "ny nx"]
+    sigma_h: Float32[np.ndarray, "ny nx"]
+    sigma_v: Float32[np.ndarray, "ny nx"]
+
+    @property
+    def congestion(self) -> tuple[Float32[np.ndarray, "ny nx"], Float32[np.ndarray, "ny nx"]]:
+        """H and V."""
+        return self.congestion_h, self.congestion_v
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model ready to predict."""
+
+    model: GsrGnn
+    card: ModelCard
+    normaliser: Normaliser
+    sha256: str
+    path: Path
+
+    def predict(self, graph: CircuitGraph) -> EdgeMaps:
+        """Congestion (1 = full, at least 0), probability of overflow, and one deviation of congestion, per gcell edge.
+
+        Raises:
+            InputError: a prediction that is not finite.
+        """
+        return predict_maps(self.model, self.normaliser, graph)
+
+
+def predict_maps(model: GsrGnn, normaliser: Normaliser, graph: CircuitGraph) -> EdgeMaps:
+    """See `Weights.predict`."""
+    device = next(model.parameters()).device
+    features = [torch.from_numpy(x).to(device) for x in normaliser.features(graph).values()]
+    with torch.no_grad():
+        out = model(GraphTensors.of(graph).to(device), *features)
+    model.stack.free_memory()
+    mean, std = normaliser.target_mean, normaliser.target_std
+    congestion = (out.congestion * std + mean).clamp_min(0)
+    maps = (congestion, torch.sigmoid(out.overflow_logit), torch.exp(out.log_sigma) * std)
+    if not all(bool(torch.isfinite(m).all()) for m in maps):
+        raise InputError("the model predicts values that are not finite", mend="Train it again, or report the design.")
+    h, v = ([_on_grid(m, graph, column) for m in maps] for column in (0, 1))
+    return EdgeMaps(h[0], v[0], h[1], v[1], h[2], v[2])
+
+
+def _on_grid(values: Tensor, graph: CircuitGraph, direction: int) -> Float32[np.ndarray, "ny nx"]:
+    out = values[:, direction].reshape(graph.ny, graph.nx).cpu().numpy().copy()
+    if direction == 0:
+        out[:, -1] = np.nan
+    else:
+        out[-1, :] = np.nan
+    return out
+
+
+def pick_device(wanted: str = "auto") -> torch.device:
+    """The device called `wanted`; "auto" takes a GPU if there is one.
+
+    Raises:
+        InputError: a GPU is asked for and there is none.
+    """
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f'no GPU for device "{wanted}"', path="settings", mend='Use device "cpu" or "auto".')
+    return torch.device(wanted)
+
+
+def write_weights(folder: Path, tensors: Mapping[str, Tensor], normaliser: Normaliser, card: ModelCard) -> None:
+    """Write `weights.safetensors` and `model.json`; each takes its name only when it is complete.
+
+    Args:
+        folder: an existing folder.
+        tensors: the model's state.
+        normaliser: the statistics that go with them.
+        card: what the model is.
+    """
+    text = json.dumps(card.to_json(), indent=1, sort_keys=True, ensure_ascii=False)
+    stored = {f"{_MODEL}{name}": t.detach().cpu().contiguous() for name, t in tensors.items()}
+    stored |= {f"{_STATISTICS}{name}": torch.from_numpy(a) for name, a in normaliser.arrays().items()}
+    write_whole(folder / WEIGHTS, save_tensors(stored, {_HEADER: text}))
+    write_whole(folder / CARD, (text + "\n").encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write to a temporary name, then rename: a killed run leaves the last good file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as f:
+            f.write(content)
+            f.flush()
+            os.fsync(f.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_weights(path: Path, *, device: str = "auto") -> Weights:
+    """The model in a run folder, or in a `weights.safetensors`.
+
+    Raises:
+        InputError: no such file, no weights of ours, a newer version, damaged, or of other features.
+    """
+    file = path / WEIGHTS if path.is_dir() else path
+    if not file.is_file():
+        raise InputError("holds no weights", path=path, mend="Give a run folder of gsr train, or its weights.")
+    where = pick_device(device)
+    content = file.read_bytes()
+    try:
+        with safe_open(str(file), framework="pt") as f:
+            header = (f.metadata() or {}).get(_HEADER, "null")
+        tensors = load_tensors(content)
+        card = ModelCard.from_json(json.loads(header), path=file)
+    except (SafetensorError, ValueError, OSError) as e:
+        raise InputError(f"is no weights file: {e}", path=file, mend="Copy it again, or train again.") from e
+    model = GsrGnn(card.model)
+    part = lambda head: {n.removeprefix(head): t for n, t in tensors.items() if n.startswith(head)}  # noqa: E731
+    normaliser = Normaliser.of_arrays({n: t.numpy() for n, t in part(_STATISTICS).items()}, path=file)
+    try:
+        model.load_state_dict(part(_MODEL))
+    except RuntimeError as e:
+        raise InputError(f"weights and model config differ: {e}", path=file, mend="Train again.") from e
+    for name, t in tensors.items():
+        if not bool(torch.isfinite(t).all()):
+            raise InputError(f'tensor "{name}" holds a value that is not finite', path=file, mend="Train again.")
+    model.eval()
+    return Weights(model.to(where), card, normaliser, sha256(content), file)
