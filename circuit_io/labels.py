@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
 from jaxtyping import Bool, Float32, Float64, Int64
 
 from circuit_io.errors import InputError
-from circuit_io.gcells import HORIZONTAL, GcellGrid, adjusted
+from circuit_io.gcells import HORIZONTAL, VERTICAL, GcellGrid, adjusted
 from circuit_io.names import Names
 from circuit_io.text import read_bytes
 
@@ -93,34 +95,37 @@ def read_usage(path: Path, *, nx: int, ny: int) -> UsageTable:
     Raises:
         InputError: an index outside the grid, a missing entry, a value that is no number.
     """
-    text = read_bytes(path)
-    first = text.split(b"\n", 1)[0].strip().split(b",")
-    want = [b"layer", b"direction", b"ix", b"iy", b"capacity", b"usage"]
-    if first[:6] != want or first[6:] not in ([], [b"reduction"]):
-        raise InputError(
-            f"the first line is {first}", path=path, line=1, mend="Expected layer,direction,ix,iy,capacity,usage."
-        )
-    cells = text.split()[1:]
-    columns = list(zip(*(c.split(b",") for c in cells), strict=False)) if cells else []
-    if len(columns) != len(first) or any(c.count(b",") != len(first) - 1 for c in cells):
-        raise InputError(f"a row has not {len(first)} values", path=path, mend="The file was cut or edited.")
+    wanted = ["layer", "direction", "ix", "iy", "capacity", "usage"]
     try:
-        ix, iy = np.asarray(columns[2]).astype(np.int64), np.asarray(columns[3]).astype(np.int64)
-        values = [np.asarray(c).astype(np.float64) for c in columns[4:]]
-    except ValueError as e:
+        rows = pyarrow.csv.read_csv(io.BytesIO(read_bytes(path)))
+    except pa.ArrowInvalid as e:
+        raise InputError(f"is no table of commas: {e}", path=path, mend="The file was cut or edited.") from e
+    if rows.column_names[:6] != wanted or rows.column_names[6:] not in ([], ["reduction"]):
+        raise InputError(
+            f"its columns are {','.join(rows.column_names)}", path=path, line=1, mend=f"Expected {','.join(wanted)}."
+        )
+    try:
+        ix, iy = (rows[name].cast(pa.int64()).to_numpy() for name in ("ix", "iy"))
+        values = [rows[name].cast(pa.float64()).to_numpy() for name in rows.column_names[4:]]
+        layer, side = (
+            rows[name].cast(pa.string()).dictionary_encode().combine_chunks() for name in ("layer", "direction")
+        )
+    except pa.ArrowException as e:
         raise InputError(f"a value is no number: {e}", path=path) from e
-    names = list(dict.fromkeys(columns[0]))
-    level = np.asarray([names.index(n) for n in columns[0]])
     if ((ix < 0) | (ix >= nx) | (iy < 0) | (iy >= ny)).any():
         raise InputError(f"an entry lies outside the grid of {nx} x {ny}", path=path, mend="Labels and DEF differ.")
+    names = layer.dictionary.to_pylist()
+    level = layer.indices.to_numpy()
     tables = np.full((len(values), len(names), ny, nx), np.nan)
     tables[:, level, iy, ix] = values
-    if np.isnan(tables).any():
-        raise InputError(f"{int(np.isnan(tables[0]).sum())} entries are missing", path=path, mend="The file was cut.")
-    directions = dict(zip(columns[0], columns[1], strict=True))
+    if not np.isfinite(tables).all():
+        missing = int((~np.isfinite(tables[0])).sum())
+        raise InputError(f"{missing} entries are missing", path=path, mend="The file was cut or edited.")
+    vertical = np.asarray([name.upper() == "VERTICAL" for name in side.dictionary.to_pylist()])[side.indices.to_numpy()]
+    first = [int(np.argmax(level == i)) for i in range(len(names))]
     return UsageTable(
-        layers=tuple(n.decode() for n in names),
-        directions=tuple(HORIZONTAL if directions[n].upper() == b"HORIZONTAL" else 1 for n in names),
+        layers=tuple(names),
+        directions=tuple(VERTICAL if vertical[i] else HORIZONTAL for i in first),
         capacity=tables[0],
         usage=tables[1],
         reduction=tables[2] if len(values) > 2 else None,

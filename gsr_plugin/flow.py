@@ -1,0 +1,73 @@
+"""One call from a flow hook: export, prediction, plan, annotations, report and metrics, then the file `done`."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from circuit_io.errors import InputError
+from circuit_io.export import export_design, sources_of_hook
+from circuit_io.prediction import export_of, read_prediction
+from circuit_io.store import open_design
+from circuit_io.text import read_bytes
+from flow_hooks.annotate import annotate, write_flow_metrics
+from flow_hooks.feedback import plan_feedback, write_feedback
+from gsr_plugin.predict import predict
+from gsr_plugin.report import report
+
+MODES = ("observe", "advise", "apply", "gate")
+
+
+@dataclass(frozen=True)
+class FlowResult:
+    """What a hook's call wrote."""
+
+    out: Path
+    run_id: str
+    metrics: dict[str, float]
+    num_actions: int
+
+
+def run_flow(
+    hook: Path,
+    out: Path,
+    *,
+    mode: str = "observe",
+    weights: Path | None = None,
+    device: str = "auto",
+    log_dir: Path | None = None,
+) -> FlowResult:
+    """Do for a hook all that runs outside OpenROAD; `out/done` with the hook's run id is written last.
+
+    Args:
+        hook: hook.json as `gsr_export_design` writes it.
+        out: the step's folder; results of an earlier call are replaced.
+        mode: "observe" and "gate" predict, annotate and report; "advise" and "apply" also plan feedback.
+        weights: a run folder or weights; the shipped model when not given.
+        device: "auto", "cpu" or "cuda".
+        log_dir: the flow's folder of logs, where the metrics file named in hook.json goes.
+
+    Raises:
+        InputError: a bad hook.json, or a file it names.
+    """
+    if mode not in MODES:
+        raise InputError(f'mode "{mode}"', path="--mode", mend=f"One of {', '.join(MODES)}.")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "done").unlink(missing_ok=True)
+    facts = json.loads(read_bytes(hook)) if hook.is_file() else {}
+    export_design(sources_of_hook(hook), out / "export", overwrite=True)
+    run_id = str(facts.get("run_id", ""))
+    predict(out / "export", out / "prediction", weights=weights, device=device, run_id=run_id, overwrite=True)
+    prediction = read_prediction(out / "prediction")
+    design = open_design(export_of(out / "prediction", prediction.manifest), verify=False)
+    plan = plan_feedback(prediction, design.manifest, design=design) if mode in ("advise", "apply") else None
+    if plan is not None:
+        write_feedback(out / "feedback.tsv", plan, overwrite=True)
+    notes = annotate(prediction, design, out, plan=plan, overwrite=True)
+    report(out / "prediction", out / "report.html", feedback=out / "feedback.tsv" if plan else None, overwrite=True)
+    if log_dir is not None and facts.get("metrics_file"):
+        write_flow_metrics(log_dir / str(facts["metrics_file"]), str(facts["metrics_stage"]), notes.metrics)
+    temporary = out / f".done.{os.getpid()}"
+    temporary.write_text(run_id, encoding="utf-8")
+    temporary.replace(out / "done")
+    return FlowResult(out, run_id, notes.metrics, len(plan.actions) if plan else 0)

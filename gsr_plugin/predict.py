@@ -1,0 +1,129 @@
+"""From an export folder and weights to a prediction folder: what `gsr predict` does."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from circuit_io.errors import InputError
+from circuit_io.fields import GCELL_FEATURES, column
+from circuit_io.graph import CircuitGraph
+from circuit_io.hotspots import net_overflow
+from circuit_io.maps import Prediction, without_borders
+from circuit_io.metric_keys import expected_excess
+from circuit_io.prediction import prediction_manifest, write_prediction
+from circuit_io.store import StoredDesign, open_design
+from circuit_io.transform import SYMMETRIES, inverse, transform, transform_edges
+from gsr_plugin.weights import EdgeMaps, Weights, load_weights, versions
+
+SHIPPED = Path(__file__).parent / "models" / "gsr-base"
+KINDS = ("congestion", "overflow_prob", "sigma")
+TRACKS_PER_UNIT = 15.0  # the unit of the `capacity_*` features
+
+
+def predict(
+    export: Path,
+    out: Path,
+    *,
+    weights: Path | None = None,
+    device: str = "auto",
+    views: int = 1,
+    run_id: str = "",
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Predict congestion for an exported design and write the prediction folder `out`; returns its manifest.
+
+    Args:
+        export: what `gsr export` wrote.
+        out: the folder to write.
+        weights: a run folder or weights of `gsr train`; the shipped model when not given.
+        device: "auto", "cpu" or "cuda".
+        views: number of mirrored and turned views, 1 to 8, whose predictions are averaged.
+        run_id: names the run; made from the inputs' hashes when empty.
+        overwrite: replace an earlier prediction in `out`.
+
+    Raises:
+        InputError: no export, no weights, or weights that do not fit.
+    """
+    if out.exists() and not overwrite and any(out.iterdir() if out.is_dir() else [out]):
+        raise InputError("exists already", path=out, mend="Pass --overwrite to replace it, or choose another --out.")
+    design = open_design(export)
+    model = load_weights(weights or SHIPPED, device=device)
+    prediction = predict_design(design, model, views=views)
+    manifest = prediction_manifest(
+        export,
+        model={
+            "weights_sha256": model.sha256,
+            "name": (weights or SHIPPED).name,
+            "data_sha256": model.card.data_sha256,
+            "layers": model.card.model.layers,
+            "width": model.card.model.width,
+            "views": views,
+        },
+        versions=versions(),
+        run_id=run_id,
+    )
+    whole = Prediction(
+        manifest, prediction.x_um, prediction.y_um, prediction.maps, prediction.inst_congestion, prediction.net_demand
+    )
+    return write_prediction(out, whole, export=export, overwrite=overwrite)
+
+
+def predict_design(design: StoredDesign, model: Weights, *, views: int = 1) -> Prediction:
+    """The prediction of one design, without the manifest's words on model and versions."""
+    graph, grid = design.graph, design.manifest["grid"]
+    edges = predict_views(graph, model, views=views)
+    maps = {f.name: np.asarray(getattr(edges, f.name), np.float32) for f in fields(edges)}
+    area = np.diff(grid["y_um"])[:, None] * np.diff(grid["x_um"])[None, :]
+    for letter in "hv":
+        capacity = _feature(graph, f"capacity_{letter}") * TRACKS_PER_UNIT
+        maps[f"capacity_{letter}"] = capacity
+        maps[f"rudy_{letter}"] = _feature(graph, f"rudy_{letter}")
+        for kind in KINDS:
+            maps[f"{kind}_{letter}"] = np.where(capacity > 0, maps[f"{kind}_{letter}"], np.nan).astype(np.float32)
+    maps["cell_area_um2"] = (_feature(graph, "cell_area") * area).astype(np.float32)
+    maps["fixed_area_um2"] = (_feature(graph, "fixed_area") * area).astype(np.float32)
+    x_um, y_um = (np.asarray(grid[axis], np.float64) for axis in ("x_um", "y_um"))
+    bare = without_borders(Prediction(dict(design.manifest), x_um, y_um, maps))
+    over = [_expected_overflow(bare, letter) for letter in "hv"]
+    per_gcell = (bare.per_gcell("congestion_h") + bare.per_gcell("congestion_v")) / np.float32(2)
+    return Prediction(
+        bare.manifest,
+        bare.x_um,
+        bare.y_um,
+        bare.maps,
+        inst_congestion=per_gcell.ravel()[graph.inst_gcell],
+        net_demand=net_overflow(graph.net_box, *over),
+    )
+
+
+def predict_views(graph: CircuitGraph, model: Weights, *, views: int = 1) -> EdgeMaps:
+    """Mean of the predictions for the first `views` of the eight symmetries of the design, turned back.
+
+    Raises:
+        InputError: `views` is not 1 to 8.
+    """
+    if not 1 <= views <= len(SYMMETRIES):
+        raise InputError(f"{views} views", path="--views", mend=f"Give a number from 1 to {len(SYMMETRIES)}.")
+    found = []
+    for symmetry in SYMMETRIES[:views]:
+        edges = model.predict(transform(graph, symmetry))
+        pairs = [(n, getattr(edges, f"{n}_h"), getattr(edges, f"{n}_v")) for n in KINDS]
+        back = {n: transform_edges(h, v, inverse(symmetry)) for n, h, v in pairs}
+        found.append({f"{n}_{d}": pair[i] for n, pair in back.items() for i, d in enumerate("hv")})
+    return EdgeMaps(**{name: np.mean([f[name] for f in found], axis=0, dtype=np.float32) for name in found[0]})
+
+
+def _feature(graph: CircuitGraph, name: str) -> Float32[np.ndarray, "ny nx"]:
+    return graph.gcell_features[:, column(GCELL_FEATURES, name)].reshape(graph.ny, graph.nx)
+
+
+def _expected_overflow(prediction: Prediction, letter: str) -> Float32[np.ndarray, "ny nx"]:
+    """Tracks by which each edge is expected to overflow; 0 where no edge is."""
+    mean, sigma = prediction.maps[f"congestion_{letter}"], prediction.maps[f"sigma_{letter}"]
+    seen = np.isfinite(mean)
+    excess = expected_excess(np.where(seen, mean, 0).astype(np.float64), np.where(seen, sigma, 0).astype(np.float64))
+    capacity = np.nan_to_num(prediction.maps[f"capacity_{letter}"])
+    return np.where(seen, excess * capacity, 0).astype(np.float32)

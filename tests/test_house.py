@@ -1,0 +1,50 @@
+"""The house: imports point one way, torch stays in its room, and what runs beside a flow tool stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MAY_IMPORT = {
+    "circuit_io": {"circuit_io"},
+    "flow_hooks": {"circuit_io", "flow_hooks"},
+    "gsr_plugin": {"circuit_io", "flow_hooks", "gsr_plugin"},
+}
+
+
+def _imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_imports_point_one_way(room: str) -> None:
+    files = sorted((ROOT / room).rglob("*.py"))
+    assert files
+    for path in files:
+        imports = _imports(path)
+        assert imports & set(MAY_IMPORT) <= MAY_IMPORT[room], path
+        if room != "gsr_plugin":
+            assert "torch" not in imports, path
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("circuit_io.export", ["torch", "matplotlib", "liberty", "klayout"]),
+        ("flow_hooks.feedback", ["torch", "matplotlib"]),
+        ("gsr_plugin.cli", ["torch", "numpy", "pyarrow", "matplotlib", "scipy"]),
+    ],
+)
+def test_a_module_loads_without_heavy_ones(module: str, absent: list[str]) -> None:
+    code = f"import sys, {module}; print(*[m for m in {absent!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == []
