@@ -12,9 +12,12 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int8, Int16, Int32, Int64
 
 from circuit_io import def_floorplan as floorplan
-from circuit_io.def_nets import NET, has_routing, read_components, read_nets
-from circuit_io.def_pins import NO_NET, PinReader
+from circuit_io.codes import NO_NET
+from circuit_io.collector import collector_paused
+from circuit_io.def_nets import COMPONENT, NET, check_ports, has_routing, read_components, read_nets
+from circuit_io.def_pins import read_pins
 from circuit_io.def_text import DefText
+from circuit_io.def_vias import read_vias
 from circuit_io.def_wires import WireReader
 from circuit_io.errors import InputError
 from circuit_io.geometry import ORIENTS
@@ -23,9 +26,9 @@ from circuit_io.names import Names
 __all__ = ["NO_NET", "ORIENTS", "DefDesign", "read_def"]
 
 _SECTIONS = tuple(
-    b"PROPERTYDEFINITIONS VIAS STYLES NONDEFAULTRULES REGIONS COMPONENTMASKSHIFT COMPONENTS PINS PINPROPERTIES BLOCKAGES "
-    b"SLOTS FILLS SPECIALNETS NETS SCANCHAINS GROUPS IOTIMINGS FLOORPLANCONSTRAINTS TIMINGDISABLES PARTITIONS "
-    b"ASSERTIONS CONSTRAINTS".split()
+    b"PROPERTYDEFINITIONS VIAS STYLES NONDEFAULTRULES REGIONS COMPONENTMASKSHIFT COMPONENTS PINS PINPROPERTIES "
+    b"BLOCKAGES SLOTS FILLS SPECIALNETS NETS SCANCHAINS GROUPS IOTIMINGS FLOORPLANCONSTRAINTS TIMINGDISABLES "
+    b"PARTITIONS ASSERTIONS CONSTRAINTS".split()
 )
 _STATEMENTS = tuple(
     b"VERSION NAMESCASESENSITIVE DIVIDERCHAR BUSBITCHARS DESIGN TECHNOLOGY UNITS HISTORY DIEAREA ROW TRACKS GCELLGRID "
@@ -121,6 +124,16 @@ class DefDesign:
         x2, y2 = self.die_points_dbu.max(axis=0).tolist()
         return x1, y1, x2, y2
 
+    def inst_line(self, inst: int) -> int:
+        """The line of an inst, for a message; the file is read again."""
+        text = DefText(self.path, sections=_SECTIONS, statements=_STATEMENTS)
+        return text.line(text.positions(b"COMPONENTS", COMPONENT)[inst])
+
+    def net_line(self, net: int) -> int:
+        """The line of a net, for a message; the file is read again."""
+        text = DefText(self.path, sections=_SECTIONS, statements=_STATEMENTS)
+        return text.line(text.positions(b"NETS", NET)[net])
+
 
 def read_def(path: Path | str) -> DefDesign:
     """The design of one DEF file, plain or gz.
@@ -132,17 +145,22 @@ def read_def(path: Path | str) -> DefDesign:
     Source:
         LEF/DEF 5.8 Language Reference, Cadence.
     """
-    text = DefText(path, _SECTIONS, _STATEMENTS)
+    with collector_paused():
+        return _read(Path(path))
+
+
+def _read(path: Path) -> DefDesign:
+    text = DefText(path, sections=_SECTIONS, statements=_STATEMENTS)
     layers: dict[bytes, int] = {}
     via_index: dict[bytes, int] = {}
     columns: dict[str, Any] = _header(text) | floorplan.rows(text) | floorplan.regions(text)
     for name, word in (("track", b"TRACKS"), ("gcell", b"GCELLGRID")):
         columns |= _grid_columns(name, floorplan.grid(text, word, layers))
-    columns |= floorplan.vias(text, layers, via_index) | floorplan.blockages(text, layers)
+    columns |= read_vias(text, layers, via_index) | floorplan.blockages(text, layers)
     columns |= _netlist(text, layers, via_index)
     text.faults.raise_if_any()
-    names = {"layer_names": Names.of(layers), "via_names": Names.of(via_index)}
-    return DefDesign(path=Path(path), has_routing=has_routing(text), **columns, **names)
+    columns |= {"layer_names": Names.of(layers), "via_names": Names.of(via_index)}
+    return DefDesign(path=path, has_routing=has_routing(text), **columns)
 
 
 def _header(text: DefText) -> dict[str, Any]:
@@ -184,13 +202,15 @@ def _netlist(text: DefText, layers: dict[bytes, int], vias: dict[bytes, int]) ->
     columns = read_components(text)
     insts: dict[bytes, int] = columns["inst_names"].index
     pins: dict[bytes, int] = {}
-    nets = read_nets(text, insts, pins, b"NETS")
-    specials = read_nets(text, insts, pins, b"SPECIALNETS")
+    nets, _ = read_nets(text, b"NETS", insts=insts, pins=pins)
+    specials, rests = read_nets(text, b"SPECIALNETS", insts=insts, pins=pins)
     wires = WireReader(text, layers, vias)
-    for i, rest in enumerate(specials.pop("rests")):
-        wires.read(i, rest, text.where(b"SPECIALNETS", NET, i))
-    del nets["rests"]
+    for i, (rest, position) in enumerate(zip(rests, text.positions(b"SPECIALNETS", NET), strict=True)):
+        wires.read(i, rest, position)
+    columns |= read_pins(text, layers, nets["names"].index, specials["names"].index)
+    ports, pin_list = set(columns["bterm_names"].raw_list()), list(pins)
+    check_ports(text, b"NETS", nets, pin_list, ports)
+    check_ports(text, b"SPECIALNETS", specials, pin_list, ports)
     columns |= {("net_" if k in ("names", "use", "ptr") else "") + k: v for k, v in nets.items()}
     columns |= {f"special_{k}": v for k, v in specials.items()}
-    columns |= PinReader(text, layers).read(nets["names"].index, specials["names"].index)
     return columns | wires.columns() | {"pin_names": Names.of(pins)}

@@ -1,98 +1,94 @@
 """COMPONENTS, NETS and SPECIALNETS of a DEF file: insts and their connections, whole sections at a time."""
 
 import re
+from collections.abc import Callable, Sequence
 from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
 
-from circuit_io.def_pins import ORIENT_CODE, STATUS, USES, place
-from circuit_io.def_text import JUNK, PLUS, DefText, Statement, show
+from circuit_io.codes import ORIENT_CODES, STATUS, USES
+from circuit_io.def_places import place
+from circuit_io.def_text import JUNK, PLUS, DefText, near, show
 from circuit_io.errors import did_you_mean
-from circuit_io.geometry import ORIENTS as ORIENT_NAMES
+from circuit_io.geometry import ORIENTS
 from circuit_io.names import Names
 
-_COMPONENT = re.compile(
-    rb"\s*(?:-\s+([^\s;]+)\s+([^\s;]+)\s*(?:\+\s+SOURCE\s+\w+\s*)?"
-    rb"(?:\+\s+(PLACED|FIXED|COVER)\s+\(\s*(-?\d+)\s+(-?\d+)\s*\)\s*(\w+)\s*)?(\+[^;]*)?;" + JUNK
+COMPONENT = re.compile(
+    rb"\s*+(?:-\s++([^\s;]++)\s++([^\s;]++)\s*+(?:\+\s++SOURCE\s++\w++\s*+)?"
+    rb"(?:\+\s++(PLACED|FIXED|COVER)\s++\(\s*+(-?\d++)\s++(-?\d++)\s*+\)\s*+(\w++)\s*+)?(\+[^;]*)?;" + JUNK
 )
 NET = re.compile(
-    rb"\s*(?:-\s+([^\s;]+)((?:\s+\(\s+\S++\s++\S++\s+(?:\+\s+SYNTHESIZED\s+)?\))*+)\s*"
-    rb"(?:\+\s+USE\s+(\w+)\s*)?(\+[^;]*)?;" + JUNK
+    rb"\s*+(?:-\s++([^\s;]++)((?:\s++\(\s++\S++\s++\S++\s++(?:\+\s++SYNTHESIZED\s++)?\))*+)\s*+"
+    rb"(?:\+\s++USE\s++(\w++)\s*+)?(\+[^;]*)?;" + JUNK
 )
-_SYNTHESIZED = re.compile(rb"\+\s+SYNTHESIZED\s+\)")
-_USE = re.compile(rb"\+\s+USE\s+(\w+)")
-_ROUTED = re.compile(rb"\+\s+ROUTED\s")
+_SYNTHESIZED = re.compile(rb"\+\s++SYNTHESIZED\s++\)")
+_USE = re.compile(rb"\+\s++USE\s++(\w++)")
+_ROUTED = re.compile(rb"ROUTED(?<=[\s+]ROUTED)\s")
 _PASSED = frozenset(
     b"SOURCE EEQMASTER FOREIGN HALO ROUTEHALO WEIGHT REGION PROPERTY MASKSHIFT GENERATE POWERDOMAIN".split()
 )
-UNKNOWN = -9
 FROM_ONE_RUN = "Write LEF and DEF from the same run."
+_BTERM, _EVERY, _UNKNOWN = -1, -2, -9
 
 
 def read_components(text: DefText) -> dict[str, Any]:
     """The inst fields of `DefDesign`."""
-    rows = text.rows(b"COMPONENTS", _COMPONENT)
-    names, masters, states, xs, ys, turns, rests, _ = (
-        map(list, zip(*rows, strict=True)) if rows else ([] for _ in range(8))
-    )
-    start = text.sections.get(b"COMPONENTS", (0, 0))[0]
-    status = np.fromiter((STATUS[s] if s else 0 for s in states), np.int8, len(rows))
-    xy = np.stack(
-        [text.ints([v or b"0" for v in axis], start, "COMPONENTS: a coordinate") for axis in (xs, ys)], axis=1
-    )
-    orient = np.fromiter((ORIENT_CODE.get(t, -1) if t else 0 for t in turns), np.int8, len(rows))
+    rows = text.rows(b"COMPONENTS", COMPONENT)
+    columns = map(list, zip(*rows, strict=True)) if rows else ([] for _ in range(8))
+    names, masters, states, xs, ys, turns, rests, _ = columns
+
+    def where(i: int) -> int:
+        return text.positions(b"COMPONENTS", COMPONENT)[i]
+
+    status = np.fromiter(map(STATUS.get, states, repeat(0)), np.int8, len(rows))
+    xy = np.stack([text.ints([v or b"0" for v in axis], "coordinate", where) for axis in (xs, ys)], axis=1)
+    orient = np.fromiter(map(({b"": 0} | ORIENT_CODES).get, turns, repeat(-1)), np.int8, len(rows))
     for i in np.flatnonzero(orient < 0).tolist():
-        at = text.where(b"COMPONENTS", _COMPONENT, i)
-        text.fault(
-            f'inst "{show(names[i])}": "{show(turns[i])}" is no orientation', at, "One of " + " ".join(ORIENT_NAMES)
-        )
+        what = f'inst "{show(names[i])}": "{show(turns[i])}" is no orientation'
+        text.fault(what, where(i), "Use one of " + " ".join(ORIENTS) + ".")
+    orient[orient < 0] = 0
     for i, rest in enumerate(rests):
         if rest:
-            _attributes(text, rows[i], i, status, xy, orient)
-    master_index = {m: i for i, m in enumerate(dict.fromkeys(masters))}
-    _unique(text, names, b"COMPONENTS", _COMPONENT, "inst")
+            for attribute in PLUS.split(rest)[1:]:
+                key = attribute.split(None, 1)[0] if attribute.strip() else b""
+                if key in STATUS:
+                    status[i], xy[i], orient[i] = place(text, attribute.strip(), where(i))
+                elif key not in _PASSED:
+                    what = f'inst "{show(names[i])}": unknown attribute "+ {show(key[:40])}"'
+                    text.fault(what, where(i), near(key[:40], _PASSED | STATUS.keys()))
+    master_ids = {m: i for i, m in enumerate(dict.fromkeys(masters))}
+    _report_repeats(text, names, "inst", where)
     return {
         "inst_names": Names.of(names),
-        "inst_master": np.fromiter(map(master_index.__getitem__, masters), np.int32, len(rows)),
-        "master_names": Names.of(master_index),
+        "inst_master": np.fromiter(map(master_ids.__getitem__, masters), np.int32, len(rows)),
+        "master_names": Names.of(master_ids),
         "inst_status": status,
         "inst_xy_dbu": xy,
         "inst_orient": orient,
     }
 
 
-def _attributes(text: DefText, row: Statement, i: int, status: Any, xy: Any, orient: Any) -> None:  # noqa: ANN401
-    for attribute in PLUS.split(row[6])[1:]:
-        words = attribute.split(None, 1)
-        key = words[0] if words else b""
-        if key in STATUS:
-            at = text.where(b"COMPONENTS", _COMPONENT, i) if key != b"UNPLACED" else 0
-            status[i], xy[i], orient[i] = place(text, attribute.strip(), at)
-        elif key not in _PASSED:
-            at = text.where(b"COMPONENTS", _COMPONENT, i)
-            mend = did_you_mean(show(key), (show(k) for k in sorted(_PASSED | STATUS.keys())))
-            text.fault(f'inst "{show(row[0])}": unknown attribute "+ {show(key)}"', at, mend)
-
-
-def _unique(text: DefText, names: list[bytes], section: bytes, pattern: re.Pattern[bytes], kind: str) -> None:
+def _report_repeats(text: DefText, names: list[bytes], kind: str, where: Callable[[int], int]) -> None:
     if len(set(names)) == len(names):
         return
-    seen: set[bytes] = set()
+    seen: set[bytes] = {b""}
     for i, name in enumerate(names):
         if name in seen and name != b"MUSTJOIN":
-            text.fault(f'{kind} "{show(name)}" is listed twice', text.where(section, pattern, i))
+            text.fault(f'{kind} "{show(name)}" is listed twice', where(i), "Give each its own name.")
         seen.add(name)
 
 
-def read_nets(text: DefText, insts: dict[bytes, int], pins: dict[bytes, int], section: bytes) -> dict[str, Any]:
-    """Names, uses and connections of NETS or SPECIALNETS, and the rest of each statement (`rests`).
+def read_nets(
+    text: DefText, section: bytes, *, insts: dict[bytes, int], pins: dict[bytes, int]
+) -> tuple[dict[str, Any], list[bytes]]:
+    """Names, uses and connections of NETS or SPECIALNETS, and what follows the connections of each net.
 
     Args:
         text: the file.
+        section: `NETS` or `SPECIALNETS`.
         insts: inst name to its number.
         pins: pin name to its number; names met for the first time are added.
-        section: `NETS` or `SPECIALNETS`.
     """
     rows = text.rows(section, NET)
     names, conns, uses, rests, _ = map(list, zip(*rows, strict=True)) if rows else ([] for _ in range(5))
@@ -100,42 +96,56 @@ def read_nets(text: DefText, insts: dict[bytes, int], pins: dict[bytes, int], se
     ptr = np.zeros(len(rows) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, words), np.int64, len(rows)) // 4, out=ptr[1:])
     flat = list(chain.from_iterable(words))
-    index = insts | {b"PIN": -1}
-    if section == b"SPECIALNETS":
-        index[b"*"] = -2
-    inst = np.fromiter(map(index.get, flat[1::4], repeat(UNKNOWN)), np.int32, len(flat) // 4)
-    for c in np.flatnonzero(inst == UNKNOWN).tolist():
+    inst_words, pin_words = flat[1::4], flat[2::4]
+    index = insts | {b"PIN": _BTERM} | ({b"*": _EVERY} if section == b"SPECIALNETS" else {})
+    inst = np.fromiter(map(index.get, inst_words, repeat(_UNKNOWN)), np.int32, len(inst_words))
+
+    def where(i: int) -> int:
+        return text.positions(section, NET)[i]
+
+    for c in np.flatnonzero(inst == _UNKNOWN).tolist():
         i = int(np.searchsorted(ptr, c, side="right")) - 1
-        what = f'net "{show(names[i])}" uses inst "{show(flat[4 * c + 1])}", which COMPONENTS does not list'
-        text.fault(what, text.where(section, NET, i), FROM_ONE_RUN)
-    pin_words = flat[2::4]
+        what = f'net "{show(names[i])}" uses inst "{show(inst_words[c])}", which COMPONENTS does not list'
+        text.fault(what, where(i), FROM_ONE_RUN)
     for pin in dict.fromkeys(pin_words):
         pins.setdefault(pin, len(pins))
-    _unique(text, names, section, NET, "net")
-    return {
+    _report_repeats(text, names, "net", where)
+    columns = {
         "names": Names.of(names),
-        "use": _uses(text, section, names, uses, rests),
+        "use": _uses(text, names, uses, rests, where),
         "ptr": ptr,
         "conn_inst": inst,
         "conn_pin": np.fromiter(map(pins.__getitem__, pin_words), np.int32, len(pin_words)),
-        "rests": rests,
     }
+    return columns, rests
 
 
-def _uses(text: DefText, section: bytes, names: list[bytes], uses: list[bytes], rests: list[bytes]) -> Any:  # noqa: ANN401
-    codes = np.zeros(len(names), np.int8)
-    for i, (use, rest) in enumerate(zip(uses, rests, strict=True)):
-        if not use and b"USE" in rest and (match := _USE.search(rest)):
-            use = match[1]
-        if use:
-            code = USES.get(use)
-            if code is None:
-                at = text.where(section, NET, i)
-                text.fault(
-                    f'net "{show(names[i])}": unknown USE {show(use)}', at, did_you_mean(show(use), map(show, USES))
-                )
-            codes[i] = code or 0
+def _uses(
+    text: DefText, names: list[bytes], uses: list[bytes], rests: list[bytes], where: Callable[[int], int]
+) -> np.ndarray[Any, np.dtype[np.int8]]:
+    late = [
+        match[1] if not use and b"USE" in rest and (match := _USE.search(rest)) else use
+        for use, rest in zip(uses, rests, strict=True)
+    ]
+    codes = np.fromiter(map(({b"": 0} | USES).get, late, repeat(-1)), np.int8, len(names))
+    for i in np.flatnonzero(codes < 0).tolist():
+        mend = did_you_mean(show(late[i]), map(show, USES))
+        text.fault(f'net "{show(names[i])}": unknown USE {show(late[i])}', where(i), mend)
     return codes
+
+
+def check_ports(
+    text: DefText, section: bytes, columns: dict[str, Any], pins: Sequence[bytes], ports: set[bytes]
+) -> None:
+    """A fault for each `( PIN name )` that PINS does not list."""
+    on_port = np.flatnonzero(columns["conn_inst"] == _BTERM)
+    used = columns["conn_pin"][on_port]
+    unknown = {int(p) for p in np.unique(used) if pins[p] not in ports}
+    for c, p in zip(on_port.tolist(), used.tolist(), strict=True) if unknown else ():
+        if p in unknown:
+            i = int(np.searchsorted(columns["ptr"], c, side="right")) - 1
+            what = f'net "{columns["names"][i]}" uses pin "{show(pins[p])}", which PINS does not list'
+            text.fault(what, text.positions(section, NET)[i], FROM_ONE_RUN)
 
 
 def has_routing(text: DefText) -> bool:

@@ -1,25 +1,27 @@
 """The text of one DEF or LEF file: strings and comments blanked at equal length, sections, statements, numbers."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from circuit_io.errors import Faults, InputError, did_you_mean
+from circuit_io.errors import MAX_SHOWN, Faults, InputError, did_you_mean
 from circuit_io.text import line_of, read_bytes
 
 MAX_DBU = 2**31 - 1  # OpenDB keeps coordinates in 32 bits, so no flow can write more
-BARE = re.compile(rb"-(?!\S)(?<!\S-)")  # a literal first, so that the search runs at the speed of memchr
-PLUS = re.compile(rb"\+(?!\S)(?<!\S\+)")
+PLUS = re.compile(rb"\+(?!\S)(?<!\S\+)")  # literals first: such a search runs at the speed of memchr
+POINT = rb"\(\s*+([^\s()]++)\s++([^\s()]++)\s*+\)"
 JUNK = rb"|([^\s;][^;]*+;?|;))"  # last group of a statement pattern: whatever the pattern itself does not take
+_BARE = re.compile(rb"-(?!\S)(?<!\S-)")
 _QUIET = re.compile(rb'"(?<![^\s;]")[^"]*"|#(?<![^\s;]#)[^\n]*')
-_STATEMENT = re.compile(rb"\s*([^\s;]+)")
-_COUNT = re.compile(rb"\s+(\d+)\s*;")
+_STATEMENT = re.compile(rb"\s*+([^\s;]+)")
+_COUNT = re.compile(rb"\s++(\d+)\s*+;")
 CUT = "The file may have been cut short: write or copy it again."
 
 Statement = tuple[bytes, ...]
+Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def _blank(match: re.Match[bytes]) -> bytes:
@@ -50,16 +52,22 @@ def read_text(path: Path | str) -> bytes:
 
 
 class DefText:
-    """One DEF file, its faults, and where its sections lie."""
+    """One DEF file, its faults, and where its sections and single statements lie."""
 
-    def __init__(self, path: Path | str, sections: Iterable[bytes], statements: Iterable[bytes]) -> None:
+    def __init__(self, path: Path | str, *, sections: Iterable[bytes], statements: Iterable[bytes]) -> None:
+        """Read the file and find its parts; words outside `sections` and `statements` are an error."""
         self.path = Path(path)
         self.raw = read_text(path)
         self.text = mask(self.raw)
         self.faults = Faults(path)
         self.sections: dict[bytes, tuple[int, int]] = {}
         self.statements: dict[bytes, list[tuple[int, int]]] = {}
+        self._positions: dict[bytes, list[int]] = {}
         self._scan(frozenset(sections), frozenset(statements))
+
+    def line(self, position: int) -> int:
+        """The line of a byte position."""
+        return line_of(self.raw, position)
 
     def fail(self, what: str, position: int, mend: str = "") -> NoReturn:
         """Raise an unrecoverable fault at a byte position."""
@@ -67,7 +75,8 @@ class DefText:
 
     def fault(self, what: str, position: int, mend: str = "") -> None:
         """Note a recoverable fault at a byte position."""
-        self.faults.add(what, line=line_of(self.raw, position), mend=mend)
+        line = line_of(self.raw, position) if self.faults.total < MAX_SHOWN else 0
+        self.faults.add(what, line=line, mend=mend)
 
     def _scan(self, sections: frozenset[bytes], statements: frozenset[bytes]) -> None:
         position = 0
@@ -81,11 +90,12 @@ class DefText:
                     self.fail(f"{show(word)} has no closing ;", start, CUT)
                 self.statements.setdefault(word, []).append((match.end(), position - 1))
             elif word == b"BEGINEXT":
-                position = self._close(b"ENDEXT", match.end(), b"BEGINEXT")[1]
+                position = self._close(re.compile(rb"ENDEXT(?!\S)"), match.end(), b"BEGINEXT").end()
             elif word == b"END":
                 return self._end(match.end())
             else:
-                self.fail(f'"{show(word)}" starts no DEF statement', start, _near(word, sections | statements))
+                what = f'"{show(word[:40])}" starts no DEF statement'
+                self.fail(what, start, near(word[:40], sections | statements))
         self.fail("has no END DESIGN", len(self.raw.rstrip()) - 1, CUT)
 
     def _end(self, position: int) -> None:
@@ -104,69 +114,59 @@ class DefText:
             if not match:
                 self.fail(f"{show(word)} is not followed by a count and ;", start)
             begin = match.end()
-        stop, after = self._close(word, begin, word)
-        self.sections[word] = (begin, stop)
-        return after
+        closer = self._close(re.compile(rb"END(?<=[\s;]END)\s++" + word + rb"(?!\S)"), begin, word)
+        self.sections[word] = (begin, begin + len(self.text[begin : closer.start()].rstrip()))
+        return closer.end()
 
-    def _close(self, word: bytes, begin: int, opener: bytes) -> tuple[int, int]:
-        closer = re.compile(rb"(?<!\S)" + (word if word == b"ENDEXT" else rb"END\s+" + word) + rb"(?!\S)")
-        at = begin
-        while (at := self.text.find(word, at)) >= 0:
-            head = at if word == b"ENDEXT" else self.text.rfind(b"END", begin, at)
-            if head >= 0 and (match := closer.match(self.text, head)) and match.end() == at + len(word):
-                return head, match.end()
-            at += len(word)
-        self.fail(
-            f"section {show(opener)} has no {show(word if word == b'ENDEXT' else b'END ' + word)}", begin - 1, CUT
-        )
+    def _close(self, closer: re.Pattern[bytes], begin: int, word: bytes) -> re.Match[bytes]:
+        match = closer.search(self.text, begin)
+        if not match:
+            end = "ENDEXT" if word == b"BEGINEXT" else f"END {show(word)}"
+            self.fail(f"section {show(word)} has no {end}", begin - 1, CUT)
+        return match
 
     def rows(self, section: bytes, pattern: re.Pattern[bytes]) -> list[Statement]:
         """All statements of a section as the groups of `pattern`, whose last group is junk: each junk is a fault."""
-        if section not in self.sections:
-            return []
-        begin, stop = self.sections[section]
+        begin, stop = self.sections.get(section, (0, 0))
         rows: list[Statement] = pattern.findall(self.text, begin, stop)
         if any(row[-1] for row in rows):
             self._junk(section, pattern)
             rows = [row for row in rows if not row[-1]]
-        if len(BARE.findall(self.text, begin, stop)) > len(rows):
+        elif len(_BARE.findall(self.text, begin, stop)) > len(rows):
             self._unclosed(section, pattern)
         return rows
 
     def _junk(self, section: bytes, pattern: re.Pattern[bytes]) -> None:
         for match in pattern.finditer(self.text, *self.sections[section]):
-            if junk := match.group(match.re.groups):
-                text = " ".join(show(junk[:100]).split())
-                what = f'{show(section)} has a statement that cannot be read: "{text}"'
+            if junk := match.group(pattern.groups):
+                shown = " ".join(show(junk[:200]).split())[:100]
+                what = f'{show(section)} has a statement that cannot be read: "{shown}"'
                 if not junk.endswith(b";"):
-                    what = f'{show(section)} ends inside a statement: "{text}"'
-                self.fault(what, match.start(match.re.groups), "See the LEF/DEF 5.8 Language Reference.")
+                    what = f'{show(section)} ends inside a statement: "{shown}"'
+                self.fault(what, match.start(pattern.groups), "See the LEF/DEF 5.8 Language Reference.")
 
     def _unclosed(self, section: bytes, pattern: re.Pattern[bytes]) -> None:
-        begin, stop = self.sections[section]
-        starts = [m.start() for m in BARE.finditer(self.text, begin, stop)]
-        heads = {self.text.find(b"-", m.start(), m.end()) for m in pattern.finditer(self.text, begin, stop)}
-        for at in starts:
-            if at not in heads:
-                self.fault(f'{show(section)}: a "-" inside a statement; the one before lacks its ;', at)
+        heads = set(self.positions(section, pattern))
+        for match in _BARE.finditer(self.text, *self.sections[section]):
+            if match.start() not in heads:
+                self.fault(f'{show(section)}: a "-" inside a statement; the one before lacks its ;', match.start())
 
-    def where(self, section: bytes, pattern: re.Pattern[bytes], row: int) -> int:
-        """The byte position of statement number `row` (junk not counted) of a section."""
-        for match in pattern.finditer(self.text, *self.sections[section]):
-            if not match.group(match.re.groups):
-                if not row:
-                    return match.end() - len(match.group().lstrip())
-                row -= 1
-        return self.sections[section][0]
+    def positions(self, section: bytes, pattern: re.Pattern[bytes]) -> list[int]:
+        """The byte position of each row that `rows` returns."""
+        if section not in self._positions:
+            found = pattern.finditer(self.text, *self.sections.get(section, (0, 0)))
+            self._positions[section] = [m.start(1) for m in found if not m.group(pattern.groups)]
+            self._positions[section] = [self.text.rfind(b"-", 0, at) for at in self._positions[section]]
+        return self._positions[section]
 
-    def ints(self, words: Sequence[bytes], position: int, what: str) -> "np.ndarray[Any, np.dtype[np.int64]]":
-        """Whole numbers of at most 32 bits; a fault at `position` when one is not."""
+    def ints(self, words: Sequence[bytes], what: str, where: Callable[[int], int]) -> Ints:
+        """Whole numbers of at most 32 bits; a fault at position `where(i)` for each word that is none."""
         try:
             values = np.fromiter(map(int, words), np.int64, len(words))
         except (ValueError, OverflowError):
-            values = np.fromiter((self.whole(w, position, what) for w in words), np.int64, len(words))
-        if values.size and np.abs(values).max() > MAX_DBU:
-            self.fault(f"{what} is beyond 32 bits: {values[np.abs(values).argmax()]}", position)
+            values = np.array([self.whole(w, where(i), what) for i, w in enumerate(words)], np.int64)
+        for i in np.flatnonzero((values > MAX_DBU) | (values < -MAX_DBU)).tolist():
+            values[i] = self.whole(words[i], where(i), what)
         return values
 
     def whole(self, word: bytes, position: int, what: str) -> int:
@@ -180,19 +180,9 @@ class DefText:
         self.fault(f'{what}: "{show(word[:40])}" is not a whole number of at most 32 bits', position)
         return 0
 
-    def percent(self, words: Sequence[bytes], position: int) -> float:
-        """A number from 0 to 100, 0 after a fault."""
-        try:
-            value = float(words[0])
-        except (ValueError, IndexError):
-            value = float("nan")
-        if 0 <= value <= 100:
-            return value
-        self.fault("PARTIAL needs a density from 0 to 100", position)
-        return 0.0
 
-
-def _near(word: bytes, known: Iterable[bytes]) -> str:
+def near(word: bytes, known: Iterable[bytes]) -> str:
+    """A remedy line with the keywords nearest to `word`."""
     return did_you_mean(show(word), sorted(show(k) for k in known))
 
 

@@ -1,32 +1,46 @@
 """Wires of SPECIALNETS as rectangles, and the vias they place."""
 
+import re
 from typing import Any
 
 import numpy as np
 
-from circuit_io.def_pins import ORIENT_CODE, box
-from circuit_io.def_text import DefText, show
+from circuit_io.codes import ORIENT_CODES
+from circuit_io.def_places import Point, box, clip
+from circuit_io.def_text import MAX_DBU, DefText, Ints
+from circuit_io.geometry import polygon_rects
 
+# A straight wire, or a via at a point, takes the first groups; any other path or attribute up to the next the last one.
+_PATH = re.compile(
+    rb"\s*+(?:(?:NEW|\+\s++(?:ROUTED|FIXED|COVER|SHIELD\s++\S++))\s++(\S++)\s++(\d++)\s++"
+    rb"(?:\+\s++(?:SHAPE|STYLE)\s++\S++\s++)*+\(\s++(-?\d++)\s++(-?\d++)\s++\)\s*+"
+    rb"(?:\(\s++(\*|-?\d++)\s++(\*|-?\d++)\s++\)|([^\s(+]\S*+))\s*+(?=NEW\s|\+\s++(?!SHAPE\s|STYLE\s|MASK\s)|\Z)"
+    rb"|(\S++(?:\s++(?!NEW\s|\+\s++(?!SHAPE\s|STYLE\s|MASK\s))\S++)*+))"
+)
 _STARTS = frozenset([b"ROUTED", b"FIXED", b"COVER", b"SHIELD"])
 _PASSED = frozenset(
     b"USE SOURCE FIXEDBUMP ORIGINAL PATTERN ESTCAP WEIGHT PROPERTY VOLTAGE SPACING NONDEFAULTRULE WIDTH".split()
 )
-MAX_VIAS = 10_000_000
+MAX_VIAS = 4_000_000
 
 
 class WireReader:
     """Collects the rectangles and vias of all special nets of one file."""
 
     def __init__(self, text: DefText, layers: dict[bytes, int], vias: dict[bytes, int]) -> None:
+        """Layers and vias met for the first time are added to `layers` and `vias`."""
         self.text, self.layers, self.vias = text, layers, vias
         self.net, self.at = 0, 0
         self.wires: list[tuple[int, int, int, int, int, int]] = []
         self.placed: list[tuple[int, int, int, int]] = []
+        self.straight: list[Ints] = []  # like `wires`
+        self.points: list[Ints] = []  # like `placed`
 
     def columns(self) -> dict[str, Any]:
         """The swire and svia fields of `DefDesign`."""
-        wires = np.array(self.wires, np.int64).reshape(-1, 6)
-        vias = np.array(self.placed, np.int64).reshape(-1, 4)
+        wires = np.concatenate([np.array(self.wires, np.int64).reshape(-1, 6), *self.straight])
+        vias = np.concatenate([np.array(self.placed, np.int64).reshape(-1, 4), *self.points])
+        wires, vias = (table[np.argsort(table[:, 0], kind="stable")] for table in (wires, vias))
         return {
             "swire_special": wires[:, 0].astype(np.int32),
             "swire_layer": wires[:, 1].astype(np.int32),
@@ -39,19 +53,57 @@ class WireReader:
     def read(self, net: int, rest: bytes, position: int) -> None:
         """Read everything after the connections of special net number `net`, which begins at `position`."""
         self.net, self.at = net, position
-        words = rest.split()
-        i = 0
-        while i < len(words):
-            i = self._attribute(words, i)
+        plain: list[tuple[bytes, ...]] = []
+        for row in _PATH.findall(rest):
+            if not row[-1]:
+                plain.append(row)
+                continue
+            words = row[-1].split()
+            i = self._paths(words, 1) if words[0] == b"NEW" else 0
+            while i < len(words):
+                i = self._attribute(words, i)
+        if plain:
+            self._plain(plain)
+
+    def _plain(self, rows: list[tuple[bytes, ...]]) -> None:
+        """Wires of two points and vias at one point, all at once."""
+        layers, widths, x1, y1, x2, y2, vias, _ = map(list, zip(*rows, strict=True))
+        for layer in dict.fromkeys(layers):
+            self.layers.setdefault(layer, len(self.layers))
+        table = np.empty((len(rows), 6), np.int64)
+        table[:, 0] = np.fromiter(map(self.layers.__getitem__, layers), np.int64, len(rows))
+        x2, y2 = ([a if b in (b"*", b"") else b for a, b in zip(*pair, strict=True)] for pair in ((x1, x2), (y1, y2)))
+        for column, words in enumerate((widths, x1, y1, x2, y2), start=1):
+            table[:, column] = self.text.ints(words, "wire", lambda _: self.at)
+        is_via = np.fromiter(map(bool, vias), np.bool_, len(rows))
+        for name in dict.fromkeys(vias):
+            if name:
+                self.vias.setdefault(name, len(self.vias))
+        at = table[is_via, 2:4]
+        ids = np.fromiter(map(self.vias.__getitem__, filter(None, vias)), np.int64, len(at))
+        self.points.append(np.column_stack([np.full(len(at), self.net), ids, at]))
+        self._straight(table[~is_via])
+
+    def _straight(self, table: Ints) -> None:
+        """Wires from layer, width, x1, y1, x2, y2: `_segment` for many at once, without extensions."""
+        table = table[(table[:, 2:4] != table[:, 4:]).any(axis=1)]
+        low, high = np.minimum(table[:, 2:4], table[:, 4:]), np.maximum(table[:, 2:4], table[:, 4:])
+        slanted = (low < high).all(axis=1)
+        half = table[:, 1:2] // 2 * ((low == high) | slanted[:, None])
+        rect = np.concatenate([low - half, high + half], axis=1)
+        if np.abs(rect).max(initial=0) > MAX_DBU:
+            self.text.fault("a wire reaches beyond 32 bits", self.at)
+        self.straight.append(np.column_stack([np.full(len(table), self.net), table[:, 0], rect]))
 
     def _whole(self, word: bytes) -> int:
         try:
-            return int(word)
+            value = int(word)
         except ValueError:
-            return self.text.whole(word, self.at, "wire")
+            value = MAX_DBU + 1
+        return value if abs(value) <= MAX_DBU and b"_" not in word else self.text.whole(word, self.at, "wire")
 
     def _fault(self, words: list[bytes], i: int) -> int:
-        shown = show(b" ".join(words[max(0, i - 3) : i + 6]))
+        shown = clip(b" ".join(words[max(0, i - 3) : i + 6]))
         self.text.fault(f'special wiring that cannot be read near "{shown}"', self.at)
         return len(words)
 
@@ -72,8 +124,8 @@ class WireReader:
             return i
         return self._fault(words, i)
 
-    def _points(self, words: list[bytes], i: int) -> tuple[list[tuple[int, int]], int]:
-        out: list[tuple[int, int]] = []
+    def _points(self, words: list[bytes], i: int) -> tuple[list[Point], int]:
+        out: list[Point] = []
         while i + 3 < len(words) and words[i] == b"(" and words[i + 3] == b")":
             x = out[-1][0] if words[i + 1] == b"*" and out else self._whole(words[i + 1])
             y = out[-1][1] if words[i + 2] == b"*" and out else self._whole(words[i + 2])
@@ -89,12 +141,13 @@ class WireReader:
         corners, end = self._points(words, i + 1)
         if len(corners) < 2:
             return self._fault(words, i)
-        self.wires.append((self.net, self._layer(layer), *box(corners)))
+        rects = [box(corners)] if words[i - 1] == b"RECT" else polygon_rects(corners)
+        self.wires += [(self.net, self._layer(layer), *rect) for rect in rects]
         return end
 
     def _loose_vias(self, words: list[bytes], i: int) -> int:
         name = words[i] if i < len(words) else b""
-        i += 2 if i + 1 < len(words) and words[i + 1] in ORIENT_CODE else 1
+        i += 2 if i + 1 < len(words) and words[i + 1] in ORIENT_CODES else 1
         corners, end = self._points(words, i)
         if not corners:
             return self._fault(words, i)
@@ -157,7 +210,7 @@ class WireReader:
     def _via(self, words: list[bytes], i: int, last: tuple[int, int, int]) -> int:
         via = self.vias.setdefault(words[i], len(self.vias))
         i += 1
-        if i < len(words) and words[i] in ORIENT_CODE:
+        if i < len(words) and words[i] in ORIENT_CODES:
             i += 1
         columns, rows, dx, dy = 1, 1, 0, 0
         if i < len(words) and words[i] == b"DO":
@@ -173,17 +226,23 @@ class WireReader:
         return i
 
     def _segment(self, layer: int, width: int, a: tuple[int, int, int], b: tuple[int, int, int]) -> None:
-        """A straight wire from a to b, widened by half its width aside and by the extensions at its ends."""
+        """A straight wire from a to b, widened by half its width aside and by the extensions at its ends.
+
+        As OpenROAD draws it: half an odd width is rounded down, no wire for two equal points. A slanted wire becomes
+        its bounding box.
+        """
+        if a[:2] == b[:2]:
+            return
         (x1, y1, e1), (x2, y2, e2), half = a, b, width // 2
-        if x1 == x2 and y1 != y2:
+        if x1 == x2:
             low, high = (y1 - e1, y2 + e2) if y1 < y2 else (y2 - e2, y1 + e1)
-            rect = (x1 - half, low, x1 - half + width, high)
+            rect = (x1 - half, low, x1 + half, high)
         elif y1 == y2:
-            low, high = (x1 - e1, x2 + e2) if x1 <= x2 else (x2 - e2, x1 + e1)
-            rect = (low, y1 - half, high, y1 - half + width)
+            low, high = (x1 - e1, x2 + e2) if x1 < x2 else (x2 - e2, x1 + e1)
+            rect = (low, y1 - half, high, y1 + half)
         else:
             rect = (min(x1, x2) - half, min(y1, y2) - half, max(x1, x2) + half, max(y1, y2) + half)
-        if max(map(abs, rect)) > 2**31:
-            self.text.fault(f"a wire reaches beyond 32 bits: {rect}", self.at)
+        if rect[0] > rect[2] or rect[1] > rect[3] or max(map(abs, rect)) > MAX_DBU:
+            self.text.fault(f"a wire reaches beyond 32 bits or ends before it starts: {rect}", self.at)
             return
         self.wires.append((self.net, layer, *rect))

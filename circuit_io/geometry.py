@@ -1,13 +1,16 @@
 """The eight orientations of DEF, and rectangles cut from polygons, on whole arrays at once."""
 
-from typing import Any
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, TypeVar
 
 import numpy as np
 
+_N = TypeVar("_N", int, float)
 Array = np.ndarray[Any, np.dtype[Any]]
 
 ORIENTS = ("N", "S", "W", "E", "FN", "FS", "FW", "FE")
-"""Names of the orientation codes 0..7, in the order in which OpenROAD numbers them in `dbOrientType` tables of DEF."""
+"""Names of the orientation codes 0..7, in the order of the LEF/DEF Language Reference."""
 
 # x' = xx * x + xy * y, y' = yx * x + yy * y, then the box of the master is moved back to the first quadrant by
 # (wx * w + hx * h, wy * w + hy * h). LEF/DEF 5.8 Language Reference, "Orientation"; checked against klayout.
@@ -23,13 +26,13 @@ _HY = np.array([0, 1, 0, 0, 0, 1, 0, 0], np.int8)
 
 def is_turned(orient: Any) -> Array:  # noqa: ANN401
     """True where the orientation exchanges width and height (W, E, FW, FE)."""
-    return _XX[np.asarray(orient)] == 0
+    return np.asarray(_XX[np.asarray(orient)] == 0)
 
 
 def placed_size(size: Any, orient: Any) -> Array:  # noqa: ANN401
     """Width and height after the turn, `[n, 2]`, in the unit of `size`."""
     size = np.asarray(size)
-    return np.where(is_turned(orient)[..., None], size[..., ::-1], size)
+    return np.asarray(np.where(is_turned(orient)[..., None], size[..., ::-1], size))
 
 
 def place_points(point: Any, size: Any, orient: Any, xy: Any, *, origin: Any = 0) -> Array:  # noqa: ANN401
@@ -48,7 +51,7 @@ def place_points(point: Any, size: Any, orient: Any, xy: Any, *, origin: Any = 0
     x, y, w, h = p[..., 0], p[..., 1], wh[..., 0], wh[..., 1]
     moved_x = _XX[o] * x + _XY[o] * y + _WX[o] * w + _HX[o] * h
     moved_y = _YX[o] * x + _YY[o] * y + _WY[o] * w + _HY[o] * h
-    return np.stack(np.broadcast_arrays(moved_x, moved_y), axis=-1) + np.asarray(xy)
+    return np.asarray(np.stack(np.broadcast_arrays(moved_x, moved_y), axis=-1) + np.asarray(xy))
 
 
 def place_rects(rect: Any, size: Any, orient: Any, xy: Any, *, origin: Any = 0) -> Array:  # noqa: ANN401
@@ -59,17 +62,18 @@ def place_rects(rect: Any, size: Any, orient: Any, xy: Any, *, origin: Any = 0) 
     return np.concatenate([np.minimum(a, b), np.maximum(a, b)], axis=-1)
 
 
-def polygon_rects(points: list[tuple[float, float]]) -> list[tuple[float, float, float, float]]:
+def polygon_rects(points: Sequence[tuple[_N, _N]]) -> list[tuple[_N, _N, _N, _N]]:
     """Rectangles that tile a rectilinear polygon, or the bounding box of any other, in the unit of `points`.
 
     Slabs between neighbouring y values; inside one, the sorted vertical edges pair up (even-odd rule).
     """
-    edges = list(zip(points, [*points[1:], points[0]], strict=True))
+    edges: list[tuple[tuple[_N, _N], tuple[_N, _N]]] = list(zip(points, [*points[1:], points[0]], strict=True))  # type: ignore[list-item]
     xs, ys = [p[0] for p in points], sorted({p[1] for p in points})
     if any(a[0] != b[0] and a[1] != b[1] for a, b in edges):
         return [(min(xs), ys[0], max(xs), ys[-1])]
-    rects: list[tuple[float, float, float, float]] = []
-    for y1, y2 in zip(ys[:-1], ys[1:], strict=True):
-        cuts = sorted(a[0] for a, b in edges if a[0] == b[0] and min(a[1], b[1]) <= y1 and max(a[1], b[1]) >= y2)
+    upright = sorted((a[0], min(a[1], b[1]), max(a[1], b[1])) for a, b in edges if a[0] == b[0])
+    rects: list[tuple[_N, _N, _N, _N]] = []
+    for y1, y2 in pairwise(ys):
+        cuts = [x for x, low, high in upright if low <= y1 and high >= y2]
         rects += [(x1, y1, x2, y2) for x1, x2 in zip(cuts[::2], cuts[1::2], strict=True) if x1 < x2]
     return rects

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int8, Int16, Int32, Int64
 
+from circuit_io.collector import collector_paused
 from circuit_io.errors import InputError
-from circuit_io.lef_text import LefReader, Library
+from circuit_io.lef_reader import LefReader, Library
 from circuit_io.names import Names
 
 __all__ = ["LefLibrary", "read_lef"]
@@ -76,9 +77,10 @@ def read_lef(*paths: Path | str) -> LefLibrary:
     if not paths:
         raise InputError("no LEF file given", mend="Give the technology LEF first, then those of the cells.")
     library = Library()
-    for path in paths:
-        LefReader(path, library).read()
-    return _columns(library)
+    with collector_paused():
+        for path in paths:
+            LefReader(path, library).read()
+        return _columns(library)
 
 
 def _columns(library: Library) -> LefLibrary:
@@ -118,18 +120,12 @@ def _columns(library: Library) -> LefLibrary:
         shape_mterm=np.repeat(np.arange(len(mterms), dtype=np.int32), [len(s.layers) for s in shapes]),
         shape_port=np.array([p for s in shapes for p in s.ports], np.int16),
         shape_layer=renumber[np.array([a for s in shapes for a in s.layers], np.int64)],
-        shape_rect_um=_rects(shapes),
+        shape_rect_um=np.concatenate(library.pin_rects),
         obs_macro=np.repeat(np.arange(len(macros), dtype=np.int32), [len(s.layers) for s in obs]),
         obs_layer=renumber[np.array([a for s in obs for a in s.layers], np.int64)],
-        obs_rect_um=_rects(obs),
+        obs_rect_um=np.concatenate(library.obs_rects),
     )
 
 
 def _table(values: list[Any], columns: int) -> Float64[np.ndarray, "n columns"]:
     return np.array(values, np.float64).reshape(-1, columns)
-
-
-def _rects(shapes: list[Any]) -> Float64[np.ndarray, "n 4"]:
-    """All rectangles with their corners in order."""
-    table = _table([r for s in shapes for r in s.rects], 4)
-    return np.concatenate([np.minimum(table[:, :2], table[:, 2:]), np.maximum(table[:, :2], table[:, 2:])], axis=1)
