@@ -262,7 +262,8 @@ class _Planner:
         counts = Counter(a.action for a in self.actions)
         if self.actions:
             parts = ", ".join(f"{n} x {name}" for name, n in counts.items())
-            verdict = f"{parts}; trouble is {self.trouble} (load {self.load:.2f})."
+            where = {"local": "in some places", "everywhere": "everywhere", "none": "nowhere"}[self.trouble]
+            verdict = f"Planned: {parts}. Tracks are short {where}; the design wants {100 * self.load:.0f} % of them."
         else:
             verdict = f"Nothing planned: {self._why_nothing()}."
         return replace(
