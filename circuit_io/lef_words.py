@@ -13,6 +13,7 @@ MAX_UM = 1e6  # one metre: far beyond any die, and in 32 bits at 2000 dbu per um
 NAN = float("nan")
 _WORD = re.compile(rb";|[^\s;]++")
 _STRUCTURE = frozenset(b"MACRO PIN PORT OBS END".split())
+_MAY_NAME_STRUCTURE = frozenset(b"USEMINSPACING FOREIGN PROPERTY MUSTJOIN NETEXPR".split())
 
 
 class LefWords:
@@ -91,7 +92,7 @@ class LefWords:
         words = self.words[begin:end]
         if not words:
             self.fail("a ; that closes nothing", begin)
-        if not _STRUCTURE.isdisjoint(words[1:]) and words[0].upper() not in (b"FOREIGN", b"PROPERTY"):
+        if not _STRUCTURE.isdisjoint(words[1:]) and words[0].upper() not in _MAY_NAME_STRUCTURE:
             self.fail(f"{show(words[0])} lacks its ;", begin)
         self.at = end + 1
         return words
