@@ -16,17 +16,23 @@ class StaleBackwardError(GsrError):
 
 @dataclass(eq=False)
 class Arena:
-    """Two streams, their gradients (made by the first backward) and the table of products.
+    """Two streams, their gradients, and the table of products where the backend needs one.
 
     Attributes:
         streams: X1, X2 [2, N, h].
-        table: [rows, h].
-        amax: largest |x| after every update [2 L].
+        num_rows: rows of the table.
     """
 
     streams: Tensor
-    table: Tensor
+    num_rows: int
     _grads: Tensor | None = field(default=None)
+    _table: Tensor | None = field(default=None)
+
+    def table(self) -> Tensor:
+        """Memory for the products [rows, h]; made for the first that asks."""
+        if self._table is None:
+            self._table = self.streams.new_empty(self.num_rows, self.streams.shape[2])
+        return self._table
 
     def grads(self) -> Tensor:
         """Gradients of the streams [2, N, h], set to 0."""
@@ -47,7 +53,11 @@ class Arenas:
         if free:
             return Lease(free.pop(), free)
         streams = torch.empty(2, num_nodes, h, dtype=dtype, device=device)
-        return Lease(Arena(streams, torch.empty(num_rows, h, dtype=dtype, device=device)), free)
+        return Lease(Arena(streams, num_rows), free)
+
+    def __deepcopy__(self, memo: object) -> "Arenas":
+        """A copy of a model starts without memory."""
+        return Arenas()
 
     def clear(self) -> None:
         """Forget the free ones."""

@@ -5,13 +5,12 @@ adjoint at a fixed selection. Plain functions: the stack, and ordinary autograd,
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gsr_plugin.graph_tensors import NODE_TYPES
-from gsr_plugin.ops.packed_linear import packed_linear, packed_linear_adjoint
-from gsr_plugin.ops.segment import column_sum
-from gsr_plugin.ops.topk import NotANumberError, Packed, Selection, norm_topk, norm_topk_adjoint_, repack
+from gsr_plugin.ops.mix import Scratch, mix, mix_adjoint
+from gsr_plugin.ops.topk import NotANumberError, Packed, RowNorm, Selection, norm_topk, norm_topk_adjoint_, repack
 from gsr_plugin.plan import Plan
 
 
@@ -46,73 +45,61 @@ class BranchWeights:
         """Views of the weights of one branch."""
         return BranchWeights.of([w[layer, branch] for w in self.tensors()])
 
+    def norm(self, plan: Plan) -> RowNorm | None:
+        """The norm of one branch."""
+        return None if self.gamma is None or self.beta is None else RowNorm(self.gamma, self.beta, plan.bounds)
+
 
 def select(
     plan: Plan,
     x: Float[Tensor, "nodes h"],
     weights: BranchWeights,
     selection: Selection,
-    index: Sequence[Tensor] | None = None,
-) -> list[Packed]:
-    """The packed rows of every node type; with `index`, at the entries chosen before."""
-    packs = []
-    for i, t in enumerate(NODE_TYPES):
-        gamma, beta = (w if w is None else w[i] for w in (weights.gamma, weights.beta))
-        rows = x[plan.rows[t]]
-        try:
-            if index is None:
-                packs.append(norm_topk(rows, selection, gamma=gamma, beta=beta))
-            else:
-                packs.append(repack(rows, index[i], selection, gamma=gamma, beta=beta))
-        except NotANumberError as err:
-            raise NotANumberError(f"{t} nodes: {err}") from err
-    return packs
+    index: Tensor | None = None,
+) -> Packed:
+    """The kept entries of all nodes; with `index`, those chosen before."""
+    norm = weights.norm(plan)
+    if index is not None:
+        return repack(x, index, selection, norm)
+    try:
+        return norm_topk(x, selection, norm)
+    except NotANumberError as err:
+        t, rows = next((t, r) for t, r in plan.rows.items() if r.start <= err.row < r.stop)
+        raise NotANumberError(f"{t} {err.row - rows.start} is not finite: top-k has no order", row=err.row) from err
 
 
-def mix(
-    plan: Plan, packs: Sequence[Packed], weights: BranchWeights, table: Float[Tensor, "rows h"]
-) -> Float[Tensor, "nodes h"]:
-    """The branch's value; `table` is scratch."""
-    h = table.shape[1]
-    for i, t in enumerate(NODE_TYPES):
-        out = table[plan.table_rows[t]].view(-1, plan.width[t] * h)
-        packed_linear(packs[i].values, packs[i].index, weights.mix[i], out=out)
-        out[:, -h:] += weights.bias[i]
-    return plan.aggregate(table)
+def value(plan: Plan, packed: Packed, weights: BranchWeights, scratch: Scratch) -> Float[Tensor, "nodes h"]:
+    """f, from the kept entries."""
+    return mix(plan, packed, weights.mix, weights.bias, scratch)
 
 
-def mix_adjoint(
-    plan: Plan,
-    packs: Sequence[Packed],
-    weights: BranchWeights,
-    grad: Float[Tensor, "nodes h"],
-    dweights: BranchWeights,
-) -> list[Tensor]:
-    """Gradients of the kept values; those of `mix` and `bias` are written to `dweights`."""
-    table = plan.adjoint(grad)
-    dvalues = []
-    for i, t in enumerate(NODE_TYPES):
-        part = table[plan.table_rows[t]].view(-1, plan.width[t] * grad.shape[1])
-        d = packed_linear_adjoint(packs[i].values, packs[i].index, weights.mix[i], part, dweight=dweights.mix[i])
-        dvalues.append(d)
-        dweights.bias[i] = column_sum(grad[plan.rows[t]])
-    return dvalues
+def value_adjoint(
+    plan: Plan, packed: Packed, weights: BranchWeights, grad: Float[Tensor, "nodes h"], dweights: BranchWeights
+) -> Float[Tensor, "nodes k"]:
+    """Gradient of the kept values; those of `mix` and `bias` are written to `dweights`."""
+    return mix_adjoint(plan, packed, weights.mix, grad, dweights=dweights.mix, dbias=dweights.bias)
 
 
 def select_adjoint_(
     plan: Plan,
     e: Float[Tensor, "nodes h"],
     x: Float[Tensor, "nodes h"],
-    packs: Sequence[Packed],
-    dvalues: Sequence[Tensor],
+    packed: Packed,
+    dvalues: Float[Tensor, "nodes k"],
     weights: BranchWeights,
     dweights: BranchWeights,
     selection: Selection,
 ) -> None:
     """Adds the gradient of `x` to `e`; those of the norm are written to `dweights`."""
-    for i, t in enumerate(NODE_TYPES):
-        rows = plan.rows[t]
-        gamma = None if weights.gamma is None else weights.gamma[i]
-        grads = norm_topk_adjoint_(e[rows], x[rows], packs[i], dvalues[i], selection, gamma=gamma)
-        if grads is not None and dweights.gamma is not None and dweights.beta is not None:
-            dweights.gamma[i], dweights.beta[i] = grads
+    grads = norm_topk_adjoint_(e, x, packed, dvalues, selection, weights.norm(plan))
+    if grads is not None and dweights.gamma is not None and dweights.beta is not None:
+        dweights.gamma.copy_(grads[0])
+        dweights.beta.copy_(grads[1])
+
+
+def kept_rows(packed: Packed, h: int) -> Float[Tensor, "nodes h"]:
+    """S: the kept entries among zeros."""
+    n = packed.values.shape[0]
+    return torch.zeros(n, h, dtype=packed.values.dtype, device=packed.values.device).scatter_(
+        1, packed.index.long(), packed.values
+    )

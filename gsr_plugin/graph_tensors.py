@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Int32
 from torch import Tensor
 
+from circuit_io.errors import InputError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -65,6 +67,12 @@ def csr_of(rows: "NDArray[np.integer]", sources: "NDArray[np.integer]", num_rows
     return Csr(torch.from_numpy(ptr), torch.from_numpy(np.ascontiguousarray(sources[order], np.int32)))
 
 
+def _check_below(name: str, values: "NDArray[np.integer]", limit: int) -> None:
+    bad = np.flatnonzero((values < 0) | (values >= limit))
+    if len(bad):
+        raise InputError(f"{name}[{bad[0]}] = {values[bad[0]]}: must be in 0..{limit - 1}", mend="Export it again.")
+
+
 @dataclass(frozen=True, eq=False)
 class GraphTensors:
     """One graph, ready for the model.
@@ -89,11 +97,21 @@ class GraphTensors:
 
     @classmethod
     def of(cls, graph: GraphArrays) -> "GraphTensors":
-        """Index tensors of `graph` on the CPU; the order of pins inside a row is the graph's own."""
+        """Index tensors of `graph` on the CPU; the order of pins inside a row is the graph's own.
+
+        Raises:
+            InputError: an index lies outside the graph; the message names the array and the entry.
+        """
         inst_gcell = np.ascontiguousarray(graph.inst_gcell, np.int32)
         net_box = np.ascontiguousarray(graph.net_box, np.int32).reshape(-1, 4)
         pin_inst, pin_net = np.asarray(graph.pin_inst), np.asarray(graph.pin_net)
         num_insts, num_gcells = len(inst_gcell), graph.nx * graph.ny
+        filled = net_box[net_box[:, 2] >= net_box[:, 0]]
+        _check_below("inst_gcell", inst_gcell, num_gcells)
+        _check_below("pin_inst", pin_inst, num_insts)
+        _check_below("pin_net", pin_net, len(net_box))
+        _check_below("net_box x", filled[:, [0, 2]].ravel(), graph.nx)
+        _check_below("net_box y", filled[:, [1, 3]].ravel(), graph.ny)
         return cls(
             nx=int(graph.nx),
             ny=int(graph.ny),

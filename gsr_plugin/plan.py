@@ -40,6 +40,7 @@ class Plan:
         self.num_nodes, self.dtype, self.device = graph.num_nodes, dtype, graph.device
         self.relations = relations
         self.rows = {t: graph.rows(t) for t in NODE_TYPES}
+        self.bounds = (0, *(self.rows[t].stop for t in NODE_TYPES))
         blocks = blocks_of(relations)
         self.width = {t: len(blocks[t]) for t in NODE_TYPES}
         self.table_rows: dict[str, slice] = {}

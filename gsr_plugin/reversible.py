@@ -17,12 +17,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from circuit_io.errors import GsrError
-from gsr_plugin.arena import Arena, Arenas, Lease, StaleBackwardError
-from gsr_plugin.branch import BranchWeights, mix, mix_adjoint, select, select_adjoint_
+from gsr_plugin.arena import Arenas, Lease, StaleBackwardError
+from gsr_plugin.branch import BranchWeights, kept_rows, select, select_adjoint_, value, value_adjoint
 from gsr_plugin.graph_tensors import NODE_TYPES, GraphTensors
-from gsr_plugin.ops.packed_linear.reference import dense
 from gsr_plugin.ops.residual import add_rounded_, round_to_grid_
-from gsr_plugin.ops.topk import NotANumberError, Packed, Selection
+from gsr_plugin.ops.topk import NotANumberError, Packed, Selection, index_dtype
 from gsr_plugin.plan import Plan, blocks_of, plan_of
 
 FP32_BITS = 24
@@ -52,6 +51,10 @@ class StackSpec:
     save_indices: bool = False
     variant: str = "reversible"
 
+    def __post_init__(self) -> None:
+        if self.variant == "paper" and self.t is not None:
+            raise ValueError("the published layer is never inverted: it has no grid, t must be None")
+
 
 class Record:
     """Largest |x| of each stream after each update of one forward; NaN is kept. Layer 0 is the rounded input."""
@@ -78,85 +81,64 @@ class Record:
         )
 
 
-def _at(layer: int, branch: int, work: Callable[[], list[Packed]]) -> list[Packed]:
+def _select(call: "_Call", x: Tensor, w: BranchWeights, layer: int, branch: int) -> Packed:
     try:
-        return work()
+        return select(call.plan, x, w, call.spec.selection)
     except NotANumberError as err:
-        raise NotANumberError(f"layer {layer + 1}, branch {branch + 1}: {err}") from err
+        raise NotANumberError(f"layer {layer + 1}, branch {branch + 1}: {err}", row=err.row) from err
 
 
-def _chosen(plan: Plan, saved: Tensor | None, layer: int, branch: int) -> list[Tensor] | None:
-    return None if saved is None else [saved[layer, branch, plan.rows[t]] for t in NODE_TYPES]
-
-
-def _forward(
-    spec: StackSpec, plan: Plan, weights: BranchWeights, arena: Arena, record: Record, saved: Tensor | None
-) -> None:
+def _forward(call: "_Call", weights: BranchWeights) -> None:
     """Takes both streams through all layers."""
-    for layer in range(spec.layers):
+    plan, arena = call.plan, call.lease.arena
+    for layer in range(call.spec.layers):
         for branch in (0, 1):
             w = weights.at(layer, branch)
-            source, target = arena.streams[branch], arena.streams[1 - branch]
-            packs = _at(layer, branch, lambda x=source, w=w: select(plan, x, w, spec.selection))
-            if saved is not None:
-                for t, p in zip(NODE_TYPES, packs, strict=True):
-                    saved[layer, branch, plan.rows[t]] = p.index
-            f = mix(plan, packs, w, arena.table)
-            add_rounded_(target, f, sign=1, t=spec.t, amax=record.amax[2 * layer + branch + 1])
+            packed = _select(call, arena.streams[branch], w, layer, branch)
+            if call.saved is not None:
+                call.saved[layer, branch] = packed.index
+            f = value(plan, packed, w, arena.table)
+            amax = call.record.amax[2 * layer + branch + 1]
+            add_rounded_(arena.streams[1 - branch], f, sign=1, t=call.spec.t, amax=amax)
 
 
-def _backward(
-    spec: StackSpec,
-    plan: Plan,
-    weights: BranchWeights,
-    grads: BranchWeights,
-    arena: Arena,
-    g: Tensor,
-    saved: Tensor | None,
-) -> None:
+def _backward(call: "_Call", weights: BranchWeights, grads: BranchWeights, g: Tensor) -> None:
     """Takes both streams back through all layers and their gradients `g` with them."""
-    for layer in reversed(range(spec.layers)):
+    plan, arena, selection = call.plan, call.lease.arena, call.spec.selection
+    for layer in reversed(range(call.spec.layers)):
         for branch in (1, 0):
-            w, dw = weights.at(layer, branch), grads.at(layer, branch)
-            x, target = arena.streams[branch], arena.streams[1 - branch]
-            packs = select(plan, x, w, spec.selection, _chosen(plan, saved, layer, branch))
-            f = mix(plan, packs, w, arena.table)
-            dvalues = mix_adjoint(plan, packs, w, g[1 - branch], dw)
-            select_adjoint_(plan, g[branch], x, packs, dvalues, w, dw, spec.selection)
-            add_rounded_(target, f, sign=-1, t=spec.t)
+            w, dw, x = weights.at(layer, branch), grads.at(layer, branch), arena.streams[branch]
+            packed = select(plan, x, w, selection, None if call.saved is None else call.saved[layer, branch])
+            f = value(plan, packed, w, arena.table)
+            dvalues = value_adjoint(plan, packed, w, g[1 - branch], dw)
+            select_adjoint_(plan, g[branch], x, packed, dvalues, w, dw, selection)
+            add_rounded_(arena.streams[1 - branch], f, sign=-1, t=call.spec.t)
 
 
-def _forward_paper(
-    spec: StackSpec, plan: Plan, weights: BranchWeights, arena: Arena, record: Record
-) -> list[list[Packed]]:
-    """The published layer: Y2 = X2 + f1(X1), Y1 = S(GS(X1)) + f2(Y2); the packed rows of every branch are kept."""
-    kept = []
-    for layer in range(spec.layers):
+def _forward_paper(call: "_Call", weights: BranchWeights) -> list[Packed]:
+    """The published layer: Y2 = X2 + f1(X1), Y1 = S(GS(X1)) + f2(Y2); the kept entries of every branch stay."""
+    arena, kept = call.lease.arena, []
+    for layer in range(call.spec.layers):
         for branch in (0, 1):
-            w = weights.at(layer, branch)
-            source, target = arena.streams[branch], arena.streams[1 - branch]
-            kept.append(_at(layer, branch, lambda x=source, w=w: select(plan, x, w, spec.selection)))
-            f = mix(plan, kept[-1], w, arena.table)
+            w, target = weights.at(layer, branch), arena.streams[1 - branch]
+            kept.append(_select(call, arena.streams[branch], w, layer, branch))
+            f = value(call.plan, kept[-1], w, arena.table)
             if branch == 1:
-                for t, p in zip(NODE_TYPES, kept[-2], strict=True):
-                    target[plan.rows[t]] = dense(p.values, p.index, target.shape[1])
-            add_rounded_(target, f, sign=1, t=None, amax=record.amax[2 * layer + branch + 1])
+                target.copy_(kept_rows(kept[-2], target.shape[1]))
+            add_rounded_(target, f, sign=1, t=None, amax=call.record.amax[2 * layer + branch + 1])
     return kept
 
 
-def _backward_paper(
-    spec: StackSpec, plan: Plan, weights: BranchWeights, grads: BranchWeights, g: Tensor, kept: list[list[Packed]]
-) -> None:
+def _backward_paper(call: "_Call", weights: BranchWeights, grads: BranchWeights, g: Tensor, kept: list[Packed]) -> None:
     """The exact adjoint: e2 = g2 + J2^T g1, then e1 = m1 * g1 + J1^T e2."""
-    for layer in reversed(range(spec.layers)):
+    for layer in reversed(range(call.spec.layers)):
         for branch in (1, 0):
-            w, dw, packs = weights.at(layer, branch), grads.at(layer, branch), kept.pop()
-            dvalues = mix_adjoint(plan, packs, w, g[1 - branch], dw)
+            w, dw, packed = weights.at(layer, branch), grads.at(layer, branch), kept.pop()
+            dvalues = value_adjoint(call.plan, packed, w, g[1 - branch], dw)
             if branch == 0:
-                for d, t, p in zip(dvalues, NODE_TYPES, packs, strict=True):
-                    d += g[0, plan.rows[t]].gather(1, p.index.long())
+                dvalues += g[0].gather(1, packed.index.long())
                 g[0].zero_()
-            select_adjoint_(plan, g[branch], g[branch], packs, dvalues, w, dw, spec.selection)
+            select_adjoint_(call.plan, g[branch], g[branch], packed, dvalues, w, dw, call.spec.selection)
 
 
 class _Stack(torch.autograd.Function):
@@ -167,7 +149,7 @@ class _Stack(torch.autograd.Function):
         x: Tensor,
         *params: Tensor,
     ) -> Tensor:
-        spec, plan, arena = call.spec, call.plan, call.lease.arena
+        spec, arena = call.spec, call.lease.arena
         h = x.shape[1] // 2
         weights = BranchWeights.of(params)
         for c in (0, 1):
@@ -175,12 +157,12 @@ class _Stack(torch.autograd.Function):
         if x.numel():
             call.record.amax[0] = torch.stack([arena.streams.amax(), -arena.streams.amin()]).amax()
         if spec.variant == "paper":
-            call.kept = _forward_paper(spec, plan, weights, arena, call.record)
+            call.kept = _forward_paper(call, weights)
         else:
             if call.pending and spec.save_indices:
-                dtype = torch.uint8 if h <= 256 else torch.int16
-                call.saved = torch.empty(spec.layers, 2, plan.num_nodes, spec.selection.k, dtype=dtype, device=x.device)
-            _forward(spec, plan, weights, arena, call.record, call.saved)
+                size = (spec.layers, 2, x.shape[0], spec.selection.k)
+                call.saved = torch.empty(size, dtype=index_dtype(h), device=x.device)
+            _forward(call, weights)
         call.record.check()
         out = torch.cat([arena.streams[c, call.read] for c in (0, 1)], 1)
         if call.pending:
@@ -207,9 +189,9 @@ class _Stack(torch.autograd.Function):
         dparams = [torch.zeros_like(p) for p in params]
         weights, grads = BranchWeights.of(params), BranchWeights.of(dparams)
         if call.kept is not None:
-            _backward_paper(call.spec, call.plan, weights, grads, g, call.kept)
+            _backward_paper(call, weights, grads, g, call.kept)
         else:
-            _backward(call.spec, call.plan, weights, grads, arena, g, call.saved)
+            _backward(call, weights, grads, g)
         if call.on_undone is not None:
             call.on_undone(arena.streams)
         dx = torch.cat([g[0], g[1]], 1)
@@ -230,7 +212,7 @@ class _Call:
     pending: bool
     on_undone: Callable[[Tensor], None] | None
     saved: Tensor | None = None
-    kept: list[list[Packed]] | None = None
+    kept: list[Packed] | None = None
 
 
 class ReversibleStack(nn.Module):
@@ -266,7 +248,7 @@ class ReversibleStack(nn.Module):
         names = [*(f"mix_{t}" for t in NODE_TYPES), "bias"]
         if self.spec.variant != "paper":
             names += ["norm_weight", "norm_bias"]
-        return BranchWeights.of([self.get_parameter(n) for n in names])
+        return BranchWeights.of([getattr(self, n) for n in names])
 
     def forward(
         self, x: Float[Tensor, "nodes d"], graph: GraphTensors, *, read: slice | None = None

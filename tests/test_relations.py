@@ -1,16 +1,20 @@
 """Every relation against its explicit edges in float64, and the plan that merges them."""
 
+from dataclasses import fields
+
+import numpy as np
 import pytest
 import torch
 from toy_graphs import mean_matrix, toy_graph
 
-from circuit_io.errors import GsrError
+from circuit_io.errors import GsrError, InputError
+from circuit_io.graph import CircuitGraph
 from gsr_plugin.graph_tensors import NODE_TYPES, GraphTensors
 from gsr_plugin.plan import Plan, blocks_of
 from gsr_plugin.relations import RELATIONS, ends_of, relation
 
 SIZES = [(30, 25, 7, 5), (6, 9, 1, 4), (5, 4, 3, 1), (1, 1, 1, 1), (12, 0, 3, 3), (0, 6, 2, 3), (40, 3, 2, 2)]
-BACKENDS = ["cpu", "reference"]
+BACKENDS = ["cpu", "aten", "reference"]
 
 
 @pytest.fixture(params=BACKENDS)
@@ -85,3 +89,28 @@ def test_rows_of_the_stream_are_inst_net_gcell() -> None:
 def test_unknown_relation_lists_the_near_ones() -> None:
     with pytest.raises(GsrError, match='"pinned"'):
         ends_of("pined")
+
+
+@pytest.mark.parametrize("name", RELATIONS)
+def test_relation_equals_the_edges_of_the_circuit_graph(name: str) -> None:
+    toy = toy_graph(40, 30, 7, 5, seed=7)
+    arrays = {f.name: getattr(toy, f.name) for f in fields(toy)}
+    rows = {"inst": 40, "net": 30, "gcell": 35, "pin": len(toy.pin_inst)}
+    columns = {f"{t}_features": np.zeros((n, 0), np.float32) for t, n in rows.items()}
+    circuit = CircuitGraph(**arrays, pin_gcell=toy.inst_gcell[toy.pin_inst], **columns)
+    graph, edges, ends = GraphTensors.of(circuit), circuit.explicit(name), ends_of(name)
+    x = torch.randn(graph.count(ends.source), 3, dtype=torch.float64)
+    want = torch.zeros(graph.count(ends.target), 3, dtype=torch.float64)
+    source, target = torch.from_numpy(edges.edge_index)
+    want.index_add_(0, target, x[source] * torch.from_numpy(edges.weight)[:, None])
+    torch.testing.assert_close(relation(graph, name, dtype=torch.float64).forward(x), want, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("array", "value"), [("inst_gcell", 6), ("pin_inst", 10), ("pin_net", -1), ("net_box", 9)])
+def test_an_index_outside_the_graph_is_an_error(array: str, value: int) -> None:
+    toy = toy_graph(10, 7, 3, 2)
+    if array == "net_box":
+        toy.net_box[-1] = 0
+    getattr(toy, array).reshape(-1)[-1] = value
+    with pytest.raises(InputError, match=rf"{array}.* = {value}"):
+        GraphTensors.of(toy)

@@ -1,15 +1,24 @@
 """The reversible stack: gradients, exactness, arenas, errors."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 from plain_model import DenseStack
 from toy_graphs import toy_graph
 
+from gsr_plugin.arena import StaleBackwardError
 from gsr_plugin.graph_tensors import GraphTensors
 from gsr_plugin.model import DEFAULT_RELATIONS
-from gsr_plugin.ops.topk import Selection
-from gsr_plugin.reversible import ReversibleStack, StackSpec
+from gsr_plugin.ops.topk import NotANumberError, Selection
+from gsr_plugin.reversible import RangeError, ReversibleStack, StackSpec
 
+ROOT = Path(__file__).resolve().parent.parent
 TOY = toy_graph(25, 20, 5, 4, seed=4)
 ALL = (*DEFAULT_RELATIONS, "adjacent", "near", "clique")
 
@@ -41,7 +50,7 @@ def gradients(stack: ReversibleStack, out: torch.Tensor, x: torch.Tensor) -> dic
     return dict(zip(("x", *names), grads, strict=True))
 
 
-@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.parametrize("backend", ["cpu", "aten", "reference"])
 @pytest.mark.parametrize(
     "options",
     [
@@ -79,3 +88,228 @@ def test_float64_gradients_equal_ordinary_autograd(
     for name, grad in gradients(stack, out, x).items():
         scale = truth[name].abs().max()
         assert (grad - truth[name]).abs().max() <= 1e-10 * scale, name
+
+
+class Again(torch.autograd.Function):
+    """Runs the forward again for every backward: gradcheck asks one output for many."""
+
+    @staticmethod
+    def forward(ctx: SimpleNamespace, run: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:
+        ctx.run, ctx.inputs = run, [i.detach() for i in inputs]
+        return run(*ctx.inputs)
+
+    @staticmethod
+    def backward(ctx: SimpleNamespace, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        inputs = [i.clone().requires_grad_() for i in ctx.inputs]
+        with torch.enable_grad():
+            return (None, *torch.autograd.grad(ctx.run(*inputs), inputs, grad))
+
+
+def test_gradcheck_in_float64() -> None:
+    stack, graph = stirred(stack_of(layers=2, h=4, k=2)), GraphTensors.of(toy_graph(4, 4, 2, 1, seed=4))
+    names, weights = zip(*((n, p.detach().clone().requires_grad_()) for n, p in stack.named_parameters()), strict=True)
+    x = torch.randn(graph.num_nodes, 8, dtype=torch.float64, requires_grad=True)
+
+    def run(x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(stack, dict(zip(names, weights, strict=True)), (x, graph))
+
+    assert torch.autograd.gradcheck(lambda x: Again.apply(run, x, *weights), (x,), eps=1e-7, atol=1e-6)
+    everything = (x, *weights)
+    assert torch.autograd.gradcheck(lambda *a: Again.apply(run, *a), everything, eps=1e-7, atol=1e-6, fast_mode=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"relations": ALL}, {"k": 7}, {"variant": "paper", "t": None}], ids=str)
+def test_float32_on_the_grid_equals_stored_activations(options: dict[str, object]) -> None:
+    graph = GraphTensors.of(toy_graph(400, 500, 20, 15, seed=6))
+    torch.manual_seed(0)
+    x = torch.randn(graph.num_nodes, 16, requires_grad=True)
+    stacks = [stack_of(**{"layers": 8, "t": 16, "reversible": r, **options}) for r in (True, False)]  # type: ignore[arg-type]
+    outs = [s(x, graph) for s in stacks]
+    assert torch.equal(*outs)
+    rebuilt, stored = (gradients(s, o, x) for s, o in zip(stacks, outs, strict=True))
+    for name, grad in rebuilt.items():
+        assert (grad - stored[name]).abs().max() <= 1e-6 * stored[name].abs().max(), name
+    assert stacks[0].record is not None
+    assert stacks[1].record is not None
+    torch.testing.assert_close(stacks[0].record.amax, stacks[1].record.amax, rtol=0, atol=0)
+
+
+def backward_with_input(stack: ReversibleStack, x: torch.Tensor, graph: GraphTensors, threads: tuple[int, int]) -> dict:
+    """Runs forward and backward with `threads` each; the rebuilt input [N, D] and the gradients."""
+    found: dict[str, torch.Tensor] = {}
+    stack.on_undone = lambda streams: found.update(undone=torch.cat([streams[0], streams[1]], 1))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads[0])
+        out = stack(x, graph)
+        torch.set_num_threads(threads[1])
+        return {**gradients(stack, out, x), **found, "out": out.detach()}
+    finally:
+        torch.set_num_threads(before)
+        stack.on_undone = None
+
+
+@pytest.mark.parametrize("threads", [(1, 1), (1, 2), (2, 1), (3, 1)], ids=str)
+def test_input_comes_back_bit_for_bit_after_300_layers(threads: tuple[int, int]) -> None:
+    graph = GraphTensors.of(toy_graph(700, 800, 25, 20, seed=7))
+    stack = stack_of(layers=300, t=12)
+    with torch.no_grad():
+        for name, p in stack.named_parameters():
+            if name.startswith("mix"):
+                p *= 5.0  # far from the small first weights: many rows change their selection between layers
+    x = torch.randn(graph.num_nodes, 16, requires_grad=True)
+    got = backward_with_input(stack, x, graph, threads)
+    assert torch.equal(got["undone"], torch.round(x.detach() * 2.0**12) * 2.0**-12)
+
+
+def test_without_a_grid_the_input_does_not_come_back() -> None:
+    graph = GraphTensors.of(toy_graph(700, 800, 25, 20, seed=7))
+    x = torch.randn(graph.num_nodes, 16, requires_grad=True)
+    got = backward_with_input(stack_of(layers=40), x, graph, (1, 1))
+    assert not torch.equal(got["undone"], x.detach())
+
+
+def test_same_bits_for_any_number_of_threads() -> None:
+    graph = GraphTensors.of(toy_graph(3000, 3500, 45, 40, seed=8))
+    x = torch.randn(graph.num_nodes, 64, requires_grad=True)
+    stack = stack_of(layers=2, h=32, k=8, t=16, relations=ALL)
+    first, *others = (backward_with_input(stack, x, graph, (n, n)) for n in (1, 2, 3))
+    for other in others:
+        for name, value in first.items():
+            assert torch.equal(value, other[name]), name
+
+
+def test_saved_indices_change_no_bit() -> None:
+    graph = GraphTensors.of(TOY)
+    x = torch.randn(graph.num_nodes, 16, requires_grad=True)
+    plain, saved = (stack_of(layers=20, t=16, save_indices=s) for s in (False, True))
+    a, b = (backward_with_input(s, x, graph, (1, 1)) for s in (plain, saved))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_two_forwards_before_their_backwards() -> None:
+    stack, graph, other = stack_of(t=16), GraphTensors.of(TOY), GraphTensors.of(toy_graph(9, 8, 3, 3))
+    inputs = [torch.randn(g.num_nodes, 16, requires_grad=True) for g in (graph, graph, other)]
+    graphs = [graph, graph, other]
+    alone = [gradients(stack, stack(x, g), x) for x, g in zip(inputs, graphs, strict=True)]
+    outs = [stack(x, g) for x, g in zip(inputs, graphs, strict=True)]
+    with torch.no_grad():
+        stack(inputs[0] * 2.0, graph)  # a validation in between
+    for i in (2, 0, 1):
+        together = gradients(stack, outs[i], inputs[i])
+        assert all(torch.equal(together[n], alone[i][n]) for n in together)
+
+
+def test_an_arena_is_taken_again_after_backward_or_when_its_output_is_dropped() -> None:
+    stack, graph = stack_of(t=16), GraphTensors.of(TOY)
+    x = torch.randn(graph.num_nodes, 16, requires_grad=True)
+    used: set[int] = set()
+    stack.on_undone = lambda streams: used.add(streams.data_ptr())
+    for _ in range(3):
+        stack(x, graph).sum().backward()
+    assert len(used) == 1
+    dropped = stack(x, graph)
+    del dropped
+    with torch.no_grad():
+        stack(x, graph)
+    stack(x, graph).sum().backward()
+    assert len(used) == 1
+
+
+def test_a_second_backward_raises() -> None:
+    stack, graph = stack_of(t=16), GraphTensors.of(TOY)
+    out = stack(torch.randn(graph.num_nodes, 16, requires_grad=True), graph).sum()
+    out.backward(retain_graph=True)
+    with pytest.raises(StaleBackwardError, match="run before"):
+        out.backward()
+
+
+def test_a_backward_after_the_weights_changed_raises() -> None:
+    stack, graph = stack_of(t=16), GraphTensors.of(TOY)
+    out = stack(torch.randn(graph.num_nodes, 16, requires_grad=True), graph).sum()
+    with torch.no_grad():
+        stack.bias += 1.0
+    with pytest.raises(StaleBackwardError, match="weights were changed"):
+        out.backward()
+
+
+def test_the_edge_of_the_range() -> None:
+    stack, graph = stack_of(t=16), GraphTensors.of(TOY)
+    limit = 2.0 ** (24 - 16)
+    x = torch.zeros(graph.num_nodes, 16)
+    x[:, 3] = limit - 2.0**-16
+    with torch.no_grad():
+        for p in stack.parameters():
+            p.zero_()
+    got = backward_with_input(stack, x.clone().requires_grad_(), graph, (1, 1))
+    assert torch.equal(got["undone"], x)
+    assert stack.record is not None
+    assert stack.record.used_frac() == (limit - 2.0**-16) / limit
+    x[2, 3] = -limit
+    with pytest.raises(RangeError, match=r"max .x. = 256 at the encoder's output"):
+        stack(x, graph)
+
+
+@pytest.mark.parametrize(("branch", "stream"), [(0, 2), (1, 1)])
+@pytest.mark.parametrize("reversible", [True, False])
+def test_a_stream_that_leaves_the_range_is_named(branch: int, stream: int, reversible: bool) -> None:
+    stack, graph = stack_of(t=20, reversible=reversible), GraphTensors.of(TOY)
+    with torch.no_grad():
+        stack.bias[1, branch, 2, 3] = 30.0
+    with pytest.raises(RangeError, match=f"layer 2, stream {stream}: .* below 16 only"):
+        stack(torch.zeros(graph.num_nodes, 16), graph)
+
+
+def test_nan_is_an_error_that_names_layer_and_node() -> None:
+    stack, graph = stack_of(t=16), GraphTensors.of(TOY)
+    x = torch.zeros(graph.num_nodes, 16)
+    x[graph.num_insts + 3, 1] = float("nan")
+    with pytest.raises(NotANumberError, match="layer 1, branch 1: net 3 is not finite"):
+        stack(x, graph)
+
+
+def test_rows_that_are_read_carry_the_whole_gradient() -> None:
+    stack, graph = stirred(stack_of()), GraphTensors.of(TOY)
+    x = torch.randn(graph.num_nodes, 16, dtype=torch.float64, requires_grad=True)
+    rows = graph.rows("gcell")
+    part, whole = stack(x, graph, read=rows), stack(x, graph)[rows]
+    assert torch.equal(part, whole)
+    a, b = (gradients(stack, out, x) for out in (part, whole))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+MEMORY = """
+import sys, torch
+from toy_graphs import toy_graph
+from test_reversible import stack_of
+from gsr_plugin.graph_tensors import GraphTensors
+
+def mark(name):
+    line = next(l for l in open("/proc/self/status") if l.startswith(name))
+    return int(line.split()[1]) * 1024
+
+torch.set_num_threads(1)
+graph = GraphTensors.of(toy_graph(12000, 12000, 80, 80, seed=9))
+stack = stack_of(layers=int(sys.argv[1]), h=32, k=8, t=12, save_indices=sys.argv[2] == "saved")
+x = torch.randn(graph.num_nodes, 64, requires_grad=True)
+for p in stack.parameters():
+    p.grad = torch.zeros_like(p)
+stack_of(layers=1, h=32, k=8, t=12)(x, graph).sum().backward()   # plans and code are loaded
+x.grad = torch.zeros_like(x)
+open("/proc/self/clear_refs", "w").write("5")
+before = mark("VmRSS")
+stack(x, graph).sum().backward()
+weights = sum(p.numel() * 4 for p in stack.parameters())         # the gradients the step hands over
+print(mark("VmHWM") - before - weights)
+"""
+
+
+@pytest.mark.slow
+def test_peak_memory_does_not_grow_with_depth() -> None:
+    env = dict(os.environ, OMP_NUM_THREADS="1", MALLOC_MMAP_THRESHOLD_="65536", MALLOC_TRIM_THRESHOLD_="65536")
+    env["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    peak = {}
+    for layers in (8, 64):
+        command = [sys.executable, "-c", MEMORY, str(layers), "flat"]
+        peak[layers] = int(subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout)
+    assert peak[64] <= 1.05 * peak[8], peak

@@ -1,4 +1,11 @@
-"""Which implementation of an operator runs."""
+"""Which implementation of an operator runs.
+
+    reference   plain torch, from the definition, any device
+    aten        fast ATen operators; what the CPU runs where the C kernels were not built
+    cpu         the C kernels of `gsr_plugin/csrc`, and `aten` for the rest
+
+A backend that lacks an operator leaves it to the next one of its chain.
+"""
 
 import os
 from collections.abc import Mapping
@@ -10,6 +17,7 @@ from circuit_io.errors import GsrError, did_you_mean
 
 T = TypeVar("T")
 
+_CHAIN = {"cpu": ("cpu", "aten", "reference"), "aten": ("aten", "reference"), "reference": ("reference",)}
 _BY_DEVICE = {"cpu": "cpu"}
 
 
@@ -17,11 +25,11 @@ def pick(backends: Mapping[str, T], device: torch.device) -> T:
     """The entry of `backends` for tensors on `device`: GSR_BACKEND, else the device's own, else the reference.
 
     Raises:
-        GsrError: GSR_BACKEND names a backend that the operator does not have.
+        GsrError: GSR_BACKEND names no backend, or one that does not run on the device.
     """
-    asked = os.environ.get("GSR_BACKEND", "")
-    if not asked:
-        return backends.get(_BY_DEVICE.get(device.type, ""), backends["reference"])
-    if asked not in backends:
-        raise GsrError(f'GSR_BACKEND="{asked}" is not a backend of this operator\n  {did_you_mean(asked, backends)}')
-    return backends[asked]
+    asked = os.environ.get("GSR_BACKEND") or _BY_DEVICE.get(device.type, "reference")
+    if asked not in _CHAIN:
+        raise GsrError(f'GSR_BACKEND="{asked}" is not a backend\n  {did_you_mean(asked, _CHAIN)}')
+    if asked == "cpu" and device.type != "cpu":
+        raise GsrError(f'GSR_BACKEND="cpu" cannot run on {device}\n  Unset it, or take "reference".')
+    return next(backends[name] for name in _CHAIN[asked] if name in backends)

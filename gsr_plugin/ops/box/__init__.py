@@ -12,10 +12,7 @@ from gsr_plugin.ops.segment import column_sum, segment_sum
 
 __all__ = ["box_to_grid", "grid_to_box", "running_sums_"]
 
-_BACKENDS: dict[str, Callable[[Tensor], None]] = {
-    "reference": reference.running_sums_,
-    "cpu": reference.running_sums_,
-}
+_BACKENDS: dict[str, Callable[[Tensor], None]] = {"reference": reference.running_sums_}
 
 
 def running_sums_(grid: Float[Tensor, "ny nx h"]) -> None:

@@ -6,11 +6,11 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from gsr_plugin.ops.backend import pick
-from gsr_plugin.ops.packed_linear import cpu, reference
+from gsr_plugin.ops.packed_linear import aten, reference
 
 __all__ = ["packed_linear", "packed_linear_adjoint"]
 
-_BACKENDS: dict[str, ModuleType] = {"reference": reference, "cpu": cpu}
+_BACKENDS: dict[str, ModuleType] = {"reference": reference, "aten": aten}
 
 
 def packed_linear(

@@ -10,7 +10,7 @@ from gsr_plugin.ops.residual import reference
 
 __all__ = ["add_rounded_", "round_to_grid_"]
 
-_BACKENDS: dict[str, Callable[..., None]] = {"reference": reference.add_rounded_, "cpu": reference.add_rounded_}
+_BACKENDS: dict[str, Callable[..., None]] = {"reference": reference.add_rounded_}
 
 
 def add_rounded_(

@@ -7,11 +7,11 @@ from jaxtyping import Float, Int32
 from torch import Tensor
 
 from gsr_plugin.ops.backend import pick
-from gsr_plugin.ops.segment import cpu, reference
+from gsr_plugin.ops.segment import aten, reference
 
 __all__ = ["column_sum", "segment_sum"]
 
-_BACKENDS: dict[str, Callable[..., Tensor]] = {"reference": reference.segment_sum, "cpu": cpu.segment_sum}
+_BACKENDS: dict[str, Callable[..., Tensor]] = {"reference": reference.segment_sum, "aten": aten.segment_sum}
 _CHUNK = 256  # rows added one after the other before the partial sums are added; fixed, so that bits are
 
 

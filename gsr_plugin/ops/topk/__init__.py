@@ -13,18 +13,31 @@ from torch import Tensor
 
 from circuit_io.errors import GsrError
 from gsr_plugin.ops.backend import pick
-from gsr_plugin.ops.topk import cpu, reference
+from gsr_plugin.ops.topk import aten, reference
 
-__all__ = ["NotANumberError", "Packed", "Selection", "norm_topk", "norm_topk_adjoint_", "repack"]
+__all__ = [
+    "NotANumberError",
+    "Packed",
+    "RowNorm",
+    "Selection",
+    "index_dtype",
+    "norm_topk",
+    "norm_topk_adjoint_",
+    "repack",
+]
 
-_BACKENDS: dict[str, ModuleType] = {"reference": reference, "cpu": cpu}
+_BACKENDS: dict[str, ModuleType] = {"reference": reference, "aten": aten}
 MAX_WIDTH = 32767  # indices above one byte are int16
 
 
 class NotANumberError(GsrError):
-    """A value that is not a number reached an operator."""
+    """A value that is not a number reached an operator; `row` is its row."""
 
     exit_code = 1
+
+    def __init__(self, what: str, *, row: int) -> None:
+        super().__init__(what)
+        self.row = row
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,15 @@ class Selection:
     k: int
     magnitude: bool = False
     relu: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class RowNorm:
+    """LayerNorm with its own scale and shift for every run of rows: run `i` is rows `bounds[i]` to `bounds[i + 1]`."""
+
+    gamma: Float[Tensor, "runs h"]
+    beta: Float[Tensor, "runs h"]
+    bounds: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,40 +73,33 @@ def index_dtype(h: int) -> torch.dtype:
     return torch.uint8 if h <= 256 else torch.int16
 
 
-def norm_topk(
-    x: Float[Tensor, "n h"],
-    select: Selection,
-    *,
-    gamma: Float[Tensor, " h"] | None = None,
-    beta: Float[Tensor, " h"] | None = None,
-) -> Packed:
-    """The k largest entries of each row of LayerNorm(x), or of x itself when `gamma` is None.
+def norm_topk(x: Float[Tensor, "n h"], select: Selection, norm: RowNorm | None = None) -> Packed:
+    """The k largest entries of each row of Norm(x), or of x itself without a norm.
 
     Raises:
-        NotANumberError: a row has no order; the message names the row.
+        NotANumberError: a row has no order.
         ValueError: k is not in 1..h.
     """
     n, h = x.shape
     if not 1 <= select.k <= h <= MAX_WIDTH:
         raise ValueError(f"k = {select.k} of h = {h} columns: k must be in 1..h, h at most {MAX_WIDTH}")
-    packed = pick(_BACKENDS, x.device).norm_topk(x, select.k, gamma, beta, select.magnitude, select.relu)
-    if packed is None:
-        bad = int((~torch.isfinite(x).all(1)).nonzero()[0]) if n else 0
-        raise NotANumberError(f"row {bad} of {n} rows is not finite: top-k has no order on it")
-    values, index, mean, rstd = packed
-    return Packed(values, index, mean, rstd)
+    packed = Packed(
+        x.new_empty(n, select.k),
+        x.new_empty(n, select.k, dtype=index_dtype(h)),
+        None if norm is None else x.new_empty(n),
+        None if norm is None else x.new_empty(n),
+    )
+    if not pick(_BACKENDS, x.device).norm_topk(x, select, norm, packed):
+        row = int(reference.normed(x, norm)[0].isnan().any(1).nonzero()[0])
+        raise NotANumberError(f"row {row} of {n} rows is not finite: top-k has no order on it", row=row)
+    return packed
 
 
 def repack(
-    x: Float[Tensor, "n h"],
-    index: Integer[Tensor, "n k"],
-    select: Selection,
-    *,
-    gamma: Float[Tensor, " h"] | None = None,
-    beta: Float[Tensor, " h"] | None = None,
+    x: Float[Tensor, "n h"], index: Integer[Tensor, "n k"], select: Selection, norm: RowNorm | None = None
 ) -> Packed:
     """What `norm_topk` gave when it chose `index`, bit for bit, without choosing again."""
-    values, mean, rstd = pick(_BACKENDS, x.device).repack(x, index, gamma, beta, select.relu)
+    values, mean, rstd = pick(_BACKENDS, x.device).repack(x, index, select, norm)
     return Packed(values, index, mean, rstd)
 
 
@@ -94,9 +109,8 @@ def norm_topk_adjoint_(
     packed: Packed,
     dvalues: Float[Tensor, "n k"],
     select: Selection,
-    *,
-    gamma: Float[Tensor, " h"] | None = None,
-) -> tuple[Float[Tensor, " h"], Float[Tensor, " h"]] | None:
+    norm: RowNorm | None = None,
+) -> tuple[Float[Tensor, "runs h"], Float[Tensor, "runs h"]] | None:
     """Adds the gradient of `x` to `e`; gives those of gamma and beta (None without a norm).
 
     The selection is held fixed. `dvalues` is changed when `relu` is set.
@@ -104,8 +118,8 @@ def norm_topk_adjoint_(
     if select.relu:
         dvalues.masked_fill_(packed.values <= 0, 0.0)
     backend = pick(_BACKENDS, x.device)
-    if gamma is None:
-        backend.scatter_add_(e, packed.index, dvalues)
+    if norm is None:
+        e.scatter_add_(1, packed.index.long(), dvalues)
         return None
-    grads: tuple[Tensor, Tensor] = backend.norm_adjoint_(e, x, packed, dvalues, gamma)
+    grads: tuple[Tensor, Tensor] = backend.norm_adjoint_(e, x, packed, dvalues, norm)
     return grads

@@ -1,0 +1,47 @@
+"""From the other operators: all products in one table, then one sum over lists; each operator picks its own backend."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gsr_plugin.ops.packed_linear import packed_linear, packed_linear_adjoint
+from gsr_plugin.ops.segment import column_sum
+
+if TYPE_CHECKING:
+    from gsr_plugin.ops.mix import Scratch
+    from gsr_plugin.ops.topk import Packed
+    from gsr_plugin.plan import Plan
+
+
+def mix(plan: "Plan", packed: "Packed", weights: tuple[Tensor, ...], bias: Tensor, scratch: "Scratch") -> Tensor:
+    """See the package."""
+    table = scratch()
+    h = table.shape[1]
+    for i, t in enumerate(plan.rows):
+        out = table[plan.table_rows[t]].view(-1, plan.width[t] * h)
+        rows = plan.rows[t]
+        packed_linear(packed.values[rows], packed.index[rows], weights[i], out=out)
+        out[:, -h:] += bias[i]
+    return plan.aggregate(table)
+
+
+def mix_adjoint(
+    plan: "Plan",
+    packed: "Packed",
+    weights: tuple[Tensor, ...],
+    grad: Tensor,
+    dweights: tuple[Tensor, ...],
+    dbias: Tensor,
+) -> Tensor:
+    """See the package."""
+    table = plan.adjoint(grad)
+    dvalues = torch.empty_like(packed.values)
+    for i, t in enumerate(plan.rows):
+        rows = plan.rows[t]
+        part = table[plan.table_rows[t]].view(-1, plan.width[t] * grad.shape[1])
+        dvalues[rows] = packed_linear_adjoint(
+            packed.values[rows], packed.index[rows], weights[i], part, dweight=dweights[i]
+        )
+        dbias[i] = column_sum(grad[rows])
+    return dvalues
