@@ -4,6 +4,7 @@ Every bit of every occurrence of a module is one node. Ports of sub-modules and 
 components are the nets. Nodes are numbered by level of hierarchy, ports first, so the lowest node of a net names it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,9 +45,9 @@ class Flat:
     module_names: Names
 
 
-def escaped(name: bytes) -> bytes:
-    """A name with its slashes escaped as DEF does, since `/` divides levels of hierarchy."""
-    return name.replace(b"/", b"\\/") if b"/" in name else name
+def escaped(names: Iterable[bytes]) -> list[bytes]:
+    """Names with their slashes escaped as DEF does, since `/` divides levels of hierarchy."""
+    return [name.replace(b"/", b"\\/") if b"/" in name else name for name in names]
 
 
 def ranges(starts: Int64[np.ndarray, " n"], counts: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " total"]:
@@ -94,7 +95,7 @@ class Elaborator:
         num_bits = np.array([p.module.num_bits for p in self.plans], np.int64)[self.occ_plan]
         self.occ_base = np.cumsum(num_bits) - num_bits
         self.num_nodes = int(num_bits.sum())
-        names = [escaped(p.module.inst_names[i]) for p in self.plans for i in p.subs.tolist()]
+        names = escaped(p.module.inst_names[i] for p in self.plans for i in p.subs.tolist())
         self.occ_path = [b""]
         for above, own in zip(self.occ_parent[1:].tolist(), self.occ_sub[1:].tolist(), strict=True):
             path = self.occ_path[above]
@@ -158,7 +159,7 @@ class Elaborator:
         order = np.argsort(plan, kind="stable")
         for part in np.split(order, np.flatnonzero(np.diff(plan[order])) + 1):
             if len(part):
-                out[part] = [escaped(n) for n in self.plans[plan[part[0]]].module.bit_names(bit[part])]
+                out[part] = escaped(self.plans[plan[part[0]]].module.bit_names(bit[part]))
         names: list[bytes] = out.tolist()
         below = np.flatnonzero(occ)
         for i, o in zip(below.tolist(), occ[below].tolist(), strict=True):
@@ -179,8 +180,8 @@ class Elaborator:
 
     def _flat(self, label: np.ndarray, constant: np.ndarray) -> Flat:
         ports = port_bits(self.plans[0].module)
-        names, directions, bits = zip(*ports, strict=True) if ports else ((), (), ())
-        names = tuple(escaped(name) for name in names)
+        own_names, directions, bits = zip(*ports, strict=True) if ports else ((), (), ())
+        names = escaped(own_names)
         inst, pin, node = self._pins(label)
         inst = np.concatenate([np.full(len(ports), -1), inst])
         pin = np.concatenate([np.array([self.planner.pins.id(n) for n in names], np.int64), pin])
@@ -228,7 +229,7 @@ class Elaborator:
         return master, Names.of(names[i] for i in used.tolist())
 
     def _inst_names(self) -> list[bytes]:
-        own = [[escaped(p.module.inst_names[i]) for i in p.leafs.tolist()] for p in self.plans]
+        own = [escaped(p.module.inst_names[i] for i in p.leafs.tolist()) for p in self.plans]
         out: list[bytes] = []
         for path, plan in zip(self.occ_path, self.occ_plan.tolist(), strict=True):
             out += [path + b"/" + name for name in own[plan]] if path else own[plan]

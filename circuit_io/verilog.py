@@ -78,7 +78,7 @@ def _find_top(table: ModuleTable, top: str | None, paths: list[Path | str]) -> b
         return choice[0]
     if not choice:
         raise InputError(
-            "every module is instantiated by another, so there is no top", path=path, mend="Name one: top=."
+            "every module is instantiated by another, so there is no top", path=path, mend="Name one: top=..."
         )
     shown = ", ".join(name.decode("utf-8", "replace") for name in choice[:10]) + (", ..." if len(choice) > 10 else "")
     raise InputError(f"{len(choice)} modules could be the top: {shown}", path=path, mend="Name one: top=...")

@@ -3,13 +3,11 @@
 import re
 from array import array
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from jaxtyping import Int64
 
-from circuit_io.errors import Faults
+from circuit_io.verilog_text import SourceText
 
 CONST_0, CONST_1, NOTHING = -1, -2, -3  # codes beside bit numbers; z and x connect nothing
 MAX_BITS = 1 << 20  # of one vector or expression
@@ -21,7 +19,7 @@ _SIMPLE = re.compile(
     rb"\s*+(?:([A-Za-z_][\w$]*+)|\\(\S++))\s*+(?:\[\s*+(-?\d{1,9})\s*+(?::\s*+(-?\d{1,9})\s*+)?\]\s*+)?"
 ).fullmatch
 _SIZED = re.compile(rb"(\d{0,9})\s*'\s*([sS]?)([bodhBODH])\s*([0-9a-fA-FxXzZ?][0-9a-fA-FxXzZ?_]*)").fullmatch
-_BESIDE_SIGN = re.compile(r" ?([\[\]:,(){}~]) ?")
+_BESIDE_SIGN = re.compile(r" ?([\[\]:,(){}]) ?|(?<=[~!]) ")
 _DIGIT_BITS = {b"b": 1, b"o": 3, b"h": 4}
 _STRUCTURAL = "Only names, bit selects, constants and concatenations are structural."
 
@@ -33,42 +31,6 @@ class Refused(ValueError):
         """Keep both texts; the caller knows the place."""
         super().__init__(what)
         self.what, self.mend = what, mend
-
-
-class FaultSink(Protocol):
-    """Where a module reports faults: the file it stands in."""
-
-    path: Path | str
-    faults: Faults
-
-    def fault(self, what: str, at: int, mend: str = "") -> None:
-        """Note a fault at a position."""
-
-    def line(self, at: int) -> int:
-        """Line number of a position."""
-
-
-class Ids(dict[bytes, int]):
-    """Numbers byte strings in order of first use."""
-
-    def __missing__(self, key: bytes) -> int:
-        """The next number."""
-        value = self[key] = len(self)
-        return value
-
-
-class _Exprs(Ids):
-    """Numbers expression texts, and keeps where each was first seen."""
-
-    now = 0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.at = array("q")
-
-    def __missing__(self, key: bytes) -> int:
-        self.at.append(self.now)
-        return super().__missing__(key)
 
 
 def show(name: bytes) -> str:
@@ -84,7 +46,7 @@ def quoted(name: bytes) -> bytes:
 class Module:
     """One module; `finish` turns its names into bit numbers, ports first."""
 
-    def __init__(self, name: bytes, at: int, source: FaultSink) -> None:
+    def __init__(self, name: bytes, at: int, source: SourceText) -> None:
         """Start empty; `source` is the file it stands in."""
         self.name, self.at, self.source = name, at, source
         self.ranges: dict[bytes, tuple[int, int] | None] = {}
@@ -92,7 +54,8 @@ class Module:
         self.header: list[tuple[bytes, bytes | None]] = []  # port, expression it shows if not its own name
         self.assigns: list[tuple[bytes, bytes, int]] = []
         self.supplies: list[tuple[bytes, int]] = []
-        self.exprs = _Exprs()
+        self.exprs: dict[bytes, int] = {}  # numbered in order of first use
+        self.expr_at = array("q")
         self.inst_names: list[bytes] = []
         self.inst_master, self.inst_at = array("i"), array("q")
         self.pin_ptr, self.conn_pin, self.conn_expr = array("q", [0]), array("i"), array("i")
@@ -147,17 +110,48 @@ class Module:
                 self._place(name)
         for port, shown in self.header:
             self.ports[port] = self.bits(quoted(port) if shown is None else shown, self.at)[0]
-        for expr, at in zip(self.exprs, self.exprs.at, strict=True):
-            bits, sized = self.bits(expr, at)
-            self.expr_bits.extend(bits)
-            self.expr_sized.append(sized)
-            self.expr_ptr.append(len(self.expr_bits))
-            if len(self.expr_bits) + self.num_bits > MAX_MODULE_BITS:
-                raise Refused(f'module "{show(self.name)}" has more than {MAX_MODULE_BITS:,} bits')
+        self._resolve_exprs()
         for left, right, at in self.assigns:
             self._assign(left, right, at)
         for name, code in self.supplies:
             self.edges.extend((bit, code) for bit in self.bits(quoted(name), self.at)[0])
+
+    def _resolve_exprs(self) -> None:
+        """Bits of all expressions; the commonest kinds, a scalar and a bit of a vector, without a call each."""
+        scalars, vectors = self.scalars, self.vectors
+        expr_bits, expr_sized, expr_ptr = self.expr_bits, self.expr_sized, self.expr_ptr
+        for expr, at in zip(self.exprs, self.expr_at, strict=True):
+            found = _SIMPLE(expr)
+            if found is not None and found[4] is None:
+                name = found[1] or found[2]
+                vector = vectors.get(name)
+                bit = -1
+                if vector is None and found[3] is None:
+                    bit = scalars.setdefault(name, self.num_bits)
+                    self.num_bits += bit == self.num_bits
+                elif vector is not None and found[3] is not None:
+                    left, right, base = vector
+                    index = int(found[3])
+                    if left <= index <= right or left >= index >= right:
+                        bit = base + abs(index - left)
+                if bit >= 0:
+                    expr_bits.append(bit)
+                    expr_sized.append(1)
+                    expr_ptr.append(len(expr_bits))
+                    continue
+            bits, sized = self.bits(expr, at)
+            expr_bits.extend(bits)
+            expr_sized.append(sized)
+            expr_ptr.append(len(expr_bits))
+            if len(expr_bits) + self.num_bits > MAX_MODULE_BITS:
+                raise Refused(f'module "{show(self.name)}" has more than {MAX_MODULE_BITS:,} bits')
+
+    def expr(self, text: bytes, at: int) -> int:
+        """The number of an expression."""
+        number = self.exprs.setdefault(text, len(self.exprs))
+        if number == len(self.expr_at):
+            self.expr_at.append(at)
+        return number
 
     def _check_ports(self) -> None:
         names = {port for port, _ in self.header}
@@ -211,7 +205,7 @@ class Module:
                 return self.selected(found[1] or found[2], found[3], found[4]), True
             return _Expression(self, expr).bits() if expr.strip() else ([], True)
         except Refused as e:
-            shown = _BESIDE_SIGN.sub(r"\1", show(b" ".join(expr.split())[:60]))
+            shown = _BESIDE_SIGN.sub(lambda m: m[1] or "", show(b" ".join(expr.split())[:60]))
             self.fault(e.what or f'"{shown}" is an expression', at, e.mend if e.what else _STRUCTURAL)
             return [], True
 

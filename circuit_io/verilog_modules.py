@@ -8,10 +8,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from circuit_io.errors import MAX_SHOWN, Faults, InputError
-from circuit_io.text import line_of, read_bytes
-from circuit_io.verilog_bits import TOKENS, Ids, Module, Refused, quoted, show
-from circuit_io.verilog_text import plain
+from circuit_io.errors import InputError
+from circuit_io.verilog_bits import TOKENS, Module, Refused, quoted, show
+from circuit_io.verilog_text import SourceText
 from circuit_io.verilog_tokens import (
     BEHAVIOURAL,
     DIRECTIONS,
@@ -38,27 +37,14 @@ _TO_END = re.compile(rb"\\\S++|\bendmodule\b").finditer
 _CUT = "The file is cut short, or the statement is not finished."
 
 
-class Source:
+class Source(SourceText):
     """Reads the modules of one file; faults are gathered, not raised."""
 
     def __init__(self, path: Path | str, table: "ModuleTable", defines: Iterable[str] = ()) -> None:
         """Take the text of the file, comments blanked and directives carried out."""
-        self.path = path
+        super().__init__(path, defines)
         self.table = table
-        self.faults = Faults(path)
-        text = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
-        if (nul := text.find(b"\0")) >= 0:
-            raise InputError("holds a NUL byte, so it is not text", path=path, line=line_of(text, nul), mend=STRUCTURE)
-        self.text = plain(text, self.faults, defines)
         self.module: Module | None = None
-
-    def line(self, at: int) -> int:
-        """Line number of a position."""
-        return line_of(self.text, at)
-
-    def fault(self, what: str, at: int, mend: str = "") -> None:
-        """Note a fault; only the ones that will be shown pay for a line number."""
-        self.faults.add(what, line=self.line(at) if self.faults.total < MAX_SHOWN else 0, mend=mend)
 
     def read(self) -> None:
         """Read all modules into the table."""
@@ -74,7 +60,8 @@ class Source:
 
     def _instances(self, module: Module, at: int) -> int:
         """Take all plain instances and wires from here on; the position of the first thing that is neither."""
-        text, exprs, masters, pins = self.text, module.exprs, self.table.masters, self.table.pins
+        text, masters, pins = self.text, self.table.masters, self.table.pins
+        exprs, expr_at, expr_number = module.exprs, module.expr_at.append, module.exprs.get
         conn_pin, conn_expr, pin_ptr = module.conn_pin.append, module.conn_expr.append, module.pin_ptr.append
         inst_name, inst_master, inst_at = module.inst_names.append, module.inst_master.append, module.inst_at.append
         while True:
@@ -88,13 +75,17 @@ class Source:
             master, name, body = found.groups()
             if master in KEYWORDS or name in KEYWORDS:
                 return at
-            exprs.now = found.start(1)
-            inst_at(exprs.now)
-            inst_master(masters[master])
+            start = found.start(1)
+            inst_at(start)
+            inst_master(masters.setdefault(master, len(masters)))
             inst_name(name[1:] if name[0] == 92 else name)
             for pin, expr in _EACH_PIN(body):
-                conn_pin(pins[pin])
-                conn_expr(exprs[expr])
+                conn_pin(pins.setdefault(pin, len(pins)))
+                number = expr_number(expr)
+                if number is None:
+                    number = exprs[expr] = len(exprs)
+                    expr_at(start)
+                conn_expr(number)
             pin_ptr(len(module.conn_pin))
             at = found.end()
 
@@ -200,7 +191,6 @@ class Source:
                 reader.skip_parentheses()
             else:
                 reader.take()
-        module.exprs.now = at
         while True:
             name = reader.name()
             if reader.next == b"[":
@@ -208,11 +198,11 @@ class Source:
             reader.take(b"(")
             conns = reader.connections()
             module.inst_at.append(at)
-            module.inst_master.append(self.table.masters[master])
+            module.inst_master.append(self.table.master(master))
             module.inst_names.append(name)
             for i, (pin, expr) in enumerate(conns):
-                module.conn_pin.append(-1 - i if pin is None else self.table.pins[pin])
-                module.conn_expr.append(module.exprs[expr])
+                module.conn_pin.append(-1 - i if pin is None else self.table.pin(pin))
+                module.conn_expr.append(module.expr(expr, at))
             module.pin_ptr.append(len(module.conn_pin))
             if not reader.next:
                 return
@@ -248,8 +238,17 @@ class ModuleTable:
 
     def __init__(self) -> None:
         """Start empty."""
-        self.masters, self.pins = Ids(), Ids()
+        self.masters: dict[bytes, int] = {}  # numbered in order of first use, escaped names with their backslash
+        self.pins: dict[bytes, int] = {}
         self.modules: dict[bytes, Module] = {}
+
+    def master(self, name: bytes) -> int:
+        """The number of a master's name."""
+        return self.masters.setdefault(name, len(self.masters))
+
+    def pin(self, name: bytes) -> int:
+        """The number of a pin's name."""
+        return self.pins.setdefault(name, len(self.pins))
 
     def add(self, module: Module) -> None:
         """Add a finished module; a second one of the same name is a fault."""

@@ -5,19 +5,20 @@ Newlines stay, so a position in the plain text gives the line in the file.
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
-from circuit_io.errors import MAX_SHOWN, Faults
-from circuit_io.text import line_of
+from circuit_io.errors import MAX_SHOWN, Faults, InputError
+from circuit_io.text import line_of, read_bytes
 
-MAX_MACRO_DEPTH = 20  # of macros that use macros
-MAX_EXPANDED = 1 << 20  # bytes one macro use may grow to
+MAX_EXPANDED = 1 << 26  # bytes that all uses of macros may add
 
 _STRING = rb'"(?:[^"\\\n]++|\\.)*+(?:"|(?=\n)|\Z)'
 _ATTRIBUTE = rb"\(\*(?!\s*\))(?:[^\"*]++|" + _STRING + rb"|\*(?!\)))*+(?:\*\)|\Z)"
 _CODE = re.compile(rb"(?:[^\\\"/(]++|\\\S++|\\(?=\s|\Z)|/(?![/*])|\((?!\*(?!\s*\))))*+").match
 _QUIET = re.compile(rb"//[^\n]*|/\*.*?(?:\*/|\Z)|" + _STRING + rb"|" + _ATTRIBUTE, re.DOTALL).match
 _NOT_NEWLINE = re.compile(rb"[^\n]+")
-_DIRECTIVE = re.compile(rb"\\\S+|`([A-Za-z_]\w*)?")
+_NO_TICK = re.compile(rb"(?:[^\\`]++|\\\S++|\\(?=\s|\Z))*+").match
+_TICK = re.compile(rb"`([A-Za-z_]\w*)?").match
 _WORD = re.compile(rb"[ \t]*([A-Za-z_][\w$]*)")
 _DEFINE = re.compile(rb"[ \t]*([A-Za-z_][\w$]*)(\(?)([^\n]*)")
 _IGNORED_LINE = {b"timescale", b"default_nettype", b"line", b"pragma", b"unconnected_drive"}
@@ -54,6 +55,27 @@ def plain(text: bytes, faults: Faults, defines: Iterable[str] = ()) -> bytes:
     return text
 
 
+class SourceText:
+    """The plain text of one file, and the faults found in it."""
+
+    def __init__(self, path: Path | str, defines: Iterable[str] = ()) -> None:
+        """Read the file, blank its comments, carry out its directives."""
+        self.path, self.faults = path, Faults(path)
+        text = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
+        if (nul := text.find(b"\0")) >= 0:
+            mend = "Give a structural Verilog netlist in ASCII or UTF-8, plain or gzip."
+            raise InputError("holds a NUL byte, so it is not text", path=path, line=line_of(text, nul), mend=mend)
+        self.text = plain(text, self.faults, defines)
+
+    def line(self, at: int) -> int:
+        """Line number of a position."""
+        return line_of(self.text, at)
+
+    def fault(self, what: str, at: int, mend: str = "") -> None:
+        """Note a fault; only the ones that will be shown pay for a line number."""
+        self.faults.add(what, line=self.line(at) if self.faults.total < MAX_SHOWN else 0, mend=mend)
+
+
 class _Directives:
     def __init__(self, text: bytes, faults: Faults, defines: Iterable[str]) -> None:
         self.text, self.faults = text, faults
@@ -62,35 +84,34 @@ class _Directives:
             name, _, value = define.partition("=")
             self.macros[name.strip().encode()] = value.encode()
         self.out: list[bytes] = []
-        self.branches: list[tuple[bool, bool, int]] = []  # active now, some arm was active, where it began
+        self.grown = 0
+        self.branches: list[tuple[bool, bool, int]] = []  # kept now, no other arm can be, where it began
 
     def fault(self, what: str, at: int, mend: str = "") -> None:
         self.faults.add(what, line=line_of(self.text, at) if self.faults.total < MAX_SHOWN else 0, mend=mend)
 
     @property
     def active(self) -> bool:
-        return all(branch[0] for branch in self.branches)
+        return not self.branches or self.branches[-1][0]
 
     def keep(self, piece: bytes) -> None:
         self.out.append(piece if self.active else b"\n" * piece.count(b"\n"))
 
     def run(self) -> bytes:
         at = 0
-        while found := _DIRECTIVE.search(self.text, at):
-            if found[0][:1] == b"\\":
-                self.keep(self.text[at : found.end()])
-                at = found.end()
-                continue
-            self.keep(self.text[at : found.start()])
-            at = self.directive(found)
-        self.keep(self.text[at:])
+        while code := _NO_TICK(self.text, at):
+            self.keep(self.text[at : code.end()])
+            tick = _TICK(self.text, code.end())
+            if tick is None:
+                break
+            at = self.directive(tick)
         if self.branches:
             self.fault("`ifdef without `endif", self.branches[-1][2], "Add the missing `endif.")
         return b"".join(self.out)
 
     def directive(self, found: "re.Match[bytes]") -> int:
         """Carry out one directive; where the text goes on."""
-        name, at = found[1], found.end()
+        name, at = found[1] or b"", found.end()
         if name in (b"ifdef", b"ifndef", b"elsif", b"else", b"endif"):
             return self.branch(name, found.start(), at)
         if not self.active or name in _IGNORED:
@@ -118,17 +139,18 @@ class _Directives:
         if name in (b"ifdef", b"ifndef", b"elsif"):
             word = _WORD.match(self.text, at)
             if word is None:
-                self.fault(f"`{name.decode()} without a name", start)
+                self.fault(f"`{name.decode()} without a name", start, "Write `ifdef NAME.")
                 return at
             at = word.end()
             holds = (word[1] in self.macros) != (name == b"ifndef")
             if name != b"elsif":
-                self.branches.append((holds, holds, start))
+                kept = self.active
+                self.branches.append((kept and holds, holds or not kept, start))
                 return at
         else:
             holds = True
         if not self.branches:
-            self.fault(f"`{name.decode()} without `ifdef", start)
+            self.fault(f"`{name.decode()} without `ifdef", start, "Delete it, or add the `ifdef.")
             return at
         _, done, begun = self.branches.pop()
         if name != b"endif":
@@ -137,24 +159,22 @@ class _Directives:
 
     def define(self, start: int, at: int) -> int:
         found = _DEFINE.match(self.text, at)
-        if found is None or found[2] or found[3].rstrip().endswith(b"\\"):
-            self.fault("`define with arguments or over several lines", start, "Run a preprocessor first.")
+        if found is None or found[2] or b"`" in found[3] or found[3].rstrip().endswith(b"\\"):
+            what = "`define with arguments, with macros inside or over several lines"
+            self.fault(what, start, "Run a preprocessor first.")
             return self.end_of_line(at)
         self.macros[found[1]] = found[3].strip()
         return found.end()
 
     def expanded(self, name: bytes, at: int) -> bytes:
-        """The text a macro stands for, macros inside it replaced too."""
+        """The text a macro stands for."""
         if name not in self.macros:
-            shown = (name or b"").decode()
+            shown = name.decode()
             self.fault(f"`{shown} is not defined", at, f'Pass defines=["{shown}=..."], or run a preprocessor first.')
             return b""
         text = self.macros[name]
-        for _ in range(MAX_MACRO_DEPTH):
-            if b"`" not in text or len(text) > MAX_EXPANDED:
-                break
-            text = _DIRECTIVE.sub(lambda m: m[0] if m[0][:1] == b"\\" else self.macros.get(m[1], b""), text)
-        if (b"`" in text and _DIRECTIVE.search(text)) or len(text) > MAX_EXPANDED:
-            self.fault(f"`{name.decode()} stands for itself or grows too large", at)
+        self.grown += len(text)
+        if self.grown > MAX_EXPANDED:
+            self.fault(f"macros add more than {MAX_EXPANDED:,} bytes", at, "Run a preprocessor first.")
             return b""
         return text
