@@ -465,4 +465,4 @@ def _blocked(
 def _blockage_level(placed: DefDesign, levels: Int32[np.ndarray, " layers"]) -> Int64[np.ndarray, " blockages"]:
     """Routing level of each DEF blockage, 0 for placement blockages."""
     at = placed.blockage_layer.astype(np.int64)
-    return np.where(at >= 0, levels[np.maximum(at, 0)] if len(levels) else 0, 0)
+    return np.where(at >= 0, levels[np.maximum(at, 0)] if len(levels) else 0, 0).astype(np.int64)

@@ -242,7 +242,7 @@ def _drivers(design: Design) -> Bool[np.ndarray, " pins"]:
     return np.where(design.pin_inst >= 0, design.pin_direction == OUTPUT, design.pin_direction == INPUT)
 
 
-def _sides(x: Float64[np.ndarray, " n"], y: Float64[np.ndarray, " n"], nx: float, ny: float) -> list[np.ndarray]:
+def _sides(x: Float64[np.ndarray, "..."], y: Float64[np.ndarray, "..."], nx: float, ny: float) -> list[np.ndarray]:
     """log1p of the distances to the four die edges, from places in gcells."""
     return [np.log1p(np.maximum(d, 0.0)) for d in (x, nx - x, y, ny - y)]
 

@@ -179,7 +179,15 @@ def read_labels(folder: Path, grid: GcellGrid, net_names: Names, adjustment: dic
             path=path,
             mend="Give the signal layers that the router used (--signal-layers), or labels of this DEF.",
         )
-    table = read_usage(find(folder, "gcell_usage.csv"), nx=grid.nx, ny=grid.ny)
+    path = find(folder, "gcell_usage.csv")
+    table = read_usage(path, nx=grid.nx, ny=grid.ny)
+    signal = [layer.name for layer in grid.layers if grid.signal[0] <= layer.level <= grid.signal[1]]
+    if sorted(signal) != sorted(table.layers):
+        raise InputError(
+            f"the router used layers {', '.join(table.layers)}, the design's signal layers are {', '.join(signal)}",
+            path=path,
+            mend="Give the signal layers that the router used (--signal-layers).",
+        )
     reduction = reductions(table, adjustment)
     h, over_h = congestion(table, reduction, HORIZONTAL)
     v, over_v = congestion(table, reduction, 1)
