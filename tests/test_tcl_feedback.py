@@ -13,6 +13,7 @@ from tcl_session import (
     read_record,
     run_tcl,
     statuses,
+    tcl_word,
 )
 
 APPLY = {"GSR_MODE": "apply"}
@@ -89,14 +90,17 @@ def test_rows_in_the_header_that_agree(tmp_path: Path) -> None:
     assert len(statuses(tmp_path / "out")) == 1
 
 
-@pytest.mark.parametrize("name", [n for n in UGLY_NAMES if "\t" not in n])
-def test_the_design_of_the_plan_may_have_any_name(tmp_path: Path, name: str) -> None:
-    before = f"set stub::design [gsr::percent_decode {{{percent(name).replace('{', '%7B').replace('}', '%7D')}}}]"
-    text = plan_text(BLOCKAGE, header=HEADER.replace("=top", "=" + percent(name)))
-    (tmp_path / "feedback.tsv").write_bytes(text.encode())
-    run = run_tcl(tmp_path, f"{before}\ngsr_apply_feedback -file feedback.tsv -out_dir out", env=APPLY)
+def test_the_design_of_the_plan_may_have_any_name(tmp_path: Path) -> None:
+    script = []
+    for index, name in enumerate(UGLY_NAMES):
+        text = plan_text(BLOCKAGE, header=HEADER.replace("=top", "=" + percent(name)))
+        (tmp_path / f"{index}.tsv").write_bytes(text.encode())
+        script.append(f"set stub::design {tcl_word(name)}\ngsr_apply_feedback -file {index}.tsv -out_dir {index}")
+    run = run_tcl(tmp_path, "\n".join(script), env=APPLY)
     assert run.code == 0
-    assert read_record(tmp_path / "out")["refused"] == "", run.out
+    for index, name in enumerate(UGLY_NAMES):
+        assert read_record(tmp_path / str(index))["refused"] == "", name
+        assert read_record(tmp_path / str(index))["design"] == name
 
 
 # --- a line that is skipped ----------------------------------------------------------------------
@@ -145,27 +149,26 @@ SKIPPED = {
 }
 
 
-@pytest.mark.parametrize("row", SKIPPED)
-def test_a_line_with_a_bad_value_is_skipped_with_its_reason(tmp_path: Path, row: str) -> None:
+def test_a_line_with_a_bad_value_is_skipped_with_its_reason(tmp_path: Path) -> None:
     run = apply_plan(
         tmp_path,
-        plan_text(row),
+        plan_text(*SKIPPED),
         before="stub::add_inst u1; stub::add_inst fixed_one 1",
         then="global_placement -density 0.6",
     )
     assert run.code == 0, run.out
-    [(status, reason)] = statuses(tmp_path / "out")
-    assert status == "skipped"
-    assert SKIPPED[row] in reason
+    for (row, words), (status, reason) in zip(SKIPPED.items(), statuses(tmp_path / "out"), strict=True):
+        assert status == "skipped", row
+        assert words in reason, row
     assert run.changes == []
     assert run.named("global_placement") == [["-density", "0.6"]]
 
 
-@pytest.mark.parametrize("action", ["set_net_weight", "exec", "[exit 3]", "", "check_plan_header", "density_blockage "])
-def test_an_unknown_action_is_unsupported(tmp_path: Path, action: str) -> None:
-    run = apply_plan(tmp_path, plan_text(f"{action}||10|20|30|40||60|0"))
+def test_an_unknown_action_is_unsupported(tmp_path: Path) -> None:
+    names = ["set_net_weight", "exec", "[exit 3]", "", "check_plan_header", "density_blockage ", "density*", "$x"]
+    run = apply_plan(tmp_path, plan_text(*(f"{name}||10|20|30|40||60|0" for name in names)))
     assert run.code == 0, run.out
-    assert statuses(tmp_path / "out") == [("unsupported", "no such action")]
+    assert statuses(tmp_path / "out") == [("unsupported", "no such action")] * len(names)
     assert run.changes == []
 
 

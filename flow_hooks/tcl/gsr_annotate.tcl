@@ -172,13 +172,11 @@ proc do_check_gate { options } {
   if { $file eq "" } { set file [file join [prediction_dir_of $options] metrics.tsv] }
   set limits {}
   foreach { kind value } [option $options pairs] {
-    if { $kind eq "metric" } {
-      lappend limits $value
-    } elseif { [llength $limits] % 2 == 0 } {
-      raise_stop 7060 "gsr_check_gate: -max needs a -metric before it."
-    } else {
-      lappend limits $value
+    set expected [expr { [llength $limits] % 2 ? "max" : "metric" }]
+    if { $kind ne $expected } {
+      raise_stop 7060 "gsr_check_gate: -$kind where -$expected is expected."
     }
+    lappend limits $value
   }
   if { [llength $limits] % 2 } { raise_stop 7060 "gsr_check_gate: -metric needs a -max after it." }
   if { [llength $limits] == 0 } { set limits [gate_limits] }

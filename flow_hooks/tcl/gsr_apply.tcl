@@ -100,7 +100,7 @@ proc set_padding { inst name left right } {
     return
   }
   if { ![has_command set_placement_padding] } {
-    return -code error -errorcode [list GSR UNSUPPORTED] "this OpenROAD has no set_placement_padding"
+    return -code error -errorcode [list GSR UNSUPPORTED] "this OpenROAD cannot pad"
   }
   if { [regexp {[][*?\\{}$\s"]} $name] } {
     return -code error -errorcode [list GSR UNSUPPORTED] \

@@ -27,7 +27,7 @@ proc do_export_labels { options } {
 proc label_kinds { } {
   set words [lmap word [setting_words GSR_LABELS "grt wire_length drc"] { string tolower $word }]
   if { $words in { 0 none off no } } { return {} }
-  if { $words in { 1 all on yes } } { return { grt wire_length timing drc } }
+  if { $words in { 1 all on yes } } { return [list grt wire_length timing drc] }
   set kinds {}
   foreach word $words {
     if { $word in { grt wire_length timing drc } } {

@@ -123,7 +123,7 @@ proc make_blockage { row } {
   }
   if { $made in { "" NULL } } {
     # older versions return nothing
-    set made [lindex [lmap b [$block getBlockages] { if { $b in $before } continue; set b }] 0]
+    set made [lindex [lmap b [$block getBlockages] { if { $b in $before } { continue }; set b }] 0]
   }
   lappend blockages $made
   $made setSoft

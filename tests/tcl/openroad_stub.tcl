@@ -163,7 +163,7 @@ proc property { handle method args } {
 
 # What OpenSTA does with a command it does not know: a unique beginning is completed.
 proc unknown { args } {
-  set found [info commands [lindex $args 0]*]
+  set found [uplevel #0 [list info commands [lindex $args 0]*]]
   if { [llength $found] == 1 } { return [uplevel 1 [lreplace $args 0 0 {*}$found]] }
   if { [llength $found] > 1 } { error "Ambiguous command name \"[lindex $args 0]\": $found." }
   return [uplevel 1 [list ::unknown {*}$args]]
@@ -178,7 +178,7 @@ foreach name [dict keys $layers] {
 }
 }
 
-namespace unknown ::stub::unknown
+{*}[list namespace unknown ::stub::unknown]
 
 namespace eval ::ord {
 proc get_db_block { } {
@@ -272,13 +272,13 @@ proc dbDoubleProperty_create { object name value } {
 interp alias {} ::property {} ::stub::property ::property
 
 sta::define_cmd_args global_placement \
-  {[-density d] [-routability_driven] [-routability_inflation_ratio_coef c] \
-    [-routability_max_inflation_ratio r] [-pad_left n] [-pad_right n] [-skip_io]}
+  {-density -routability_driven -routability_inflation_ratio_coef -routability_max_inflation_ratio}
 proc global_placement { args } {
   set given $args
-  sta::parse_key_args global_placement args keys \
-    { -density -pad_left -pad_right -routability_inflation_ratio_coef
-      -routability_max_inflation_ratio } { -routability_driven -skip_io }
+  set keys_known { -density -pad_left -pad_right -min_phi_coef -max_phi_coef -random_seed }
+  lappend keys_known -routability_inflation_ratio_coef -routability_max_inflation_ratio
+  set flags { -routability_driven -timing_driven -skip_io -force_center_initial_place }
+  sta::parse_key_args global_placement args keys $keys_known $flags
   if { [llength $args] > 0 } { error "global_placement takes no positional arguments" }
   stub::note global_placement {*}$given
   stub::note blockages_in_force [llength $stub::blockages]
