@@ -212,7 +212,7 @@ def test_nothing_to_predict_before_anything_is_placed(tmp_path: Path) -> None:
     python = fake_python(tmp_path / "py")
     before = "set stub::insts {}\nstub::add_inst macro 1 1\nstub::add_inst u1 0 0"
     run = run_hooks(tmp_path, ["PRE_GLOBAL_PLACE"], flow_env(tmp_path, python), before=before)
-    assert "nothing is placed yet" in run.out
+    assert "Nothing is placed yet" in run.out
     assert num_runs(tmp_path / "py") == 0
 
 
@@ -646,7 +646,8 @@ def test_the_script_of_the_manual_runs(tmp_path: Path) -> None:
     script = re.search(r"```tcl\n(.*?)```", MANUAL, re.DOTALL)
     assert script
     python = fake_python(tmp_path / "py", plan=plan_text(BLOCKAGE))
-    run = run_tcl(tmp_path, script[1], env={"GSR_PYTHON": str(python), "GSR_HOME": str(TCL)}, load=False)
+    env = {"GSR_PYTHON": str(python), "GSR_HOME": str(TCL)}
+    run = run_tcl(tmp_path, script[1], env=env, before="stub::add_inst u1", load=False)
     assert run.code == 0, run.out
     assert run.named("blockages_in_force") == [["1"]]
     assert [s for s, _ in statuses(tmp_path / "second")] == ["applied"]

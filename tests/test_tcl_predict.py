@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tcl_session import fake_python, is_alive, num_runs, run_tcl
 
-PREDICT = "puts result=[gsr_predict -out_dir out -step POST_DETAIL_PLACE]"
+PREDICT = "stub::add_inst u1\nputs result=[gsr_predict -out_dir out -step POST_DETAIL_PLACE]"
 
 
 def test_a_good_run_returns_its_metrics(tmp_path: Path) -> None:
@@ -214,7 +214,29 @@ def test_standard_input_of_the_session_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", ["two words", "br[ack]et $x", "é名", "{brace"])
 def test_any_output_folder(tmp_path: Path, folder: str) -> None:
     python = fake_python(tmp_path / "py")
-    script = "puts [gsr_predict -out_dir $::env(WHERE)]"
+    script = "stub::add_inst u1\nputs [gsr_predict -out_dir $::env(WHERE)]"
     run = run_tcl(tmp_path, script, env={"GSR_PYTHON": str(python), "WHERE": os.fspath(tmp_path / folder)})
     assert "status ok" in run.out, run.out
     assert (tmp_path / folder / "done").exists()
+
+
+@pytest.mark.parametrize(
+    ("insts", "answer"),
+    [
+        ("", "skipped"),
+        ("stub::add_inst macro 1 1", "skipped"),
+        ("stub::add_inst u1 0 0", "skipped"),
+        # an unplaced design of more than one piece of reading, then with a last cell that is placed
+        ("for { set i 0 } { $i < 30000 } { incr i } { stub::add_inst cell_with_a_long_name_$i 0 0 }", "skipped"),
+        (
+            "for { set i 0 } { $i < 30000 } { incr i } { stub::add_inst cell_with_a_long_name_$i 0 0 }\n"
+            "stub::add_inst u1",
+            "ok",
+        ),
+    ],
+)
+def test_nothing_to_predict_before_anything_is_placed(tmp_path: Path, insts: str, answer: str) -> None:
+    python = fake_python(tmp_path / "py")
+    run = run_tcl(tmp_path, "puts [gsr_predict -out_dir out]", env={"GSR_PYTHON": str(python)}, before=insts)
+    assert f"status {answer}" in run.out
+    assert num_runs(tmp_path / "py") == (answer == "ok")

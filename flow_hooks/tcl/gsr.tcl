@@ -15,7 +15,7 @@ variable home [file dirname [file normalize [info script]]]
 }
 
 foreach gsr_part {
-  base text child design predict plan record apply placement annotate labels hooks
+  base text child steps design predict plan record apply placement annotate labels hooks
 } {
   source [file join $::gsr::home gsr_$gsr_part.tcl]
 }

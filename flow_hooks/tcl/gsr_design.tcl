@@ -1,27 +1,6 @@
 # The loaded design as files for Python: design.def and hook.json.
 
 namespace eval ::gsr {
-# ORFS's steps in order: stage of the design after the step, number of its files, prefix of its
-# metrics, and the constraints that it reads.
-variable steps {
-  SYNTH { synth 1 synth 1_synth.sdc }
-  FLOORPLAN { floorplan 2 floorplan 1_synth.sdc }
-  MACRO_PLACE { floorplan 2 floorplan 2_1_floorplan.sdc }
-  TAPCELL { floorplan 2 floorplan 2_1_floorplan.sdc }
-  PDN { floorplan 2 floorplan 2_1_floorplan.sdc }
-  GLOBAL_PLACE_SKIP_IO { place 3 globalplace_skip_io 2_floorplan.sdc }
-  IO_PLACEMENT { place 3 globalplace_io 2_floorplan.sdc }
-  GLOBAL_PLACE { place 3 globalplace 2_floorplan.sdc }
-  RESIZE { place 3 placeopt 2_floorplan.sdc }
-  DETAIL_PLACE { place 3 detailedplace 2_floorplan.sdc }
-  CTS { cts 4 cts 3_place.sdc }
-  GLOBAL_ROUTE { grt 5 globalroute 4_cts.sdc }
-  DETAIL_ROUTE { route 5 detailedroute 5_1_grt.sdc }
-  FILLCELL { route 5 detailedroute 5_1_grt.sdc }
-  DENSITY_FILL { final 6 finish 5_route.sdc }
-  FINAL_REPORT { final 6 finish 5_route.sdc }
-}
-
 proc block { } {
   if { ![has_command ord::get_db_block] } { return NULL }
   if { [catch { ::ord::get_db_block } block] || $block eq "" } { return NULL }
@@ -32,43 +11,6 @@ proc require_block { } {
   set block [block]
   if { $block eq "NULL" } { raise_failure "no design is loaded." }
   return $block
-}
-
-# What a hook knows about its step, as a dict: stage, step, when, metrics_stage, metrics_file,
-# sdc.
-proc step_facts { when step } {
-  variable steps
-  set names [dict keys $steps]
-  set at [lsearch -exact $names $step]
-  if { $at < 0 } { raise_failure "\"$step\" is not a step ([join $names {, }])." }
-  lassign [dict get $steps $step] stage number prefix sdc
-  set file ${number}_9_gsr_[string tolower $step].json
-  if { $when eq "PRE" } {
-    # before a step the design is what the step before has left
-    lassign [dict get $steps [lindex $names [expr { max(0, $at - 1) }]]] stage _ prefix
-    set file ${number}_0_gsr_[string tolower $step].json
-    if { $step eq "GLOBAL_ROUTE" } { set file 5_0_gsr.json }
-  }
-  return [dict create stage $stage step [string tolower $step] when [string tolower $when] \
-    metrics_stage $prefix metrics_file $file sdc $sdc]
-}
-
-# `PRE_GLOBAL_ROUTE` or `pre_global_route` as { PRE GLOBAL_ROUTE }.
-proc split_hook { hook } {
-  if { [regexp -nocase {^(PRE|POST)_([A-Z_]+)$} $hook _ when step] } {
-    return [list [string toupper $when] [string toupper $step]]
-  }
-  return [list POST [string toupper $hook]]
-}
-
-proc facts_from_options { options } {
-  set facts [dict create stage place step "" when "" metrics_stage detailedplace \
-    metrics_file "" sdc ""]
-  if { [option $options step] ne "" } {
-    set facts [step_facts {*}[split_hook [option $options step]]]
-  }
-  if { [option $options stage] ne "" } { dict set facts stage [option $options stage] }
-  return $facts
 }
 
 # --- files of the flow ------------------------------------------------------------------
@@ -210,13 +152,29 @@ proc die_um { block } {
   return [lmap value [die_dbu $block] { expr { $value / double($dbu) } }]
 }
 
-# True when some inst that may move has a place: a prediction needs one. A sample is looked at.
-proc has_placement { block } {
-  set looked_at 0
-  foreach inst [$block getInsts] {
-    if { [$inst isFixed] } { continue }
-    if { [$inst isPlaced] } { return 1 }
-    if { [incr looked_at] >= 2000 } { break }
+# True when some component of a DEF is placed and may move: a prediction needs one. (Asking the
+# database would make a Tcl command of every inst.)
+proc has_placement { def } {
+  set channel [open $def rb]
+  set is_inside 0
+  set text ""
+  try {
+    while { ![eof $channel] } {
+      # the end of the piece before, in case a word was cut in two
+      set text [string range $text end-31 end][read $channel 1048576]
+      if { !$is_inside } {
+        set start [string first "\nCOMPONENTS " $text]
+        if { $start < 0 } { continue }
+        set is_inside 1
+        set text [string range $text $start end]
+      }
+      set end [string first "\nEND COMPONENTS" $text]
+      set placed [string first "+ PLACED" $text]
+      if { $placed >= 0 && ($end < 0 || $placed < $end) } { return 1 }
+      if { $end >= 0 } { return 0 }
+    }
+  } finally {
+    close $channel
   }
   return 0
 }

@@ -86,16 +86,13 @@ proc wants_prediction { hook out_dir } {
     warn_once 7043 "GSR_PREDICTION_DIR is where $hook would write; it is kept as it is."
     return 0
   }
-  if { ![has_placement [block]] } {
-    say 7010 "$hook: nothing is placed yet, so there is nothing to predict."
-    return 0
-  }
   return 1
 }
 
 proc predict_and_tell { hook out_dir facts } {
   variable gate_at
-  predict $out_dir $facts {}
+  set result [predict $out_dir $facts {}]
+  if { [dict get $result status] ne "ok" } { return }
   catch { puts [prediction_report [file join $out_dir hotspots.tsv] 5] }
   if { [mode] in { advise apply } && $hook ne "PRE_GLOBAL_PLACE" } {
     annotate $out_dir "" "" 1 1

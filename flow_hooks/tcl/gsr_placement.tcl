@@ -93,7 +93,9 @@ proc place_planned { arguments } {
     [rows_of placement_density_addon]]]
   set before ""
   if { $counts_density } { set before [uniform_density $pads] }
-  foreach row $boxes { make_blockage $row }
+  set others {}
+  if { [llength $boxes] > 0 } { set others [[block] getBlockages] }
+  foreach row $boxes { make_blockage $row $others }
   foreach row [rows_of layer_adjustment] { apply_layer_adjustment $row }
   if { $counts_density } {
     # only now: blockages count as used area in the uniform density
@@ -111,19 +113,20 @@ proc place_planned { arguments } {
 
 # A partial blockage that the detailed placer leaves alone: the command drops -soft when a density
 # is given.
-proc make_blockage { row } {
+proc make_blockage { row others } {
   variable blockages
   set block [block]
   set dbu [$block getDbUnitsPerMicron]
   set region [lmap value [dict get $row box] { expr { $value / double($dbu) } }]
-  set before [$block getBlockages]
   if { [catch { ::create_blockage -region $region -max_density [dict get $row number] } made] } {
     settle_line $row skipped $made
     return
   }
   if { $made in { "" NULL } } {
     # older versions return nothing
-    set made [lindex [lmap b [$block getBlockages] { if { $b in $before } { continue }; set b }] 0]
+    foreach made [$block getBlockages] {
+      if { $made ni $others && $made ni $blockages } { break }
+    }
   }
   lappend blockages $made
   $made setSoft

@@ -10,7 +10,8 @@ proc do_predict { options } {
   return [predict [chosen_out_dir $options] [facts_from_options $options] $options]
 }
 
-# Returns { status ok out_dir .. run_id .. metrics { key value .. } }, or raises a failure.
+# Returns { status ok out_dir .. run_id .. metrics { key value .. } }, or raises a failure. The
+# status is skipped when nothing is placed.
 proc predict { out_dir facts options } {
   variable result_files
   require_block
@@ -19,6 +20,10 @@ proc predict { out_dir facts options } {
     file delete [file join $out_dir $name]
   }
   set exported [export_design $out_dir $facts $options]
+  if { ![has_placement [file join $out_dir design.def]] } {
+    say 7010 "Nothing is placed yet, so there is nothing to predict."
+    return [dict create status skipped out_dir $out_dir reason "nothing is placed"]
+  }
   set run_id [dict get $exported run_id]
   set log [file join $out_dir gsr.log]
   set command [flow_command $exported $options]

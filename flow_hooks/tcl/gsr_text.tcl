@@ -140,7 +140,7 @@ proc json_string { text } {
 # JSON text of a path: the bytes that the operating system knows it by. Bytes that are not UTF-8
 # become lone surrogates, which Python's os.fsencode turns back.
 proc json_path { path } {
-  set bytes [encoding convertto [encoding system] $path]
+  if { [catch { encoding convertto [encoding system] $path } bytes] } { return [json_string $path] }
   if { [is_utf8 $bytes] } { return [json_bytes $bytes] }
   set out ""
   foreach char [split $bytes ""] {

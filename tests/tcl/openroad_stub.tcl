@@ -345,7 +345,14 @@ proc write_text { path text } {
 
 proc write_def { path } {
   stub::note write_def $path
-  write_text $path "VERSION 5.8 ;\nDESIGN $stub::design ;\nEND DESIGN"
+  set text "VERSION 5.8 ;\nDESIGN $stub::design ;\nCOMPONENTS [dict size $stub::insts] ;\n"
+  dict for { name state } $stub::insts {
+    lassign $state fixed placed
+    set status [lindex { UNPLACED PLACED FIXED } [expr { $fixed ? 2 : $placed }]]
+    append text "    - $name INV_X1 + $status ( 10 10 ) N ;\n"
+  }
+  append text "END COMPONENTS\nPINS 1 ;\n    - p + NET n + PLACED ( 0 0 ) N ;\nEND PINS\nEND DESIGN"
+  write_text $path [encoding convertto utf-8 $text]
 }
 
 proc write_lef { path } {
