@@ -138,7 +138,9 @@ def uncertainty_figure(prediction: Prediction) -> Picture:
 
 def accuracy_figure(prediction: Prediction, truth: Mapping[str, Map]) -> Picture:
     """Predicted against routed congestion, edge by edge, for the model and for RUDY."""
+    from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import ListedColormap, LogNorm
     from matplotlib.figure import Figure
 
     pairs = []
@@ -148,17 +150,18 @@ def accuracy_figure(prediction: Prediction, truth: Mapping[str, Map]) -> Picture
         seen = np.isfinite(t) & np.isfinite(g)
         pairs.append((title, t[seen], g[seen]))
     limit = float(np.clip(max([1.25, *(np.quantile(v, 0.999) for _, *both in pairs for v in both if len(v))]), 0, 3))
+    span = [[0, limit], [0, limit]]
+    binned = [np.histogram2d(t, g, bins=60, range=span) for _, t, g in pairs]
+    most = max(10.0, *(float(counts.max()) for counts, *_ in binned))
+    blues = ListedColormap(colormaps["Blues"](np.linspace(0.3, 1.0, 256)))
     with _Canvas() as canvas:
         canvas.figure = Figure(figsize=(9.4, 4.5), layout="constrained")
         FigureCanvasAgg(canvas.figure)
         canvas.axes = list(canvas.figure.subplots(1, 2, sharey=True))
         shade = None
-        for ax, (title, t, g) in zip(canvas.axes, pairs, strict=True):
-            counts, xs, ys = np.histogram2d(t, g, bins=60, range=[[0, limit], [0, limit]])
-            shade = ax.pcolormesh(
-                xs, ys, np.where(counts > 0, np.log10(np.maximum(counts, 1)), np.nan).T, cmap="Blues", vmin=-0.4,
-                rasterized=True,
-            )  # fmt: skip
+        for ax, (title, *_), (counts, xs, ys) in zip(canvas.axes, pairs, binned, strict=True):
+            shown = np.ma.masked_less(counts.T, 1)
+            shade = ax.pcolormesh(xs, ys, shown, cmap=blues, norm=LogNorm(1, most), rasterized=True)
             ax.plot([0, limit], [0, limit], color="#5b6675", linewidth=1, linestyle="--")
             for line in (ax.axvline, ax.axhline):
                 line(FULL, color=FULL_INK, linewidth=1)
@@ -167,7 +170,7 @@ def accuracy_figure(prediction: Prediction, truth: Mapping[str, Map]) -> Picture
             )
         canvas.axes[0].set_ylabel("estimate: congestion of the edge")
         bar = canvas.figure.colorbar(shade, ax=canvas.axes, fraction=0.03, pad=0.02)
-        bar.set_label("edges per bin (log10)")
+        bar.set_label("edges in a bin")
         _title(canvas, prediction, "Estimate against router")
         return _picture(canvas, "accuracy", {})
 
@@ -306,17 +309,22 @@ def _picture(canvas: _Canvas, name: str, titles: Mapping[str, str]) -> Picture:
 
 
 def svg_element(text: str, prefix: str, titles: Mapping[str, str]) -> str:
-    """A picture's `svg` element for use in a page: ids made unique by `prefix`, no metadata, titles for some ids."""
+    """A picture's `svg` element for use in a page: ids made unique by `prefix`, no metadata, titles for some ids.
+
+    Ids that nothing refers to are left out: Matplotlib repeats some.
+    """
     text = text[text.index("<svg ") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r'(<svg [^>]*?) height="[^"]*"', r"\1", text, count=1)
-    width = re.search(r'<svg [^>]*?width="([\d.]+)pt"', text)
-    text = re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg\b[^>]*?)\s+height="[^"]*"', r"\1", text, count=1)
+    width = re.search(r'<svg\b[^>]*?\swidth="([\d.]+)pt"', text)
+    text = re.sub(r'(<svg\b[^>]*?)\s+width="[^"]*"', r"\1", text, count=1)
     if width:  # never larger than drawn, so that text keeps its size
         text = text.replace("<svg ", f'<svg style="max-width:{float(width[1]) * 1.42:.0f}px" ', 1)
     for name, title in titles.items():
         text = text.replace(f'<g id="{name}">', f'<g id="{name}"><title>{html.escape(title)}</title>', 1)
-    ids = set(re.findall(r'\bid="([^"]+)"', text))
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text)) | set(titles)
+    text = re.sub(r'\s+id="([^"]+)"', lambda m: m[0] if m[1] in used else "", text)
+    ids = set(re.findall(r'\sid="([^"]+)"', text))
 
     def renamed(match: re.Match[str]) -> str:
         return f"{match[1]}{prefix}-{match[2]}{match[3]}" if match[2] in ids else match[0]

@@ -94,7 +94,10 @@ def cards_section(prediction: Prediction, spots: Sequence[HotSpot], plan: Plan |
         return values.get(f"{stage}__gsr__{name}", float("nan"))
 
     def routed(d: str) -> str:
-        return f"router: {np.nanmax(_truth(truth, d)):.2f}" if truth is not None else "1 = all tracks taken"
+        if truth is None:
+            return "1 = all tracks taken"
+        values = _truth(truth, d)
+        return f"router: {_number(float(values[np.isfinite(values)].max(initial=0.0)))}"
 
     def tone(level: float) -> Tone:
         return "bad" if level > FULL else "warn" if level > 0.95 else "good"

@@ -66,6 +66,7 @@ def make_export(
     pins = rng.integers(2, 7, num_insts)
     movable = utilization * core_area
     width = movable * pins / pins.sum() / height * rng.uniform(0.9, 1.1, num_insts)
+    width = np.minimum(width, 0.5 * (core[2] - core[0]))
     x = rng.uniform(core[0], core[2] - width)
     y = rng.uniform(core[1], core[3] - height, num_insts)
     inst_names = [*UGLY, *(f"u{i}" for i in range(num_insts - len(UGLY)))]
