@@ -16,7 +16,7 @@ from circuit_io.liberty_cells import Builder
 from circuit_io.liberty_text import scan, scan_with_liberty_parser
 from circuit_io.logic import FUNCTION_CLASSES
 from circuit_io.names import Names
-from circuit_io.text import read_bytes
+from circuit_io.text import line_of, read_bytes
 
 __all__ = ["FUNCTION_CLASSES", "PIN_DIRECTIONS", "TABLE_KINDS", "TIMING_SENSES", "Liberty", "Table", "read_liberty"]
 
@@ -160,7 +160,11 @@ def read_liberty(*paths: Path | str, backend: str = "own") -> Liberty:
     builder = Builder(TABLE_KINDS, PIN_DIRECTIONS, TIMING_SENSES)
     for path in paths:
         faults = Faults(path)
-        text = read_bytes(path).decode("utf-8", "surrogateescape")
+        raw = read_bytes(path)
+        if (nul := raw.find(b"\0")) >= 0:
+            mend = "Give a Liberty file in ASCII or UTF-8, plain or gzip."
+            raise InputError("holds a NUL byte, so it is not text", path=path, line=line_of(raw, nul), mend=mend)
+        text = raw.decode("utf-8-sig", "surrogateescape")
         libraries, scanner = backends[backend](text, faults)
         faults.raise_if_any()
         if not libraries:

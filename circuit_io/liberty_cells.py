@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from circuit_io.errors import did_you_mean
 from circuit_io.liberty_pins import Pin, capacitance_of, pins_of, related_pins
 from circuit_io.liberty_tables import read_table
 from circuit_io.liberty_text import Group, Scanner
@@ -125,7 +124,7 @@ class Builder:
         word = a.get("direction", "").lower()
         direction = self.directions.get(word, -1)
         if word and direction < 0:
-            library.fault(f'pin "{pin.name}" has direction "{word}"', at, did_you_mean(word, self.directions))
+            library.fault(f'pin "{pin.name}" has direction "{word}"', at, library.near(word, self.directions))
         default_cap = {0: "default_input_pin_cap", 1: "default_output_pin_cap", 2: "default_inout_pin_cap"}
         capacitance = capacitance_of(pin, library)
         if math.isnan(capacitance):
@@ -194,7 +193,7 @@ class Builder:
             self.flat["values_ns"].frombytes(values.tobytes())
             self.ptr["values_ns"].append(len(self.flat["values_ns"]))
             self.table_kind.append(kind)
-            if group.name in ("cell_rise", "cell_fall") and len(axes[1]) > 1:
+            if group.name in ("cell_rise", "cell_fall") and len(axes[1]) > 1 and axes[1][-1] > axes[1][0]:
                 row = values[values.shape[0] // 2, :, 0]
                 slope = np.fmax(slope, (row[-1] - row[0]) / (axes[1][-1] - axes[1][0]) * 1e3)  # ns / fF = 1000 kohm
         self.timing_ptr.append(len(self.table_kind))

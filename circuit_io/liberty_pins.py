@@ -4,7 +4,6 @@ import math
 import re
 from dataclasses import dataclass, field
 
-from circuit_io.errors import did_you_mean
 from circuit_io.liberty_text import Group, unquote
 from circuit_io.liberty_units import Library
 
@@ -68,7 +67,7 @@ def _expand(name: str, library: Library, at: int) -> list[str]:
 
 def _bits(name: str, start: int, stop: int, library: Library, at: int) -> list[str]:
     if abs(stop - start) >= MAX_BITS:
-        library.fault(f'bus "{name}" has more than {MAX_BITS} bits', at, "Check its range.")
+        library.fault(f'bus "{name}" has more than {MAX_BITS:,} bits', at, "Check its range.")
         return []
     step = 1 if stop >= start else -1
     return [f"{name}[{i}]" for i in range(start, stop + step, step)]
@@ -78,7 +77,7 @@ def _bus_bits(name: str, group: Group, types: dict[str, Group], library: Library
     wanted = group.attributes.get("bus_type", "")
     kind = types.get(wanted) or library.types.get(wanted)
     if kind is None:
-        known = did_you_mean(wanted, [*types, *library.types])
+        known = library.near(wanted, [*types, *library.types])
         library.fault(f'bus "{name}" has type "{wanted}", which is not defined', group.at, known)
         return []
     ends = [library.number(kind.attributes.get(end), kind.at, end) for end in ("bit_from", "bit_to")]
@@ -113,7 +112,7 @@ def related_pins(
             found = [word] if word in ids else buses.get(word) or _expand(word, library, group.at)
             missing = [n for n in found if n not in ids]
             if missing:
-                library.fault(f'{key} "{missing[0]}" is no pin of its cell', group.at, did_you_mean(missing[0], ids))
+                library.fault(f'{key} "{missing[0]}" is no pin of its cell', group.at, library.near(missing[0], ids))
                 continue
             if key == "related_pin" and len(found) == width > 1 and bit >= 0:
                 found = [found[bit]]

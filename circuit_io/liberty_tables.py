@@ -5,9 +5,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from circuit_io.errors import did_you_mean
 from circuit_io.liberty_text import Group
-from circuit_io.liberty_units import Library
+from circuit_io.liberty_units import MAX_NUMBER, Library
 
 _SLEW_AXIS = {"input_net_transition", "input_transition_time", "related_pin_transition"}
 _LOAD_AXIS = {"total_output_net_capacitance", "constrained_pin_transition", "output_net_wire_cap", "output_net_pin_cap"}
@@ -21,7 +20,7 @@ def _floats(texts: Iterable[str], library: Library, at: int, what: str) -> np.nd
         values = np.array([float(w) for w in words])
     except ValueError:
         values = np.array([math.nan])
-    if not np.isfinite(values).all():
+    if not (np.abs(values) < MAX_NUMBER).all():
         library.fault(f"{what} holds something that is not a number", at, "Write finite decimal numbers.")
         return np.zeros(0)
     return values
@@ -45,7 +44,7 @@ def read_table(group: Group, library: Library) -> tuple[list[np.ndarray], np.nda
     axes: list[np.ndarray] = []
     variables: list[str] = []
     if name != "scalar" and template is None:
-        library.fault(f'template "{name}" is not defined', group.at, did_you_mean(name, library.templates))
+        library.fault(f'template "{name}" is not defined', group.at, library.near(name, library.templates))
         return None
     for i in (1, 2, 3) if template else ():
         variable = template.attributes.get(f"variable_{i}") if template else None

@@ -90,7 +90,10 @@ def _arguments(text: str) -> list[str]:
         return []
     if '"' not in text:
         return [part.strip() for part in text.split(",")]
-    return [unquote(part) for part in _ARGUMENT.findall(text)]
+    parts = _ARGUMENT.findall(text)
+    if "\\" in text:
+        return [unquote(part) for part in parts]
+    return [part[1:-1].strip() if part[0] == '"' else part.strip() for part in parts]
 
 
 def blank_comments(text: str) -> str:
@@ -143,7 +146,8 @@ class Scanner:
             kind = found.lastgroup
             if kind == "value":
                 if stack:
-                    stack[-1].attributes[found["name"]] = unquote(found["value"])
+                    value = found["value"].strip()
+                    stack[-1].attributes[found["name"]] = value if value[:1] != '"' else unquote(value)
                 else:
                     self._outside(found)
             elif kind == "close":

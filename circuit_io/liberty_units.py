@@ -2,13 +2,16 @@
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from circuit_io.errors import MAX_SHOWN, did_you_mean
 from circuit_io.liberty_text import Group, Scanner
 
-_PREFIX = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15, "a": 1e-18, "k": 1e3}
+_EXPONENT = {"": 0, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15, "a": -18, "k": 3}
+MAX_NUMBER = 1e30  # in any unit; more is no physical value and would overflow
 _UNIT = re.compile(r"([-+.\deE]*?)\s*([munpfak]?)([sFfWw])", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
@@ -30,34 +33,39 @@ class Library:
         """A finite number, or a noted fault."""
         if text is None:
             return default
-        if _NUMBER.fullmatch(text) and math.isfinite(value := float(text)):
+        if _NUMBER.fullmatch(text) and abs(value := float(text)) < MAX_NUMBER:
             return value
         self.fault(f'{what} is "{text}", not a number', at, "Write a finite decimal number.")
         return default
+
+    def near(self, name: str, known: Iterable[str]) -> str:
+        """A remedy that lists near names, as long as the fault will be shown."""
+        return did_you_mean(name, known) if self.scanner.faults.total < MAX_SHOWN else ""
 
     def fault(self, what: str, at: int, mend: str = "") -> None:
         """Note a fault at a position of the file."""
         self.scanner.fault(what, at, mend)
 
 
-def _unit(text: str | None, base: float, default: str, letters: str, library: Library, at: int) -> float:
-    """How many `base` one unit is."""
+def _unit(text: str | None, base: int, default: str, letters: str, library: Library, at: int) -> float:
+    """How many of 10**base one unit is; exact where both are powers of ten."""
     found = _UNIT.fullmatch((text or default).strip())
     if not found or found[3] not in letters:
         library.fault(f'unit "{text}" is not understood', at, f'Write it as "{default}".')
         return 1.0
-    scale = library.number(found[1] or "1", at, "unit")
-    return scale * _PREFIX[found[2].lower()] / base
+    scale = library.number(found[1] or "1", at, "unit", 1.0)
+    exponent = _EXPONENT[found[2].lower()] - base
+    return scale * 10**exponent if exponent >= 0 else scale / 10**-exponent
 
 
 def open_library(group: Group, scanner: Scanner) -> Library:
     """Units, templates and bus types of a library."""
     a = group.attributes
     library = Library(1.0, 1.0, 1.0, a, {}, {}, scanner)
-    library.time_ns = _unit(a.get("time_unit"), 1e-9, "1ns", "sS", library, group.at)
-    library.leakage_nw = _unit(a.get("leakage_power_unit"), 1e-9, "1nW", "wW", library, group.at)
+    library.time_ns = _unit(a.get("time_unit"), -9, "1ns", "sS", library, group.at)
+    library.leakage_nw = _unit(a.get("leakage_power_unit"), -9, "1nW", "wW", library, group.at)
     load = group.complex.get("capacitive_load_unit", ["1", "pf"])
-    library.cap_ff = _unit("".join(load), 1e-15, "1pf", "fF", library, group.at)
+    library.cap_ff = _unit("".join(load), -15, "1pf", "fF", library, group.at)
     for sub in group.of("lu_table_template"):
         library.templates[sub.args[0] if sub.args else ""] = sub
     for sub in group.of("type"):

@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import combinations
 
 MAX_INPUTS = 10  # a table of 1024 bits; cells with more inputs are classed "other"
-MAX_DEPTH = 100  # of parentheses; real functions stay below ten
+MAX_DEPTH = 40  # of parentheses and signs; real functions stay below ten
 
 FUNCTION_CLASSES = (
     "unknown",  # no function given

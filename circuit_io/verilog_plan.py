@@ -5,11 +5,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from circuit_io.errors import InputError, did_you_mean
+from circuit_io.errors import MAX_SHOWN, InputError, did_you_mean
 from circuit_io.verilog_bits import CONST_0, NOTHING, Module, show
 from circuit_io.verilog_modules import ModuleTable
 
-MAX_SHOWN = 20
 _log = logging.getLogger(__name__)
 _NONE = np.zeros(0, np.int64)
 
@@ -184,7 +183,8 @@ class Planner:
         name = self.pins.names[self.pins.of_raw[raw_pin]]
         if name in self.table.modules[master].ports:
             return name
-        near = did_you_mean(show(name), [show(p) for p in ports])
+        is_shown = module.source.faults.total < MAX_SHOWN
+        near = did_you_mean(show(name), [show(p) for p in ports]) if is_shown else ""
         module.fault(f'"{show(name)}" is no port of module "{show(master)}"', module.inst_at[inst], near)
         return None
 
