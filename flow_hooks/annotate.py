@@ -21,7 +21,8 @@ from flow_hooks.tsv import encode, number
 
 HOTSPOT_COLUMNS = ("rank", "direction", "x1", "y1", "x2", "y2", "congestion", "top_nets")
 
-# ORFS's steps -> the number that their log files begin with; genMetrics merges LOG_DIR/{1..6}_*.json in this order
+# ORFS's steps -> the number that their log files begin with; its genMetrics merges LOG_DIR/{1..6}_*.json in this order.
+# The Tcl side has the same table (gsr_steps.tcl); a test compares them.
 STEP_NUMBER = {
     "SYNTH": 1,
     "FLOORPLAN": 2,
@@ -201,7 +202,7 @@ def insts_tsv(prediction: Prediction, design: PlacedDesign) -> str:
 
 
 def flow_metrics_name(when: str, step: str) -> str:
-    """Name of our file among a flow's logs, e.g. 3_9_gsr_detail_place.json, or 5_0_gsr.json before global routing.
+    """Name of our file among a flow's logs, e.g. 3_9_gsr_detail_place.json after a step, 4_0_gsr_cts.json before one.
 
     Args:
         when: "PRE" or "POST".
@@ -210,22 +211,26 @@ def flow_metrics_name(when: str, step: str) -> str:
     Raises:
         InputError: an unknown step.
     """
-    number_ = STEP_NUMBER.get(step.upper())
-    if number_ is None or when.upper() not in ("PRE", "POST"):
+    found = STEP_NUMBER.get(step.upper())
+    if found is None or when.upper() not in ("PRE", "POST"):
         mend = did_you_mean(step.upper(), STEP_NUMBER)
         raise InputError(f'unknown hook "{when}_{step}"', path="--step", mend=mend)
     if (when.upper(), step.upper()) == ("PRE", "GLOBAL_ROUTE"):
         return "5_0_gsr.json"
-    return f"{number_}_9_gsr_{step.lower()}.json"
+    return f"{found}_{0 if when.upper() == 'PRE' else 9}_gsr_{step.lower()}.json"
 
 
-def write_flow_metrics(log_dir: Path | str, when: str, step: str, metrics: Mapping[str, float]) -> Path:
-    """Write metrics where OpenROAD-flow-scripts merges them into metadata.json; returns the file.
+def write_flow_metrics(path: Path | str, stage: str, metrics: Mapping[str, float]) -> None:
+    """Write metrics where OpenROAD-flow-scripts merges them into metadata.json, replacing those of an earlier run.
 
-    The keys' stage becomes the step's own: before global routing, `globalroute`.
+    Args:
+        path: LOG_DIR and a name like `flow_metrics_name` gives.
+        stage: the stage whose prefix the keys get.
+        metrics: under keys of any stage.
+
+    Raises:
+        InputError: an unknown stage, or the disk refuses.
     """
-    path = Path(log_dir) / flow_metrics_name(when, step)
-    stage = stage_prefix(step)
-    renamed = {f"{stage}__{key.partition('__')[2]}": value for key, value in metrics.items()}
-    write_files({path: to_json(renamed)}, overwrite=True)
-    return path
+    prefix = stage_prefix(stage)
+    renamed = {f"{prefix}__{key.partition('__')[2]}": value for key, value in metrics.items()}
+    write_files({Path(path): to_json(renamed)}, overwrite=True)

@@ -15,7 +15,7 @@ from synthetic import UGLY, SyntheticDesign, make_export, make_pair, make_predic
 
 from circuit_io.errors import InputError
 from circuit_io.hotspots import find_hotspots, rank_nets
-from circuit_io.metric_keys import METRIC_KEYS, key_of
+from circuit_io.metric_keys import METRIC_KEYS, key_of, stage_prefix
 from circuit_io.prediction import Prediction, read_prediction
 from flow_hooks.annotate import (
     STEP_NUMBER,
@@ -184,29 +184,55 @@ def test_metrics_of_the_plan(pair: Pair, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("when", "step", "name", "key"),
+    ("stage", "key"),
     [
-        ("POST", "DETAIL_PLACE", "3_9_gsr_detail_place.json", "detailedplace__gsr__gcell__count"),
-        ("POST", "GLOBAL_PLACE", "3_9_gsr_global_place.json", "globalplace__gsr__gcell__count"),
-        ("pre", "global_route", "5_0_gsr.json", "globalroute__gsr__gcell__count"),
-        ("POST", "CTS", "4_9_gsr_cts.json", "cts__gsr__gcell__count"),
+        ("detailedplace", "detailedplace__gsr__gcell__count"),
+        ("globalplace_io", "globalplace_io__gsr__gcell__count"),
+        ("GLOBAL_ROUTE", "globalroute__gsr__gcell__count"),
     ],
 )
-def test_flow_metrics(tmp_path: Path, when: str, step: str, name: str, key: str) -> None:
-    path = write_flow_metrics(tmp_path / "logs", when, step, {"detailedplace__gsr__gcell__count": 4.0})
-    assert path == tmp_path / "logs" / name
+def test_flow_metrics(tmp_path: Path, stage: str, key: str) -> None:
+    path = tmp_path / "logs" / "5_0_gsr.json"
+    write_flow_metrics(path, stage, {"detailedplace__gsr__gcell__count": 4.0})
     assert json.loads(path.read_text()) == {key: 4.0}
-    assert write_flow_metrics(tmp_path / "logs", when, step, {}) == path, "a later run replaces it"
+    write_flow_metrics(path, stage, {})
+    assert json.loads(path.read_text()) == {}, "a later run replaces it"
+    with pytest.raises(InputError, match='unknown stage "x"'):
+        write_flow_metrics(path, "x", {})
 
 
-def test_every_step_has_a_name_that_orfs_merges() -> None:
-    names = {flow_metrics_name("POST", step) for step in STEP_NUMBER}
-    assert len(names) == 16
+def test_names_among_the_logs() -> None:
+    assert flow_metrics_name("POST", "DETAIL_PLACE") == "3_9_gsr_detail_place.json"
+    assert flow_metrics_name("pre", "global_route") == "5_0_gsr.json"
+    assert flow_metrics_name("PRE", "CTS") == "4_0_gsr_cts.json"
+    names = {flow_metrics_name(when, step) for step in STEP_NUMBER for when in ("PRE", "POST")}
+    assert len(names) == 32
     assert all(re.fullmatch(r"[1-6]_.*\.json", name) for name in names)
     with pytest.raises(InputError, match=r'unknown hook "POST_PLACE"'):
         flow_metrics_name("POST", "PLACE")
     with pytest.raises(InputError, match="unknown hook"):
         flow_metrics_name("AFTER", "CTS")
+
+
+@pytest.mark.skipif(shutil.which("tclsh") is None, reason="needs tclsh (apt-get install tcl)")
+def test_tcl_and_python_agree_on_steps() -> None:
+    script = f"""
+source {{{TCL / "gsr.tcl"}}}
+foreach step [dict keys $::gsr::steps] {{
+  foreach when {{ PRE POST }} {{
+    set facts [gsr::step_facts $when $step]
+    puts "$when $step [dict get $facts metrics_file] [dict get $facts metrics_stage]"
+  }}
+}}
+"""
+    done = subprocess.run(["tclsh"], input=script, capture_output=True, text=True, timeout=60, check=True)
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert {step for _, step, *_ in rows} == set(STEP_NUMBER)
+    for when, step, name, prefix in rows:
+        assert flow_metrics_name(when, step) == name
+        assert stage_prefix(prefix) == prefix
+        if when == "POST":
+            assert stage_prefix(step) == prefix
 
 
 # ---- tables
