@@ -47,6 +47,7 @@ def test_wire_lengths_with_the_messages_suppressed(tmp_path: Path) -> None:
     assert names[3:] == [["unsuppress_message", "GRT", "237"], ["unsuppress_message", "GRT", "241"]]
     assert "grt: n1 5.7 2" in (tmp_path / "labels" / "wire_length.csv").read_text()
     assert not (tmp_path / "labels" / "gcell_grid.csv").exists()
+    assert not (tmp_path / "labels" / "placed.def").exists()
 
 
 def test_messages_come_back_when_the_report_fails(tmp_path: Path) -> None:

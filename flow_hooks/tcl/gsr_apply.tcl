@@ -125,14 +125,14 @@ proc apply_region_adjustment { row } {
     [expr { min($die_x2, $x2 + 1) }] [expr { min($die_y2, $y2 + 1) }]]
   # the command cuts off the fraction of a database unit: a quarter keeps it from losing one
   set region [lmap value $grown { expr { ($value + 0.25) / $dbu } }]
-  ::set_global_routing_region_adjustment $region -layer [dict get $row layer] \
+  ::set_global_routing_region_adjustment $region -layer [dict get $row layer_name] \
     -adjustment [dict get $row number]
   incr num_regions
 }
 
 proc apply_layer_adjustment { row } {
   variable saved_layers
-  set name [dict get $row layer]
+  set name [dict get $row layer_name]
   set layer [[::ord::get_db_tech] findLayer $name]
   set scope [row_steps $row {}]
   if { ![dict exists $saved_layers $scope $name] } {

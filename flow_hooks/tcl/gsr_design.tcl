@@ -237,7 +237,7 @@ proc hook_json { block run_id out_dir facts options } {
   }
   set layers {}
   dict for { name value } [layer_adjustments $names $adjustments $signal] {
-    lappend layers $name [json_number $value]
+    lappend layers $name [json_real $value]
   }
   lappend pairs layer_adjustment [json_object $layers "  "]
   lappend pairs {*}[placement_settings]

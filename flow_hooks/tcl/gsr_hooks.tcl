@@ -118,8 +118,14 @@ proc apply_in_hook { hook step out_dir } {
 }
 
 proc labels_in_hook { out_dir facts route } {
-  export_design $out_dir $facts {}
-  export_labels [file join $out_dir labels] [label_kinds] $route
+  set kinds [label_kinds]
+  if { $route eq "grt" } {
+    # for `gsr export --hook hook.json --labels labels`
+    export_design $out_dir $facts {}
+  } else {
+    set kinds [lsearch -all -inline -not -exact $kinds grt]
+  }
+  export_labels [file join $out_dir labels] $kinds $route
 }
 
 # --- make gsr_predict, make gsr_labels -------------------------------------------------------

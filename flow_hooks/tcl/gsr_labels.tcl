@@ -1,5 +1,6 @@
 # Labels: what the router really did, in the files that training reads.
 #
+#   placed.def       the placement that was routed
 #   gcell_grid.csv   axis,index,coord_dbu                       lower-left edges of the gcells
 #   gcell_usage.csv  layer,direction,ix,iy,capacity,usage       edges to the right / above; tracks
 #   wire_length.csv  rows of report_wire_length                 grt: net total_um pins
@@ -63,7 +64,7 @@ proc labels_json { block states } {
   lassign [routing_layers] names adjustments
   set layers {}
   dict for { name value } $adjustments {
-    lappend layers $name [json_number $value]
+    lappend layers $name [json_real $value]
   }
   set files {}
   foreach { kind state } $states {
@@ -97,6 +98,7 @@ proc labels_grt { block out_dir route } {
     }
   }
   write_file [file join $out_dir gcell_grid.csv] $text
+  ::write_def [file join $out_dir placed.def]
   write_usage $block $grid [llength $xs] [llength $ys] [file join $out_dir gcell_usage.csv]
   return written
 }

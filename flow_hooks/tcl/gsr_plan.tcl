@@ -232,8 +232,9 @@ proc row_pair { row } {
 }
 
 proc row_layer { row context } {
-  set layer [dict get $row layer]
+  if { [catch { percent_decode [dict get $row layer] } layer] } { raise_failure $layer }
   if { $layer ni [dict get $context layers] } { raise_failure "no routing layer \"$layer\"" }
+  dict set row layer_name $layer
   return $row
 }
 

@@ -177,6 +177,13 @@ proc json_number { value } {
   return [format %.10g $number]
 }
 
+# A number that a reader will not take for a count: always with a point or an exponent.
+proc json_real { value } {
+  set text [json_number $value]
+  if { [regexp {^-?[0-9]+$} $text] } { append text .0 }
+  return $text
+}
+
 # A list or an object from texts that are JSON already.
 proc json_list { items } {
   return "\[[join $items {, }]\]"
