@@ -203,7 +203,7 @@ class NetShares:
     edges that no box covers (a detour), which are left out.
 
     Source:
-        RUDY: P. Spindler and F. M. Johannes, DATE 2007; on gcell boxes: docs/how-it-works.md.
+        RUDY: P. Spindler and F. M. Johannes, DATE 2007; on gcell boxes: docs/prediction.md.
     """
 
     def __init__(

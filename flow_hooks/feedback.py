@@ -1,7 +1,7 @@
 """Plans what to do about a predicted congestion: the recipe that closed the loop best, within a budget of area.
 
 Soft partial density blockages on the hot gcells ("recipe B"), and where tracks are short everywhere also the placer's
-routability mode with small steps at the uniform density. Constants and evidence: docs/how-it-works.md; measured on 11
+routability mode with small steps at the uniform density. Constants and evidence: docs/prediction.md; measured on 11
 overflowing layouts with the router's own map: overflow 0.19 of the baseline where the trouble is local, 0.81 (0.73 with
 small RUDY steps) where tracks are short everywhere.
 """

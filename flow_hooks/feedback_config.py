@@ -77,3 +77,12 @@ def feedback_config(values: Mapping[str, Any] | None = None) -> FeedbackConfig:
         raise InputError(
             f"{key} = {first['input']!r}: {first['msg']}", path="[feedback]", mend=f"{key}: {help_}."
         ) from e
+
+
+def settings_table() -> str:
+    """The settings as a Markdown table, for the documentation."""
+    rows = ["| setting | default | meaning |", "| --- | --- | --- |"]
+    for name, field in FeedbackConfig.model_fields.items():
+        default = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+        rows.append(f"| `{name}` | {default} | {field.description} |")
+    return "\n".join(rows)

@@ -109,7 +109,7 @@ class Plan:
 
     Attributes:
         verdict: one sentence: what is planned, or why nothing is.
-        trouble: "none", "local" or "everywhere" (docs/how-it-works.md).
+        trouble: "none", "local" or "everywhere" (docs/prediction.md).
         load: all predicted demand over all tracks.
         free_area_um2: core less fixed and movable area and what the placer adds for pin density.
         budget_um2: area that the plan may take of it; `used_um2` is what it takes.

@@ -14,6 +14,7 @@ from synthetic import UGLY, SyntheticDesign, make_export, make_prediction
 
 from circuit_io.errors import InputError
 from circuit_io.maps import Prediction
+from circuit_io.metric_keys import METRIC_KEYS
 from flow_hooks.area import movable_insts, pin_density_growth_um2, site_um
 from flow_hooks.blockages import blur, pool_mean
 from flow_hooks.feedback import (
@@ -28,6 +29,7 @@ from flow_hooks.feedback import (
     read_feedback,
     write_feedback,
 )
+from flow_hooks.feedback_config import settings_table
 from flow_hooks.regions import merge_equal
 from flow_hooks.tsv import decode, encode, number
 
@@ -517,3 +519,10 @@ def test_the_plan_of_a_prediction_names_its_run(design: SyntheticDesign) -> None
     assert plan.of("density_blockage")
     last_column = [a for a in plan.actions if a.box_um and a.box_um[2] == plan.die_um[2]]
     assert all(a.box_um and a.box_um[2] <= plan.die_um[2] for a in last_column)
+
+
+def test_the_manual_has_every_setting_and_metric() -> None:
+    manual = (Path(__file__).resolve().parent.parent / "docs" / "prediction.md").read_text()
+    assert settings_table() in manual
+    for key in METRIC_KEYS.values():
+        assert f"| `{key.name}` | {key.unit} | {key.better} | {key.meaning} |" in manual
