@@ -7,7 +7,7 @@ a model that is no better has learned by heart, and a split that leaks makes it 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, column
 from circuit_io.graph import CircuitGraph
 from gsr_plugin.dataset import Entry, Loader, Normaliser, find_designs, read_split
+from gsr_plugin.jsonable import jsonable
 from gsr_plugin.metrics import PlacementScores, Scores, Summary, score_placement, summarize
+from gsr_plugin.predict import predict_views
 from gsr_plugin.progress import Progress
 from gsr_plugin.weights import load_weights
 
@@ -45,7 +47,7 @@ class Evaluation:
         rows = {
             name: [
                 {k: getattr(p, k) for k in ("family", "technology", "design", "variant", "num_gcells", "num_overflow")}
-                | {"h": asdict(p.h), "v": asdict(p.v), "mean": asdict(p.mean)}
+                | {"h": p.h, "v": p.v, "mean": p.mean}
                 for p in placements
             ]
             for name, placements in self.placements.items()
@@ -56,11 +58,11 @@ class Evaluation:
             "fold": self.fold,
             "num_seen": self.num_seen,
             "weights_sha256": self.weights_sha256,
-            "notes": list(self.notes),
-            "methods": {name: asdict(summary) for name, summary in self.methods.items()},
+            "notes": self.notes,
+            "methods": self.methods,
             "placements": rows,
         }
-        cleaned: dict[str, Any] = _without_nan(whole)
+        cleaned: dict[str, Any] = jsonable(whole)
         return cleaned
 
     def table(self) -> str:
@@ -81,14 +83,6 @@ def _row(name: str, which: str, scores: Scores) -> str:
     return " | ".join([f"| {name}", which, *("-" if math.isnan(v) else f"{v:.3f}" for v in values)]) + " |"
 
 
-def _without_nan(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, dict):
-        return {k: _without_nan(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def evaluate(
     data: Sequence[Path],
     weights: Path,
@@ -96,6 +90,7 @@ def evaluate(
     fold: int | None = None,
     folds: Path | None = None,
     everything: bool = False,
+    views: int = 1,
     device: str = "auto",
     quiet: bool = True,
 ) -> Evaluation:
@@ -107,6 +102,7 @@ def evaluate(
         fold: score the families of this fold; else of the fold that the model held out.
         folds: the file that gives families their folds; else `folds.toml` in or beside the data.
         everything: score all placements, seen or not.
+        views: mirrored and turned views of a design whose predictions are averaged, 1 to 8.
         device: "auto", "cpu" or "cuda".
         quiet: show no progress.
 
@@ -131,7 +127,7 @@ def evaluate(
         return offset + slope * h, offset + slope * v
 
     methods: dict[str, Callable[[CircuitGraph, Entry], Pair]] = {
-        MODEL: lambda graph, _: loaded.predict(graph).congestion,
+        MODEL: lambda graph, _: predict_views(graph, loaded, views=views).congestion,
         RUDY: rudy,
         NEAREST: nearest.predict,
     }

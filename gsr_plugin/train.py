@@ -6,17 +6,11 @@ settings), `log.jsonl` (one JSON object a line) and `state/` (what `--resume` ne
 
 import json
 import math
-import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from types import FrameType
-from typing import IO
 
 import numpy as np
 import torch
@@ -24,18 +18,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from circuit_io.errors import GsrError, InputError
-from circuit_io.transform import SYMMETRIES, Symmetry, transform, transform_edges, without_liberty
-from gsr_plugin.checkpoint import STATE, Checkpoint, read_checkpoint, write_checkpoint
-from gsr_plugin.config import RunConfig, TrainConfig, to_toml
+from circuit_io.transform import transform, transform_edges, without_liberty
+from gsr_plugin.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from gsr_plugin.config import RunConfig, TrainConfig
 from gsr_plugin.dataset import Entry, Loader, Normaliser, Sample, find_designs, fit_normaliser, read_split
 from gsr_plugin.evaluate import score_entry
 from gsr_plugin.graph_tensors import GraphTensors
 from gsr_plugin.metrics import summarize
 from gsr_plugin.model import GsrGnn
-from gsr_plugin.progress import Progress
-from gsr_plugin.weights import CARD, WEIGHTS, ModelCard, pick_device, predict_maps, write_weights, write_whole
+from gsr_plugin.ops.topk import NotANumberError
+from gsr_plugin.progress import Progress, stop_signals
+from gsr_plugin.reversible import RangeError
+from gsr_plugin.run_folder import LOG, check_out, prepare_out, write_line
+from gsr_plugin.schedule import Step, epoch_plan, learning_rate
+from gsr_plugin.weights import ModelCard, pick_device, predict_maps, write_weights
 
-CONFIG, LOG = "config.toml", "log.jsonl"
 LOG_SIGMA = (-5.0, 3.0)  # in deviations of the target; bounds what one step can do to the likelihood
 
 
@@ -59,16 +56,6 @@ class TrainResult:
     seconds: float
     stopped: str
     held_out_pearson: float = math.nan
-
-
-@dataclass(frozen=True)
-class Step:
-    """One placement as an epoch takes it."""
-
-    entry: Entry
-    symmetry: Symmetry
-    hide_liberty: bool
-    weight: float
 
 
 @dataclass
@@ -154,11 +141,11 @@ def train(
         find_designs(data), data, fold=fold, folds=folds, technology_out=config.data.technology_out
     )
     train_set = _of_size(train_set, config)
-    _check_out(out, resume=resume, overwrite=overwrite)
+    check_out(out, resume=resume, overwrite=overwrite)
     run = _begin(out, config, train_set, held_out, fold)
     if checkpoint is not None:
         _take_up(run, checkpoint)
-    _prepare_out(run, resume=resume)
+    prepare_out(out, config, resume_at=run.step if resume else None)
     stopped = _loop(run, started, quiet=quiet, stop_after=stop_after)
     return TrainResult(
         out=out,
@@ -181,10 +168,10 @@ def _loop(run: _Run, started: float, *, quiet: bool, stop_after: int) -> str:
     first, before, saved, stopped = run.step, run.seconds, started, "done"
     with (
         (run.out / LOG).open("a", encoding="utf-8") as log,
-        _stop_signals() as interrupted,
+        stop_signals() as interrupted,
         Progress(total, done=run.step, quiet=quiet) as progress,
     ):
-        _write_line(log, "resume" if first else "start", step=first, card=run.card.to_json())
+        write_line(log, "resume" if first else "start", step=first, card=run.card.to_json())
         while run.step < total and stopped == "done":
             epoch, nth = divmod(run.step, run.steps_per_epoch)
             plan = epoch_plan(run.train_set, settings, epoch)
@@ -197,11 +184,11 @@ def _loop(run: _Run, started: float, *, quiet: bool, stop_after: int) -> str:
             now = time.monotonic()
             run.seconds = before + now - started
             designs = [item.entry.name for item in group]
-            _write_line(log, "step", step=run.step, epoch=epoch, lr=rate, designs=designs, **found)
+            write_line(log, "step", step=run.step, epoch=epoch, lr=rate, designs=designs, **found)
             progress.update(run.step, f"epoch {epoch + 1}/{settings.epochs}  loss {run.last_loss:.4f}")
             if run.step % run.steps_per_epoch == 0:
                 scores = _score(run, epoch)
-                _write_line(log, "epoch", step=run.step, epoch=epoch, loss=run.last_loss, seconds=run.seconds, **scores)
+                write_line(log, "epoch", step=run.step, epoch=epoch, loss=run.last_loss, seconds=run.seconds, **scores)
                 run.losses = []
             if interrupted():
                 stopped = "interrupted"
@@ -213,7 +200,7 @@ def _loop(run: _Run, started: float, *, quiet: bool, stop_after: int) -> str:
                 run.save()
                 saved = now
         run.save()
-        _write_line(log, "end", step=run.step, stopped=stopped, seconds=run.seconds)
+        write_line(log, "end", step=run.step, stopped=stopped, seconds=run.seconds)
     if stopped == "interrupted":
         raise KeyboardInterrupt
     return stopped
@@ -225,7 +212,11 @@ def _update(run: _Run, group: Sequence[Step], rate: float, device: torch.device)
     run.optimizer.zero_grad(set_to_none=True)
     parts = []
     for item in group:
-        loss, found = placement_loss(run.model, run.normaliser, settings, run.load(item.entry), item, device)
+        sample = run.load(item.entry)
+        try:
+            loss, found = placement_loss(run.model, run.normaliser, settings, sample, item, device)
+        except (NotANumberError, RangeError) as e:
+            raise DivergedError(f"step {run.step + 1}, {item.entry.name}: {e}") from e
         if not all(math.isfinite(value) for value in found.values()):
             bad = ", ".join(f"{name} = {value}" for name, value in found.items() if not math.isfinite(value))
             raise DivergedError(f"step {run.step + 1}, {item.entry.name}: {bad}\n  Lower train.lr or train.clip.")
@@ -272,33 +263,6 @@ def placement_loss(
     loss = squared + settings.overflow_weight * overflow + settings.sigma_weight * likelihood
     parts = {"loss": loss, "squared": squared, "overflow": overflow, "likelihood": likelihood}
     return loss, {name: float(value.detach()) for name, value in parts.items()}
-
-
-def epoch_plan(entries: Sequence[Entry], settings: TrainConfig, epoch: int) -> list[Step]:
-    """The placements of one epoch in order, drawn from (seed, epoch) alone; every design has the same total weight."""
-    rng = np.random.default_rng([settings.seed, epoch])
-    designs: dict[tuple[str, str, str], list[Entry]] = {}
-    for entry in entries:
-        designs.setdefault(entry.design_key, []).append(entry)
-    per_design = settings.variants_per_design
-    plan = []
-    for variants in designs.values():
-        num = min(per_design, len(variants)) if per_design else len(variants)
-        for i in sorted(rng.choice(len(variants), num, replace=False).tolist()):
-            symmetry = SYMMETRIES[int(rng.integers(len(SYMMETRIES)))] if settings.augment else Symmetry()
-            plan.append(Step(variants[i], symmetry, bool(rng.random() < settings.drop_liberty), 1 / num))
-    scale = len(plan) / len(designs)
-    order = rng.permutation(len(plan)).tolist()
-    return [Step(s.entry, s.symmetry, s.hide_liberty, s.weight * scale) for s in (plan[i] for i in order)]
-
-
-def learning_rate(settings: TrainConfig, step: int, total: int) -> float:
-    """Linear from 0 over the warm-up, then a cosine down to `final_lr_frac` of the highest rate."""
-    warm = min(settings.warm_up_steps, total)
-    if step < warm:
-        return settings.lr * (step + 1) / warm
-    done = (step - warm) / max(1, total - warm)
-    return settings.lr * (settings.final_lr_frac + (1 - settings.final_lr_frac) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def _begin(out: Path, config: RunConfig, train_set: list[Entry], held_out: list[Entry], fold: int | None) -> _Run:
@@ -362,46 +326,6 @@ def _of_size(entries: list[Entry], config: RunConfig) -> list[Entry]:
     return kept
 
 
-def _check_out(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuse an `out` that must not be written, before anything long begins."""
-    if out.exists() and not out.is_dir():
-        raise InputError("exists and is no folder", path=out, mend="Choose another --out.")
-    if not resume and out.is_dir() and any(out.iterdir()):
-        if not overwrite:
-            mend = "Go on with it by --resume, replace it by --overwrite, or choose another --out."
-            raise InputError("exists already", path=out, mend=mend)
-        if not (out / CONFIG).is_file():
-            raise InputError("holds no run, so it is not replaced", path=out, mend="Choose another --out.")
-
-
-def _prepare_out(run: _Run, *, resume: bool) -> None:
-    """An empty run folder, or the resumed one with its log cut at the checkpoint; the settings are written."""
-    out = run.out
-    out.mkdir(parents=True, exist_ok=True)
-    if not resume:
-        for name in (WEIGHTS, CARD, LOG, CONFIG):
-            (out / name).unlink(missing_ok=True)
-        shutil.rmtree(out / STATE.parent, ignore_errors=True)
-    elif (out / LOG).is_file():
-        lines = (out / LOG).read_text("utf-8").splitlines(keepends=True)
-        write_whole(out / LOG, "".join(line for line in lines if _is_before(line, run.step)).encode())
-    write_whole(out / CONFIG, to_toml(run.config).encode())
-
-
-def _is_before(line: str, step: int) -> bool:
-    """Whether a line of the log tells of the run up to `step`; a line that was cut does not count."""
-    try:
-        return bool(json.loads(line)["step"] <= step)
-    except (ValueError, KeyError, TypeError):
-        return False
-
-
-def _write_line(log: IO[str], event: str, **values: object) -> None:
-    text = json.dumps({"event": event} | values, ensure_ascii=False, default=str)
-    log.write(text.replace("NaN", "null") + "\n")
-    log.flush()
-
-
 def _score(run: _Run, epoch: int) -> dict[str, float]:
     """Scores of the held-out placements, every `score_epochs` epochs; they choose nothing."""
     every = run.config.train.score_epochs
@@ -416,28 +340,7 @@ def _score(run: _Run, epoch: int) -> dict[str, float]:
         scored.append(score_entry(guess.congestion, entry, run.load))
     run.model.train()
     run.model.load_state_dict(last)
-    headline = summarize(scored).headline
+    summary = summarize(scored)
+    headline = summary.headline if summary.num_headline else summary.small
     run.held_out_pearson = headline.pearson
     return {f"held_out_{name}": getattr(headline, name) for name in ("pearson", "spearman", "r2", "nrmse")}
-
-
-@contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """A question whether Ctrl-C (or SIGTERM) came; the step under way is finished first, a second one does not wait."""
-    came = False
-
-    def note(number: int, frame: FrameType | None) -> None:
-        nonlocal came
-        if came:
-            raise KeyboardInterrupt
-        came = True
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -28,6 +28,7 @@ from circuit_io.text import sha256
 from gsr_plugin.config import RunConfig
 from gsr_plugin.dataset import KINDS, Entry, Normaliser, data_hash
 from gsr_plugin.graph_tensors import GraphTensors
+from gsr_plugin.jsonable import jsonable
 from gsr_plugin.model import GsrGnn, ModelConfig
 
 SCHEMA, VERSION = "gsr-model", 1
@@ -78,8 +79,8 @@ class ModelCard:
 
     def to_json(self) -> dict[str, Any]:
         """The content of `model.json`."""
-        values = asdict(self) | {"model": self.model.model_dump(mode="json"), "grid_t": self.model.grid}
-        return {"schema": SCHEMA, "schema_version": VERSION} | values
+        values: dict[str, Any] = jsonable(asdict(self) | {"model": self.model.model_dump(mode="json")})
+        return {"schema": SCHEMA, "schema_version": VERSION, "grid_t": self.model.grid} | values
 
     @classmethod
     def from_json(cls, stored: object, *, path: Path | str = "<memory>") -> "ModelCard":
@@ -117,6 +118,7 @@ def _check_features(card: ModelCard, path: Path | str) -> None:
 
 
 def versions() -> dict[str, str]:
+    """Versions of this package and of what its numbers depend on."""
     try:
         own = metadata.version("gsr-plugin")
     except metadata.PackageNotFoundError:
@@ -246,10 +248,10 @@ def load_weights(path: Path, *, device: str = "auto") -> Weights:
     except (SafetensorError, ValueError, OSError) as e:
         raise InputError(f"is no weights file: {e}", path=file, mend="Copy it again, or train again.") from e
     model = GsrGnn(card.model)
-    part = lambda head: {n.removeprefix(head): t for n, t in tensors.items() if n.startswith(head)}  # noqa: E731
-    normaliser = Normaliser.of_arrays({n: t.numpy() for n, t in part(_STATISTICS).items()}, path=file)
+    statistics = {n.removeprefix(_STATISTICS): t.numpy() for n, t in tensors.items() if n.startswith(_STATISTICS)}
+    normaliser = Normaliser.of_arrays(statistics, path=file)
     try:
-        model.load_state_dict(part(_MODEL))
+        model.load_state_dict({n.removeprefix(_MODEL): t for n, t in tensors.items() if n.startswith(_MODEL)})
     except RuntimeError as e:
         raise InputError(f"weights and model config differ: {e}", path=file, mend="Train again.") from e
     for name, t in tensors.items():

@@ -1,10 +1,14 @@
 """Made-up circuit graphs that keep the contract of `CircuitGraph`, with labels that a local model can learn."""
 
+from pathlib import Path
+
 import numpy as np
+import pyarrow as pa
 
 from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, column
 from circuit_io.graph import CircuitGraph
 from circuit_io.labels import Labels
+from circuit_io.store import write_design
 
 
 def synthetic_graph(
@@ -66,3 +70,38 @@ def synthetic_labels(graph: CircuitGraph, seed: int = 0) -> Labels:
     h[-1, -1] = v[-1, -1] = np.nan
     over = [np.where(np.isnan(m), m, np.maximum(0, m - 1) * 20).astype(np.float32) for m in maps]
     return Labels(h, v, over[0], over[1], np.full(graph.num_nets, np.nan, np.float32))
+
+
+def write_synthetic(
+    folder: Path,
+    seed: int = 0,
+    *,
+    family: str,
+    design: str = "",
+    variant: str = "v0",
+    labelled: bool = True,
+    **size: int,
+) -> CircuitGraph:
+    """An export folder of a made-up design."""
+    graph = synthetic_graph(seed, **size)
+    insts = pa.table({"name": [f"u{i}" for i in range(graph.num_insts)]})
+    nets = pa.table({"name": [f"n{i}" for i in range(graph.num_nets)]})
+    manifest = {
+        "design": design or family,
+        "family": family,
+        "technology": "made_up",
+        "variant": variant,
+        "grid": {"nx": graph.nx, "ny": graph.ny},
+    }
+    labels = synthetic_labels(graph, seed) if labelled else None
+    write_design(folder, manifest=manifest, insts=insts, nets=nets, graph=graph, labels=labels)
+    return graph
+
+
+def write_corpus(folder: Path) -> Path:
+    """Four families in two folds, one of them with two variants."""
+    for i, (family, variant) in enumerate([("fa", "v0"), ("fa", "v1"), ("fb", "v0"), ("fc", "v0"), ("fd", "v0")]):
+        write_synthetic(folder / family / variant, i, family=family, variant=variant)
+    lines = ['schema = "gsr-folds"', "schema_version = 1", "[fold]", "fa = 0", "fb = 0", "fc = 1", "fd = 1"]
+    (folder / "folds.toml").write_text("\n".join(lines))
+    return folder

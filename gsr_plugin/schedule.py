@@ -1,0 +1,48 @@
+"""What an epoch takes, in which order, at which rate: drawn from (seed, epoch) alone, so that a run can resume."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from circuit_io.transform import SYMMETRIES, Symmetry
+from gsr_plugin.config import TrainConfig
+from gsr_plugin.dataset import Entry
+
+
+@dataclass(frozen=True)
+class Step:
+    """One placement as an epoch takes it."""
+
+    entry: Entry
+    symmetry: Symmetry
+    hide_liberty: bool
+    weight: float
+
+
+def epoch_plan(entries: Sequence[Entry], settings: TrainConfig, epoch: int) -> list[Step]:
+    """The placements of one epoch in order, drawn from (seed, epoch) alone; every design has the same total weight."""
+    rng = np.random.default_rng([settings.seed, epoch])
+    designs: dict[tuple[str, str, str], list[Entry]] = {}
+    for entry in entries:
+        designs.setdefault(entry.design_key, []).append(entry)
+    per_design = settings.variants_per_design
+    plan = []
+    for variants in designs.values():
+        num = min(per_design, len(variants)) if per_design else len(variants)
+        for i in sorted(rng.choice(len(variants), num, replace=False).tolist()):
+            symmetry = SYMMETRIES[int(rng.integers(len(SYMMETRIES)))] if settings.augment else Symmetry()
+            plan.append(Step(variants[i], symmetry, bool(rng.random() < settings.drop_liberty), 1 / num))
+    scale = len(plan) / len(designs)
+    order = rng.permutation(len(plan)).tolist()
+    return [Step(s.entry, s.symmetry, s.hide_liberty, s.weight * scale) for s in (plan[i] for i in order)]
+
+
+def learning_rate(settings: TrainConfig, step: int, total: int) -> float:
+    """Linear from 0 over the warm-up, then a cosine down to `final_lr_frac` of the highest rate."""
+    warm = min(settings.warm_up_steps, total)
+    if step < warm:
+        return settings.lr * (step + 1) / warm
+    done = (step - warm) / max(1, total - warm)
+    return settings.lr * (settings.final_lr_frac + (1 - settings.final_lr_frac) * 0.5 * (1 + math.cos(math.pi * done)))
