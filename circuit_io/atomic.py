@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,11 +48,7 @@ def write_files(files: Mapping[Path, bytes | str], *, overwrite: bool = False) -
     Raises:
         InputError: one of them exists and `overwrite` is not set, or the disk refuses; nothing has changed then.
     """
-    for path in files:
-        if path.is_dir():
-            raise InputError("is a folder, not a file", path=path, mend="Name a file.")
-        if path.exists() and not overwrite:
-            raise InputError("exists already", path=path, mend=_OVERWRITE)
+    refuse_existing(files, overwrite=overwrite)
     temporaries: dict[Path, Path] = {}
     try:
         for path, content in files.items():
@@ -67,6 +63,19 @@ def write_files(files: Mapping[Path, bytes | str], *, overwrite: bool = False) -
     finally:
         for temporary in temporaries.values():
             temporary.unlink(missing_ok=True)
+
+
+def refuse_existing(files: Iterable[Path], *, overwrite: bool = False) -> None:
+    """Check before long work that files can be written afterwards.
+
+    Raises:
+        InputError: one of them is a folder, or exists and `overwrite` is not set.
+    """
+    for path in files:
+        if path.is_dir():
+            raise InputError("is a folder, not a file", path=path, mend="Name a file.")
+        if path.exists() and not overwrite:
+            raise InputError("exists already", path=path, mend=_OVERWRITE)
 
 
 def _refuse_folder(target: Path, schema: str, *, overwrite: bool) -> None:

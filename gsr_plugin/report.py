@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from circuit_io.atomic import write_files
+from circuit_io.atomic import refuse_existing, write_files
 from circuit_io.errors import InputError
 from circuit_io.hotspots import HotspotConfig, find_hotspots, rank_nets
 from circuit_io.maps import PlacedDesign, Prediction
@@ -59,6 +59,7 @@ def report(
     from circuit_io.store import open_design
     from flow_hooks.feedback import plan_feedback
 
+    refuse_existing([Path(out), Path(out).with_suffix(".md")], overwrite=overwrite)
     prediction = read_prediction(pred)
     design = open_design(export_of(pred, prediction.manifest), verify=False)  # read_prediction compared the hashes
     plan = read_feedback(feedback) if feedback else plan_feedback(prediction, design.manifest, design=design)
