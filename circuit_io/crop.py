@@ -57,7 +57,8 @@ def crop(graph: CircuitGraph, labels: Labels, window: tuple[int, int, int, int])
     return part, replace(labels, **maps, net_length_um=labels.net_length_um[net])
 
 
-def random_window(nx: int, ny: int, side: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """A window of at most `side` x `side` gcells, anywhere in a grid of nx x ny."""
+def window_at(nx: int, ny: int, side: int, place: tuple[float, float]) -> tuple[int, int, int, int]:
+    """The window of at most `side` x `side` gcells at `place`, each in 0..1 from the first to the last possible."""
     width, height = min(side, nx), min(side, ny)
-    return int(rng.integers(nx - width + 1)), int(rng.integers(ny - height + 1)), width, height
+    x, y = (int(p * (room + 1)) for p, room in zip(place, (nx - width, ny - height), strict=True))
+    return min(x, nx - width), min(y, ny - height), width, height

@@ -41,6 +41,9 @@ class TrainConfig(BaseModel):
     placements_per_step: int = Field(
         default=1, ge=1, description="placements whose gradients are averaged for one step"
     )
+    crop_gcells: int = Field(
+        0, ge=0, description="train on a window of at most so many gcells a side, drawn anew each step; 0 takes all"
+    )
     max_minutes: float = Field(
         default=0.0, ge=0, description="stop with a valid checkpoint after this time; 0 is no limit"
     )

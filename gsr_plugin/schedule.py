@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ class Step:
     symmetry: Symmetry
     hide_liberty: bool
     weight: float
+    place: tuple[float, float] = (0.0, 0.0)  # of the window, when the settings cut one
 
 
 def epoch_plan(entries: Sequence[Entry], settings: TrainConfig, epoch: int) -> list[Step]:
@@ -33,10 +34,10 @@ def epoch_plan(entries: Sequence[Entry], settings: TrainConfig, epoch: int) -> l
         num = min(per_design, len(variants)) if per_design else len(variants)
         for i in sorted(rng.choice(len(variants), num, replace=False).tolist()):
             symmetry = SYMMETRIES[int(rng.integers(len(SYMMETRIES)))] if settings.augment else Symmetry()
-            plan.append(Step(variants[i], symmetry, bool(rng.random() < settings.drop_liberty), 1 / num))
+            hide = bool(rng.random() < settings.drop_liberty)
+            plan.append(Step(variants[i], symmetry, hide, 1 / num, (float(rng.random()), float(rng.random()))))
     scale = len(plan) / len(designs)
-    order = rng.permutation(len(plan)).tolist()
-    return [Step(s.entry, s.symmetry, s.hide_liberty, s.weight * scale) for s in (plan[i] for i in order)]
+    return [replace(plan[i], weight=plan[i].weight * scale) for i in rng.permutation(len(plan)).tolist()]
 
 
 def learning_rate(settings: TrainConfig, step: int, total: int) -> float:

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from circuit_io.crop import crop, window_at
 from circuit_io.errors import GsrError, InputError
 from circuit_io.transform import transform, transform_edges, without_liberty
 from gsr_plugin.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from gsr_plugin.config import RunConfig, TrainConfig
+from gsr_plugin.config import RunConfig, TrainConfig, load_config
 from gsr_plugin.dataset import Entry, Loader, Normaliser, Sample, find_designs, fit_normaliser, read_split
 from gsr_plugin.evaluate import score_entry
 from gsr_plugin.graph_tensors import GraphTensors
@@ -29,7 +30,7 @@ from gsr_plugin.model import GsrGnn
 from gsr_plugin.ops.topk import NotANumberError
 from gsr_plugin.progress import Progress, stop_signals
 from gsr_plugin.reversible import RangeError
-from gsr_plugin.run_folder import LOG, check_out, prepare_out, write_line
+from gsr_plugin.run_folder import CONFIG, LOG, check_out, prepare_out, write_line
 from gsr_plugin.schedule import Step, epoch_plan, learning_rate
 from gsr_plugin.weights import ModelCard, pick_device, predict_maps, write_weights
 
@@ -100,6 +101,11 @@ class _Run:
             run=_fingerprint(self.card),
         )  # fmt: skip
         write_checkpoint(self.out, checkpoint)
+
+
+def run_config(out: Path, path: Path | None = None, sets: Sequence[str] = (), *, resume: bool = False) -> RunConfig:
+    """The settings of a run: of the file `path`, or of the run folder that is resumed; overridden by `sets`."""
+    return load_config(out / CONFIG if resume and path is None else path, sets)
 
 
 def train(
@@ -248,8 +254,11 @@ def placement_loss(
     All are means over unmasked edges, the error in deviations of the target. The likelihood sees the error as given,
     so that sigma never buys a worse mean.
     """
-    graph = transform(without_liberty(sample.graph) if item.hide_liberty else sample.graph, item.symmetry)
-    maps = transform_edges(sample.labels.congestion_h, sample.labels.congestion_v, item.symmetry)
+    graph, labels = sample.graph, sample.labels
+    if settings.crop_gcells and max(graph.nx, graph.ny) > settings.crop_gcells:
+        graph, labels = crop(graph, labels, window_at(graph.nx, graph.ny, settings.crop_gcells, item.place))
+    graph = transform(without_liberty(graph) if item.hide_liberty else graph, item.symmetry)
+    maps = transform_edges(labels.congestion_h, labels.congestion_v, item.symmetry)
     truth = torch.from_numpy(np.stack([m.ravel() for m in maps], axis=1)).to(device)
     features = [torch.from_numpy(x).to(device) for x in normaliser.features(graph).values()]
     out = model(GraphTensors.of(graph).to(device), *features)

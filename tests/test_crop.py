@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuit_io.crop import crop, random_window
+from circuit_io.crop import crop, window_at
 from circuit_io.graph import CircuitGraph
 from circuit_io.labels import Labels
 
@@ -30,10 +30,15 @@ def _design(nx: int, ny: int, seed: int) -> tuple[CircuitGraph, Labels]:
     return graph, Labels(*maps, rng.random(nets).astype(np.float32))
 
 
-@given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 7), st.integers(0, 99))
-def test_a_window_keeps_insts_nets_and_labels_at_their_places(nx: int, ny: int, side: int, seed: int) -> None:
+places = st.tuples(st.floats(0, 1), st.floats(0, 1))
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 7), st.integers(0, 99), places)
+def test_a_window_keeps_insts_nets_and_labels_at_their_places(
+    nx: int, ny: int, side: int, seed: int, place: tuple[float, float]
+) -> None:
     graph, labels = _design(nx, ny, seed)
-    x0, y0, width, height = window = random_window(nx, ny, side, np.random.default_rng(seed))
+    x0, y0, width, height = window = window_at(nx, ny, side, place)
     part, cut = crop(graph, labels, window)
     where = lambda g, cells: (cells % g.nx, cells // g.nx)  # noqa: E731
     inside = [
