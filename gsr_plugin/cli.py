@@ -1,0 +1,361 @@
+"""The program `gsr`: each command is a thin shell over one library function, which is imported when it is called.
+
+stdout carries the result alone, stderr the rest. Exit codes: 0 done; 1 done and a check failed; 2 bad usage or input;
+3 an outside tool failed; 130 interrupted.
+"""
+
+import errno
+import logging
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import click
+
+from circuit_io.errors import GsrError, InputError
+
+F = TypeVar("F", bound=Callable[..., Any])
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+ANY = click.Path(path_type=Path, exists=True)
+OUT = click.Path(path_type=Path)
+INTERRUPTED = 130
+
+
+class _Result(NamedTuple):
+    """What a command found: for --json, for people, and its exit code."""
+
+    value: Any
+    text: str
+    exit_code: int = 0
+
+
+class _Program(click.Group):
+    """Turns what a user can mend into one clear message and an exit code; everything else is a fault of ours."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
+        try:
+            return super().invoke(ctx)
+        except GsrError as e:
+            message, code = str(e), e.exit_code
+        except KeyboardInterrupt:
+            message, code = "interrupted", INTERRUPTED
+        except OSError as e:
+            if e.errno == errno.EPIPE:
+                raise
+            full = e.errno in (errno.ENOSPC, errno.EDQUOT)
+            where = f"{e.filename}: " if e.filename else ""
+            message = f"{where}the disk is full" if full else f"{where}{e.strerror or e}"
+            code = InputError.exit_code
+        click.echo(f"gsr: {message}", err=True)
+        ctx.exit(code)
+
+
+class _ManyValues(click.Command):
+    """A command whose `multiple` options also take several values after one name: --lef a.lef b.lef."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        many = {name for p in self.params if isinstance(p, click.Option) and p.multiple for name in p.opts}
+        out: list[str] = []
+        current, taken = "", False
+        for arg in args:
+            if arg.startswith("-") and len(arg) > 1:
+                current, taken = (arg if arg in many else ""), False
+                out.append(arg)
+                continue
+            if current and taken:
+                out.append(current)
+            taken = True
+            out.append(arg)
+        return super().parse_args(ctx, out)
+
+
+def _common(command: F) -> F:
+    """--overwrite, --quiet and --json, and what they do; the wrapped command gives a `_Result`."""
+
+    @click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
+    @click.option("--quiet", is_flag=True, help="Show no progress and no remarks, only warnings.")
+    @click.option(
+        "--json", "json_path", is_flag=False, flag_value="-", metavar="[PATH]",
+        help="Write the result as JSON to PATH, or to stdout when no PATH follows.",
+    )  # fmt: skip
+    @wraps(command)
+    def run(*args: Any, overwrite: bool, quiet: bool, json_path: str | None, **options: Any) -> None:  # noqa: ANN401
+        from gsr_plugin.jsonable import to_json_line
+
+        logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING if quiet else logging.INFO)
+        if json_path not in (None, "-") and Path(str(json_path)).exists() and not overwrite:
+            raise InputError("exists already", path=str(json_path), mend="Pass --overwrite to replace it.")
+        found: _Result = command(*args, overwrite=overwrite, quiet=quiet, **options)
+        if json_path == "-":
+            click.echo(to_json_line(found.value))
+        elif json_path is not None:
+            from circuit_io.atomic import write_files
+
+            write_files({Path(json_path): to_json_line(found.value) + "\n"}, overwrite=overwrite)
+        if json_path != "-" and found.text:
+            click.echo(found.text)
+        if found.exit_code:
+            click.get_current_context().exit(found.exit_code)
+
+    return run  # type: ignore[return-value]
+
+
+def _device(command: F) -> F:
+    return click.option("--device", default="auto", envvar="GSR_DEVICE", show_default=True, help="auto, cpu or cuda.")(
+        command
+    )
+
+
+def _torch_allocator() -> None:
+    """Large pages for torch's CPU memory, unless the user has chosen: 3 to 6 times faster above 32 MB a tensor."""
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="gsr-plugin", prog_name="gsr")
+def main() -> None:
+    """Predict routing congestion of a placed design by a deep graph network, inside OpenROAD flows and outside.
+
+    \b
+    gsr export --lef tech.lef cells.lef --def placed.def --out design
+    gsr predict design --out prediction
+    gsr report prediction --out report.html
+    """
+    _torch_allocator()
+
+
+@main.command(cls=_ManyValues)
+@click.option("--lef", type=FILE, multiple=True, metavar="F..", help="LEF files, the technology first.")
+@click.option("--def", "def_", type=FILE, help="The placed design.")
+@click.option("--lib", type=FILE, multiple=True, metavar="F..", help="Liberty files.")
+@click.option("--verilog", type=FILE, help="The netlist, to check the DEF against.")
+@click.option("--signal-layers", metavar="LOW-HIGH", help="Layers that the router may use, as in met1-met5.")
+@click.option("--layer-adjustment", metavar="A|LAYER=A,..", help="Share of the tracks that the router leaves free.")
+@click.option("--gcell-um", type=float, help="Side of a gcell; else what OpenROAD's router takes.")
+@click.option("--family", help="Designs that share RTL have the same family; else the design's name.")
+@click.option("--technology", help="Name of the technology.")
+@click.option("--variant", help="Name of this placement among others of the design.")
+@click.option("--stage", help="What has run before: place, cts, ...")
+@click.option("--labels", type=FOLDER, help="Router results; with done.json, --def and the settings come from there.")
+@click.option("--hook", type=FILE, help="hook.json of gsr_export_design, which names all files and settings.")
+@click.option("--skip-unknown-inst", is_flag=True, help="Drop pins of insts that COMPONENTS does not list.")
+@click.option("--out", type=OUT, required=True, help="Folder to write.")
+@_common
+def export(out: Path, overwrite: bool, quiet: bool, **options: Any) -> _Result:  # noqa: ANN401
+    """Read a placed design and write its graph: the input of predict, train and evaluate.
+
+    \b
+    gsr export --lef tech.lef cells.lef --def placed.def --signal-layers met1-met5 --out design
+    gsr export --hook gsr/hook.json --out design
+    gsr export --lef tech.lef cells.lef --labels labels/aes/v0 --out data/aes_v0
+    """
+    from circuit_io.export import export_design
+    from circuit_io.export_options import sources_of_options
+
+    manifest = export_design(sources_of_options(**options), out, overwrite=overwrite)
+    counts, grid = manifest["counts"], manifest["grid"]
+    size = f"{counts['insts']} insts, {counts['nets']} nets, {grid['nx']} x {grid['ny']} gcells"
+    return _Result(manifest, f"{out}: {manifest['design']}, {size}")
+
+
+@main.command()
+@click.argument("data", type=FOLDER, nargs=-1, required=True)
+@click.option("--config", type=FILE, help="TOML file with [model], [train] and [data].")
+@click.option("--set", "sets", multiple=True, metavar="SECTION.KEY=VALUE", help="Override one setting.")
+@click.option("--fold", type=int, help="Hold the families of this fold out of training.")
+@click.option("--folds", type=FILE, help="Which family is in which fold; else folds.toml in or beside DATA.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, with its settings.")
+@click.option("--out", type=OUT, required=True, help="Run folder.")
+@_common
+def train(
+    data: tuple[Path, ...],
+    config: Path | None,
+    sets: tuple[str, ...],
+    fold: int | None,
+    folds: Path | None,
+    resume: bool,
+    out: Path,
+    overwrite: bool,
+    quiet: bool,
+) -> _Result:
+    """Train a GSR-GNN on the labelled designs below DATA.
+
+    Ctrl-C ends the run after the step under way with a checkpoint that --resume takes up bit for bit.
+
+    \b
+    gsr train data/labels --config c.toml --fold 0 --out runs/f0
+    gsr train data/labels --set train.epochs=100 --set model.layers=32 --out runs/all
+    gsr train data/labels --resume --out runs/all
+    """
+    from gsr_plugin.train import run_config
+    from gsr_plugin.train import train as run
+
+    settings = run_config(out, config, sets, resume=resume)
+    found = run(data, out, config=settings, fold=fold, folds=folds, resume=resume, overwrite=overwrite, quiet=quiet)
+    text = f"{out}: {found.steps} steps, {found.epochs} epochs, {found.seconds:.0f} s, mean loss {found.loss:.4f}"
+    return _Result(found, text if found.stopped == "done" else f"{text}; stopped by {found.stopped}, --resume goes on")
+
+
+@main.command()
+@click.argument("data", type=FOLDER, nargs=-1, required=True)
+@click.option("--weights", type=ANY, required=True, help="Run folder, or its weights.safetensors.")
+@click.option("--fold", type=int, help="Score the families of this fold; else of the fold the model held out.")
+@click.option("--folds", type=FILE, help="Which family is in which fold; else folds.toml in or beside DATA.")
+@click.option("--all", "everything", is_flag=True, help="Score all designs, those of the training set too.")
+@click.option("--views", type=int, default=1, show_default=True, help="Mirrored and turned views to average, 1 to 8.")
+@_device
+@_common
+def evaluate(
+    data: tuple[Path, ...],
+    weights: Path,
+    fold: int | None,
+    folds: Path | None,
+    everything: bool,
+    views: int,
+    device: str,
+    overwrite: bool,
+    quiet: bool,
+) -> _Result:
+    """Score a model on the labelled designs below DATA, beside RUDY and the nearest training cell.
+
+    \b
+    gsr evaluate data/labels --weights runs/f0
+    gsr evaluate data/labels --weights runs/f0 --json scores.json
+    """
+    from gsr_plugin.evaluate import evaluate as run
+
+    found = run(data, weights, fold=fold, folds=folds, everything=everything, views=views, device=device, quiet=quiet)
+    return _Result(found.to_json(), found.table())
+
+
+@main.command()
+@click.argument("design", type=FOLDER)
+@click.option("--out", type=OUT, required=True, help="Folder to write.")
+@click.option("--weights", type=ANY, envvar="GSR_MODEL", help="Run folder or weights; else the shipped model.")
+@click.option("--views", type=int, default=1, show_default=True, help="Mirrored and turned views to average, 1 to 8.")
+@click.option("--run-id", default="", help="Name of this run; else made from the inputs.")
+@_device
+@_common
+def predict(
+    design: Path, out: Path, weights: Path | None, views: int, run_id: str, device: str, overwrite: bool, quiet: bool
+) -> _Result:
+    """Predict congestion for a DESIGN that gsr export wrote.
+
+    \b
+    gsr predict design --out prediction
+    gsr predict design --weights runs/all --views 8 --out prediction
+    """
+    from gsr_plugin.predict import predict as run
+
+    manifest = run(design, out, weights=weights, device=device, views=views, run_id=run_id, overwrite=overwrite)
+    return _Result(manifest, f"{out}: prediction of {manifest['design']}")
+
+
+@main.command()
+@click.argument("pred", type=FOLDER)
+@click.option("--out", type=OUT, required=True, help="The feedback.tsv to write; the plan as JSON goes beside it.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting of the planner (docs/flow.md).")
+@click.option("--previous", type=FILE, help="feedback.tsv of an earlier round, whose blockages are kept.")
+@_common
+def feedback(
+    pred: Path, out: Path, sets: tuple[str, ...], previous: Path | None, overwrite: bool, quiet: bool
+) -> _Result:
+    """Plan what placer and router should do about a prediction PRED.
+
+    \b
+    gsr feedback prediction --out feedback.tsv
+    gsr feedback prediction --set threshold=0.9 --out feedback.tsv
+    """
+    from flow_hooks.plan_prediction import plan_prediction
+
+    plan = plan_prediction(pred, out, sets=sets, previous=previous, overwrite=overwrite)
+    return _Result(plan, f"{out}: {len(plan.actions)} actions")
+
+
+@main.command()
+@click.argument("pred", type=FOLDER)
+@click.option("--out", type=OUT, required=True, help="The HTML file; Markdown and PNGs go beside it.")
+@click.option("--feedback", type=FILE, help="The plan to show; else what the default settings plan.")
+@_common
+def report(pred: Path, out: Path, feedback: Path | None, overwrite: bool, quiet: bool) -> _Result:
+    """Show a prediction PRED as one HTML file, the same as Markdown, and PNGs.
+
+    \b
+    gsr report prediction --out report.html
+    """
+    from gsr_plugin.report import report as run
+
+    files = run(pred, out, feedback=feedback, overwrite=overwrite)
+    return _Result({"files": files}, str(out))
+
+
+@main.command()
+@click.argument("paths", type=ANY, nargs=-1, required=True, metavar="PATH..")
+@_common
+def check(paths: tuple[Path, ...], overwrite: bool, quiet: bool) -> _Result:
+    """Check folders and files: exports, predictions, runs, weights, plans, settings, LEF, DEF, Liberty, Verilog.
+
+    A folder of such folders is searched. Exit code 1 when anything is wrong.
+
+    \b
+    gsr check data/labels runs/f0 feedback.tsv
+    """
+    from gsr_plugin.check import check as run
+
+    found = run(paths)
+    bad = sum(not c.is_good for c in found)
+    lines = [f"{c.path}: {c.kind}, {c.text}" if c.is_good else f"BAD {c.text}" for c in found]
+    lines.append(f"{len(found)} checked, {bad} bad")
+    return _Result({"checked": found, "num_bad": bad}, "\n".join(lines), exit_code=1 if bad else 0)
+
+
+@main.command()
+@click.option("--path", "what", flag_value="path", default="path", help="The folder with gsr.tcl and private.mk.")
+@click.option("--mk", "what", flag_value="mk", help="The makefile to include when you have a private.mk of your own.")
+@_common
+def hooks(what: str, overwrite: bool, quiet: bool) -> _Result:
+    """Say where the Tcl for OpenROAD and OpenROAD-flow-scripts lies.
+
+    \b
+    export PRIVATE_DIR=$(gsr hooks --path)      # attaches all hooks of OpenROAD-flow-scripts
+    """
+    import flow_hooks
+
+    folder = Path(flow_hooks.__file__).parent / "tcl"
+    found = {"path": folder, "mk": folder / "private.mk", "tcl": folder / "gsr.tcl"}
+    return _Result(found, str(found[what]))
+
+
+@main.command()
+@click.option("--hook", type=FILE, required=True, help="hook.json of gsr_export_design.")
+@click.option("--out", type=OUT, required=True, help="Folder of the step; earlier results in it are replaced.")
+@click.option(
+    "--mode", type=click.Choice(["observe", "advise", "apply", "gate"]), default="observe", show_default=True,
+    help="advise and apply also plan feedback.",
+)  # fmt: skip
+@click.option("--weights", type=ANY, help="Run folder or weights; else the shipped model.")
+@click.option("--log-dir", type=OUT, help="The flow's LOG_DIR, where the metrics go.")
+@_device
+@_common
+def flow(
+    hook: Path,
+    out: Path,
+    mode: str,
+    weights: Path | None,
+    log_dir: Path | None,
+    device: str,
+    overwrite: bool,
+    quiet: bool,
+) -> _Result:
+    """Do all that a flow hook needs in one call: export, predict, plan, annotate, report.
+
+    \b
+    gsr flow --hook gsr/hook.json --out gsr --mode advise
+    """
+    from gsr_plugin.flow import run_flow
+
+    found = run_flow(hook, out, mode=mode, weights=weights, device=device, log_dir=log_dir)
+    return _Result(found, f"{out}: {found.num_actions} actions, run {found.run_id}")
