@@ -142,39 +142,27 @@ class Scanner:
             if found is None:
                 at = self._junk(at)
                 continue
-            at = found.end()
-            kind = found.lastgroup
-            if kind == "value":
-                if stack:
-                    value = found["value"].strip()
-                    stack[-1].attributes[found["name"]] = value if value[:1] != '"' else unquote(value)
-                else:
-                    self._outside(found)
-            elif kind == "close":
-                self._close(found)
-            elif kind == "open":
+            at, kind = found.end(), found.lastgroup
+            if kind == "open":
                 at = self._open(found)
-            elif stack:
-                self._complex(found)
-            else:
+            elif not stack:
                 self._outside(found)
+            elif kind == "close":
+                stack.pop().end = at
+            elif kind == "value":
+                value = found["value"].strip()
+                if value[:1] == '"':
+                    value = value[1:-1].strip() if "\\" not in value else unquote(value)
+                stack[-1].attributes[found["name"]] = value
+            else:
+                stack[-1].complex[found["name"]] = _arguments(found["args"])
+                if found["name"] == "include_file":
+                    mend = "Paste its text in place, or pass both files to read_liberty if each is a whole library."
+                    self.fault("include_file is not followed", found.start("name"), mend)
         for group in stack[-1:]:
             mend = "It is cut short, or a closing brace is missing."
             self.fault(f"the file ends inside {group.title}", group.at, mend)
         return self.libraries
-
-    def _complex(self, found: "re.Match[str]") -> None:
-        name = found["name"]
-        self._stack[-1].complex[name] = _arguments(found["args"])
-        if name == "include_file":
-            mend = "Paste its text in place, or pass both files to read_liberty if each is a whole library."
-            self.fault("include_file is not followed", found.start("name"), mend)
-
-    def _close(self, found: "re.Match[str]") -> None:
-        if not self._stack:
-            self.fault('"}" closes nothing', found.start("close"), "Delete it.")
-            return
-        self._stack.pop().end = found.end()
 
     def _open(self, found: "re.Match[str]") -> int:
         name, at = found["name"], found.end()
@@ -196,6 +184,9 @@ class Scanner:
         return at
 
     def _outside(self, found: "re.Match[str]") -> None:
+        if found.lastgroup == "close":
+            self.fault('"}" closes nothing', found.start("close"), "Delete it.")
+            return
         mend = "A Liberty file holds library (name) { ... }."
         self.fault(f'"{found["name"]}" stands outside a library', found.start("name"), mend)
 

@@ -127,7 +127,7 @@ def test_nets_equal_those_of_plain_loops(tmp_path: Path, seed: int) -> None:
     assert dict(zip(names, [masters[m] for m in n.inst_master], strict=True)) == reference.masters
 
 
-@QUICK
+@settings(QUICK, max_examples=30)
 @given(seed=st.integers(0, 2**32), layout=st.integers(0, 2**32))
 def test_layout_changes_nothing(tmp_path: Path, seed: int, layout: int) -> None:
     top = random_design(random.Random(seed))
@@ -571,7 +571,7 @@ module M (input [2:0] p, output q); endmodule
 """
 
 
-@settings(QUICK, max_examples=300)
+@settings(QUICK, max_examples=200)
 @given(data=st.data())
 def test_damaged_text_never_fails_otherwise(tmp_path: Path, data: st.DataObject) -> None:
     text = bytearray(BASE)
