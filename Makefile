@@ -8,9 +8,9 @@ RUN = $(VENV)/bin
 
 .PHONY: venv demo test slow lint format types docs clean
 venv: $(VENV)/.done
-demo: $(VENV)/.done
+demo: $(VENV)/.done tcl
 	$(RUN)/python demos/demo.py --out $(OUT)/demo $(if $(TRAIN),--train)
-test: $(VENV)/.done
+test: $(VENV)/.done tcl
 	OMP_NUM_THREADS=2 $(RUN)/python -m pytest -q -m "not slow and not gpu and not openroad"
 slow: $(VENV)/.done
 	OMP_NUM_THREADS=2 $(RUN)/python -m pytest -q -m "slow and not gpu and not openroad"
@@ -23,7 +23,12 @@ format: $(VENV)/.done
 	$(RUN)/ruff format .
 	$(RUN)/ruff check --fix .
 
-# Everything is installed in a virtual environment; tclsh, which the flow tests run, comes from the system.
+# Everything is installed in a virtual environment; tclsh, which runs the hooks without OpenROAD, comes from the system.
+TCLSH_MISSING = tclsh is needed: install it (Debian: apt-get install tcl)
+.PHONY: tcl
+tcl:
+	@command -v tclsh >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq tcl >/dev/null; } \
+	  || sudo -n apt-get install -y -qq tcl >/dev/null || { echo "$(TCLSH_MISSING)" >&2; exit 1; }
 $(VENV)/.done: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/pip install -q -U pip
