@@ -1,0 +1,1 @@
+"""Side-by-side measurements; each file is run as `gsr bench NAME` from a checkout."""
