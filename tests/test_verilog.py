@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import json
 import random
+import re
 import shutil
 import subprocess
 from dataclasses import fields
@@ -15,7 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_netlist import flatten, random_design, text_of
 
+from circuit_io.def_ import read_def
 from circuit_io.errors import InputError
+from circuit_io.names import Names
 from circuit_io.text import read_bytes
 from circuit_io.verilog import Netlist, read_verilog
 
@@ -681,6 +684,51 @@ def test_counts_of_a_large_hierarchy(gsr_data: Path) -> None:
 def test_flow_hack_with_an_inverter_is_refused(gsr_data: Path) -> None:
     with pytest.raises(InputError, match=r'macros\.v:26: "~NotWMaskIn" is an expression'):
         read_verilog(gsr_data / "designs/sky130hd/ariane136/macros.v")
+
+
+def _bare(names: Names) -> list[bytes]:
+    """Names without the backslashes that Verilog and DEF escape them with."""
+    return [name.replace(b"\\", b"") for name in names.raw_list()]
+
+
+def assert_def_agrees(folder: Path) -> None:
+    """The DEF written from a netlist has its insts and masters, and joins the same pins."""
+    n, d = read_verilog(folder / "netlist.v.gz"), read_def(folder / "design.def.gz")
+    found = []
+    for x in (n, d):
+        insts, pins, masters = _bare(x.inst_names), _bare(x.pin_names), x.master_names.tolist()
+        net = np.repeat(np.arange(len(x.net_names)), np.diff(x.net_ptr))
+        rows = zip(x.conn_inst.tolist(), x.conn_pin.tolist(), net.tolist(), strict=True)
+        nets = {(insts[i] if i >= 0 else b"", pins[p]): k for i, p, k in rows}
+        found.append((dict(zip(insts, [masters[m] for m in x.inst_master.tolist()], strict=True)), nets))
+    (mine, my_nets), (theirs, their_nets) = found
+    assert mine == theirs
+    both = my_nets.keys() & their_nets.keys()
+    insts, pins = _bare(n.inst_names), _bare(n.pin_names)
+    ties = zip(n.const_inst.tolist(), n.const_pin.tolist(), strict=True)
+    tied = {(insts[i] if i >= 0 else b"", pins[p]) for i, p in ties}  # on nets of their own in the DEF
+    single = {pin for _, pin in (my_nets.keys() ^ their_nets.keys()) - tied}
+    assert [pin for pin in single if not re.fullmatch(rb"(?i)v(dd|ss|cc|pwr|gnd|pb|nb)[ad]?\d?", pin)] == []
+    pairs = {(my_nets[pin], their_nets[pin]) for pin in both}
+    assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["asap7/uart", "nangate45/gcd", "sky130hd/fab_lut4ab", "sky130hd/lbist_mbist_top1", "ihp-sg13g2/fab_regfile"],
+)
+def test_insts_and_nets_equal_the_def(gsr_data: Path, name: str) -> None:
+    assert_def_agrees(gsr_data / "designs" / name)
+
+
+@pytest.mark.slow
+def test_insts_and_nets_of_every_design_equal_the_def(gsr_data: Path) -> None:
+    folders = [
+        p.parent for p in sorted(gsr_data.glob("designs/*/*/design.def.gz")) if (p.parent / "netlist.v.gz").exists()
+    ]
+    assert len(folders) > 30
+    for folder in folders:
+        assert_def_agrees(folder)
 
 
 def _yosys(path: Path, top: str, folder: Path) -> dict[tuple[str, str], int | str]:
