@@ -26,13 +26,13 @@ from circuit_io.names import Names
 __all__ = ["NO_NET", "ORIENTS", "DefDesign", "read_def"]
 
 _SECTIONS = tuple(
-    b"PROPERTYDEFINITIONS VIAS STYLES NONDEFAULTRULES REGIONS COMPONENTMASKSHIFT COMPONENTS PINS PINPROPERTIES "
+    b"PROPERTYDEFINITIONS VIAS STYLES NONDEFAULTRULES REGIONS COMPONENTS PINS PINPROPERTIES "
     b"BLOCKAGES SLOTS FILLS SPECIALNETS NETS SCANCHAINS GROUPS IOTIMINGS FLOORPLANCONSTRAINTS TIMINGDISABLES "
     b"PARTITIONS ASSERTIONS CONSTRAINTS".split()
 )
 _STATEMENTS = tuple(
     b"VERSION NAMESCASESENSITIVE DIVIDERCHAR BUSBITCHARS DESIGN TECHNOLOGY UNITS HISTORY DIEAREA ROW TRACKS GCELLGRID "
-    b"ARRAY FLOORPLAN CANPLACE CANNOTOCCUPY".split()
+    b"COMPONENTMASKSHIFT ARRAY FLOORPLAN CANPLACE CANNOTOCCUPY".split()
 )
 
 
@@ -117,12 +117,18 @@ class DefDesign:
 
     @property
     def die_dbu(self) -> tuple[int, int, int, int]:
-        """Bounding box of the die."""
-        if not len(self.die_points_dbu):
-            raise InputError("has no DIEAREA", path=self.path, mend="Write the DEF after the floorplan step.")
-        x1, y1 = self.die_points_dbu.min(axis=0).tolist()
-        x2, y2 = self.die_points_dbu.max(axis=0).tolist()
-        return x1, y1, x2, y2
+        """Bounding box of the die: x1, y1, x2, y2.
+
+        Raises:
+            InputError: the file has no DIEAREA, or one without area, as before the floorplan step.
+        """
+        corners = self.die_points_dbu if len(self.die_points_dbu) else np.zeros((1, 2), np.int64)
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        if not (low < high).all():
+            raise InputError(
+                "has no DIEAREA, or one of no area", path=self.path, mend="Write the DEF after the floorplan."
+            )
+        return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
     def inst_line(self, inst: int) -> int:
         """The line of an inst, for a message; the file is read again."""
@@ -208,9 +214,7 @@ def _netlist(text: DefText, layers: dict[bytes, int], vias: dict[bytes, int]) ->
     for i, (rest, position) in enumerate(zip(rests, text.positions(b"SPECIALNETS", NET), strict=True)):
         wires.read(i, rest, position)
     columns |= read_pins(text, layers, nets["names"].index, specials["names"].index)
-    ports, pin_list = set(columns["bterm_names"].raw_list()), list(pins)
-    check_ports(text, b"NETS", nets, pin_list, ports)
-    check_ports(text, b"SPECIALNETS", specials, pin_list, ports)
+    check_ports(text, nets, list(pins), set(columns["bterm_names"].raw_list()))
     columns |= {("net_" if k in ("names", "use", "ptr") else "") + k: v for k, v in nets.items()}
     columns |= {f"special_{k}": v for k, v in specials.items()}
     return columns | wires.columns() | {"pin_names": Names.of(pins)}

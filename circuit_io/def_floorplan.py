@@ -63,8 +63,6 @@ def die(text: DefText) -> Ints:
     zeros = next((i for i, p in enumerate(corners) if p != (0, 0)), len(corners))
     if zeros > 1:
         corners = corners[zeros - (len(corners) - zeros) % 2 :]
-    if len({p[0] for p in corners}) < 2 or len({p[1] for p in corners}) < 2:
-        text.fault("DIEAREA has no area", begin, "Write the DEF after the floorplan step.")
     return np.array(corners, np.int64).reshape(-1, 2)
 
 

@@ -134,18 +134,16 @@ def _uses(
     return codes
 
 
-def check_ports(
-    text: DefText, section: bytes, columns: dict[str, Any], pins: Sequence[bytes], ports: set[bytes]
-) -> None:
-    """A fault for each `( PIN name )` that PINS does not list."""
-    on_port = np.flatnonzero(columns["conn_inst"] == _BTERM)
-    used = columns["conn_pin"][on_port]
+def check_ports(text: DefText, nets: dict[str, Any], pins: Sequence[bytes], ports: set[bytes]) -> None:
+    """A fault for each `( PIN name )` of NETS that PINS does not list; `nets` is from `read_nets`."""
+    on_port = np.flatnonzero(nets["conn_inst"] == _BTERM)
+    used = nets["conn_pin"][on_port]
     unknown = {int(p) for p in np.unique(used) if pins[p] not in ports}
     for c, p in zip(on_port.tolist(), used.tolist(), strict=True) if unknown else ():
         if p in unknown:
-            i = int(np.searchsorted(columns["ptr"], c, side="right")) - 1
-            what = f'net "{columns["names"][i]}" uses pin "{show(pins[p])}", which PINS does not list'
-            text.fault(what, text.positions(section, NET)[i], FROM_ONE_RUN)
+            i = int(np.searchsorted(nets["ptr"], c, side="right")) - 1
+            what = f'net "{nets["names"][i]}" uses pin "{show(pins[p])}", which PINS does not list'
+            text.fault(what, text.positions(b"NETS", NET)[i], FROM_ONE_RUN)
 
 
 def has_routing(text: DefText) -> bool:

@@ -46,15 +46,13 @@ def read_pins(
 ) -> dict[str, Any]:
     """The bterm fields of `DefDesign`.
 
-    A name listed again, or as `name.extra1`, on the same net adds PORTs to the first: power pins are written so.
+    A name listed again, or as `name.extra1`, on the same net adds PORTs to the first: power pins are written so. A net
+    that the file does not list has this pin alone; OpenROAD makes it, here the pin is on none.
     """
     pins: dict[bytes, _Pin] = {}
     where = text.positions(b"PINS", _PIN)
-    have_nets = bool({b"NETS", b"SPECIALNETS"} & text.sections.keys())
     for (name, rest, _), at in zip(text.rows(b"PINS", _PIN), where, strict=True):
         pin = _pin(text, name, rest, at, layers)
-        if have_nets and pin.net and pin.net not in nets and pin.net not in specials:
-            text.fault(f'pin "{show(name)}" is on net "{show(pin.net)}", which the file does not list', at)
         first = pins.get(name) or pins.get(_base(name))
         if first is None:
             pins[name] = pin

@@ -36,7 +36,7 @@ def read_vias(text: DefText, layers: dict[bytes, int], names: dict[bytes, int]) 
             else:
                 mend = near(words[0], _RULE | {b"RECT", b"POLYGON"}) if words else ""
                 text.fault(f'via "{show(name)}": "+ {clip(part)}" cannot be read', at, mend)
-        if rule:
+        if b"VIARULE" in rule or b"CUTSIZE" in rule:
             shapes += [
                 (via, layers.setdefault(layer, len(layers)), *r) for layer, r in _generated(text, name, rule, at)
             ]

@@ -110,7 +110,8 @@ class WireReader:
     def _attribute(self, words: list[bytes], i: int) -> int:
         key = words[i + 1] if words[i] == b"+" and i + 1 < len(words) else b""
         if key in _STARTS:
-            return self._paths(words, i + (3 if key == b"SHIELD" else 2))
+            i += 3 if key == b"SHIELD" else 2
+            return self._paths(words, i) if i < len(words) and words[i] != b"+" else i
         if key in (b"SHAPE", b"STYLE", b"MASK"):
             return i + 3
         if key in (b"RECT", b"POLYGON"):

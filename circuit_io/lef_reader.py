@@ -93,7 +93,7 @@ class Library:
     vias: dict[bytes, Shapes] = field(default_factory=dict)
     pin_rects: list[np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=list)  # per file, all its macros
     obs_rects: list[np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=list)
-    seen: dict[tuple[str, bytes], tuple[bytes, str]] = field(default_factory=dict)  # digest and file
+    seen: dict[tuple[str, bytes], tuple[bytes, str, int]] = field(default_factory=dict)  # digest, file, word
 
 
 class LefReader(LefWords):
@@ -141,9 +141,10 @@ class LefReader(LefWords):
     def _new(self, kind: str, name: bytes, begin: int) -> bool:
         """False when `kind name`, words `begin` up to here, was defined before, word for word the same."""
         digest = hashlib.sha256(b" ".join(self.words[begin : self.at])).digest()
-        known = self.library.seen.setdefault((kind, name), (digest, str(self.path)))
+        known = self.library.seen.setdefault((kind, name), (digest, str(self.path), begin))
         if known[0] != digest:
-            mend = f"The first one is in {known[1]}. Give only one of them, or make them the same."
+            first = known[1] + (f":{self.line(known[2])}" if known[1] == str(self.path) else "")
+            mend = f"The first one is in {first}. Give only one of them, or make them the same."
             self.fault(f'{kind} "{show(name)}" is defined twice with different content', begin, mend)
         return name not in {"layer": self.library.layers, "site": self.library.sites}.get(kind, self.library.macros)
 
@@ -163,10 +164,9 @@ class LefReader(LefWords):
     def _layer(self) -> None:
         begin, name, layer = self.at, self.name(), Layer()
         self.at += 2
-        while self.inside(name):
-            start = self.at
-            words = self.statement()
-            key, rest = words[0].upper(), words[1:]
+        while key := self.inside(name):
+            start, words = self.at, self.statement()
+            rest = words[1:]
             if key == b"TYPE":
                 layer.kind = self.choice(_KINDS, words, start)
             elif key == b"DIRECTION":
@@ -206,10 +206,9 @@ class LefReader(LefWords):
     def _site(self) -> None:
         begin, name, site = self.at, self.name(), Site()
         self.at += 2
-        while self.inside(name):
+        while key := self.inside(name):
             start = self.at
             words = self.statement()
-            key = words[0].upper()
             if key == b"CLASS":
                 site.kind = show(b" ".join(words[1:])).upper()
             elif key == b"SIZE":
@@ -226,10 +225,9 @@ class LefReader(LefWords):
         self.at += 2
         while self.key() in (b"DEFAULT", b"GENERATED"):
             self.at += 1
-        while self.inside(name):
+        while key := self.inside(name):
             start = self.at
             words = self.statement()
-            key = words[0].upper()
             if key == b"LAYER":
                 layer = self.shapes.layer(words, start)
             elif key in (b"RECT", b"POLYGON"):
@@ -239,8 +237,8 @@ class LefReader(LefWords):
     def _macro(self) -> None:
         begin, name, macro = self.at, self.name(), Macro()
         self.at += 2
-        while self.inside(name):
-            start, key = self.at, self.key()
+        while key := self.inside(name):
+            start = self.at
             if key == b"PIN":
                 self._pin(macro)
             elif key == b"OBS":
@@ -278,8 +276,8 @@ class LefReader(LefWords):
         name = self.name()
         pin = macro.pins.setdefault(name, Pin())
         self.at += 2
-        while self.inside(name):
-            start, key = self.at, self.key()
+        while key := self.inside(name):
+            start = self.at
             if key == b"PORT":
                 self.at += 1
                 self.shapes.block(pin.shapes, pin.num_ports)

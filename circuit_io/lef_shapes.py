@@ -58,7 +58,7 @@ class ShapeReader:
                 shapes.starts.append(at)
                 at += 6
             file.at = at
-            key = file.key()
+            key = words[at].upper() if at < len(words) else b""
             if key == b"END":
                 file.at += 1
                 return

@@ -73,17 +73,18 @@ class LefWords:
             if at >= 2 and self.words[at - 2].upper() == b"END":
                 return at
 
-    def inside(self, name: bytes) -> bool:
-        """True while the block `name` goes on; steps over its END."""
+    def inside(self, name: bytes) -> bytes:
+        """The next word in capitals while the block `name` goes on; steps over its END and returns nothing."""
         if self.at >= len(self.words):
             self.fail(f'"{show(name)}" has no END {show(name)}', len(self.words) - 1, CUT)
-        if self.key() != b"END":
-            return True
+        key = self.words[self.at].upper()
+        if key != b"END":
+            return key
         if self.words[self.at + 1 : self.at + 2] != [name]:
             found = show(b" ".join(self.words[self.at : self.at + 2]))
             self.fail(f'expected END {show(name)}, found "{found}"', self.at, CUT)
         self.at += 2
-        return False
+        return b""
 
     def statement(self) -> list[bytes]:
         """The words of the statement that begins here, without its `;`; goes on to the next one."""
