@@ -77,23 +77,20 @@ class Design:
         return len(self.inst_master)
 
 
-def read_design(
-    lef: list[Path], def_: Path, *, lib: list[Path] | None = None, skip_unknown_inst: bool = False
-) -> Design:
+def read_design(lef: list[Path], def_: Path, *, lib: list[Path] | None = None) -> Design:
     """The placed design of a DEF with the LEF files it was made with.
 
     Args:
         lef: technology first, then cells.
         def_: the placed DEF.
         lib: Liberty files; without them, capacitance, drive and function are missing features, not zeros.
-        skip_unknown_inst: drop pins of insts that COMPONENTS does not list instead of refusing the file.
 
     Raises:
         InputError: a file is bad, or they do not belong together (unknown master, pin, layer; nothing placed).
     """
     library, placed = _library(tuple(map(_state, lef))), read_def(def_)
     liberty = _liberty(tuple(map(_state, lib))) if lib else None
-    return join(library, placed, liberty, skip_unknown_inst=skip_unknown_inst)
+    return join(library, placed, liberty)
 
 
 _State = tuple[Path, int, int]  # a file as it is now: path, time of change in ns, bytes
@@ -118,7 +115,7 @@ def _liberty(files: tuple[_State, ...]) -> Liberty:
     return read_liberty(*(path for path, _, _ in files))
 
 
-def join(library: LefLibrary, placed: DefDesign, liberty: Liberty | None, *, skip_unknown_inst: bool = False) -> Design:
+def join(library: LefLibrary, placed: DefDesign, liberty: Liberty | None) -> Design:
     """The design that a library and a placement make together; see `read_design`."""
     scale = placed.dbu_per_um
     macro = _masters(library, placed)
@@ -149,7 +146,7 @@ def join(library: LefLibrary, placed: DefDesign, liberty: Liberty | None, *, ski
         )
     wide = placed_size(size[placed.inst_master], placed.inst_orient)
     rect = np.concatenate([placed.inst_xy_dbu, placed.inst_xy_dbu + wide], axis=1)
-    pins = _pins(library, placed, macro, layers, liberty, masters, skip_unknown_inst=skip_unknown_inst)
+    pins = _pins(library, placed, macro, layers, liberty, masters)
     return Design(
         name=placed.design,
         path=Path(placed.path),
@@ -272,8 +269,6 @@ def _pins(
     layers: tuple[RoutingLayer, ...],
     liberty: Liberty | None,
     masters: Masters,
-    *,
-    skip_unknown_inst: bool,
 ) -> dict[str, np.ndarray]:
     """Pins of all signal nets with their shapes on the top layer, as the router takes them."""
     net = np.repeat(np.arange(len(placed.net_names)), np.diff(placed.net_ptr))

@@ -40,7 +40,6 @@ class ExportSources:
     technology: str | None = None
     stage: str = "place"
     variant: str | None = None
-    skip_unknown_inst: bool = False
 
 
 def parse_layer_range(text: str) -> tuple[str, str]:
@@ -133,7 +132,7 @@ def export_design(sources: ExportSources, out: Path, *, overwrite: bool = False)
     """
     if out.exists() and not overwrite:
         raise InputError("exists already", path=out, mend="Choose another --out, or pass --overwrite.")
-    design = read_design(sources.lef, sources.def_, lib=sources.lib, skip_unknown_inst=sources.skip_unknown_inst)
+    design = read_design(sources.lef, sources.def_, lib=sources.lib)
     grid = make_grid(
         design.die_dbu,
         design.layers,

@@ -24,7 +24,6 @@ def sources_of_options(
     stage: str | None = None,
     labels: Path | None = None,
     hook: Path | None = None,
-    skip_unknown_inst: bool = False,
 ) -> ExportSources:
     """What a hook or a label folder says, overridden by the options that are given.
 
@@ -54,6 +53,5 @@ def sources_of_options(
         "variant": variant,
         "stage": stage,
         "labels": labels,
-        "skip_unknown_inst": skip_unknown_inst or None,
     }
     return replace(base, **{name: value for name, value in given.items() if value is not None})

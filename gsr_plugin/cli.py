@@ -141,7 +141,6 @@ def main() -> None:
 @click.option("--stage", help="What has run before: place, cts, ...")
 @click.option("--labels", type=FOLDER, help="Router results; with done.json, --def and the settings come from there.")
 @click.option("--hook", type=FILE, help="hook.json of gsr_export_design, which names all files and settings.")
-@click.option("--skip-unknown-inst", is_flag=True, help="Drop pins of insts that COMPONENTS does not list.")
 @click.option("--out", type=OUT, required=True, help="Folder to write.")
 @_common
 def export(out: Path, overwrite: bool, quiet: bool, **options: Any) -> _Result:  # noqa: ANN401
