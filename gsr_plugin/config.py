@@ -42,7 +42,9 @@ class TrainConfig(BaseModel):
         default=1, ge=1, description="placements whose gradients are averaged for one step"
     )
     crop_gcells: int = Field(
-        0, ge=0, description="train on a window of at most so many gcells a side, drawn anew each step; 0 takes all"
+        default=0,
+        ge=0,
+        description="train on a window of at most so many gcells a side, drawn anew each step; 0 takes all",
     )
     max_minutes: float = Field(
         default=0.0, ge=0, description="stop with a valid checkpoint after this time; 0 is no limit"
@@ -141,7 +143,7 @@ def _read_file(
         text = read_bytes(path).decode("utf-8")
         tables = tomllib.loads(text)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
-        raise InputError(f"is no TOML: {e}", path=path, mend="Write it like docs/configuration.md shows.") from e
+        raise InputError(f"is no TOML: {e}", path=path, mend="Write it like docs/training.md shows.") from e
     for section, table in tables.items():
         if not isinstance(table, dict):
             mend = f"Put it under one of [{'], ['.join(values)}]."
@@ -237,5 +239,18 @@ def to_toml(config: RunConfig) -> str:
                 continue
             line = f"{key} = {json.dumps(value, ensure_ascii=False)}"
             out.append(f"{line}  # {model.model_fields[key].description or key}")
+        out.append("")
+    return "\n".join(out)
+
+
+def settings_table() -> str:
+    """All settings as Markdown tables, for the documentation."""
+    defaults = RunConfig()
+    out = []
+    for section, model in _sections().items():
+        out += [f"`[{section}]`", "", "| setting | default | meaning |", "| --- | --- | --- |"]
+        for key in field_names()[section]:
+            default = json.dumps(getattr(defaults, section).model_dump(mode="json")[key])
+            out.append(f"| `{key}` | `{default}` | {model.model_fields[key].description} |")
         out.append("")
     return "\n".join(out)

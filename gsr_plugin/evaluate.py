@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32
 
 from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, column
@@ -26,7 +26,7 @@ from gsr_plugin.weights import load_weights
 
 MODEL, RUDY, NEAREST = "gsr-gnn", "rudy on gcell boxes", "nearest training cell"
 NEAREST_CELLS = 20_000  # of the training set, drawn with the same number from each design
-_BLOCK = 4096  # gcells whose distances are computed at once: 4096 x 20,000 floats are 330 MB
+_BLOCK = 1024  # gcells whose distances are computed at once: 1024 x 20,000 floats are 82 MB
 
 Pair = tuple[Float32[np.ndarray, "ny nx"], Float32[np.ndarray, "ny nx"]]
 
@@ -234,7 +234,7 @@ class NearestCell:
         known = self.features[others].astype(np.float32)
         if not len(known):
             raise InputError("the training set holds this placement's family alone", path=entry.path)
-        norms: Float64[np.ndarray, " cells"] = np.square(known).sum(axis=1)
+        norms: Float32[np.ndarray, " cells"] = np.square(known).sum(axis=1)
         mine = self.normaliser.features(graph)["gcell"].astype(np.float32)
         best = np.concatenate(
             [np.argmin(norms - 2 * mine[i : i + _BLOCK] @ known.T, axis=1) for i in range(0, len(mine), _BLOCK)]

@@ -126,7 +126,7 @@ def train(
         data: folders that hold folders written by `gsr export --labels`.
         out: the run folder.
         config: settings; the defaults when not given.
-        fold: hold the families of this fold out; none trains on everything.
+        fold: hold the families of this fold out; none trains on everything (or goes on with a resumed run's fold).
         folds: the file that gives families their folds; else `folds.toml` in or beside the data.
         resume: go on with the run in `out`.
         overwrite: start anew in an `out` that holds a run.
@@ -143,6 +143,8 @@ def train(
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     checkpoint = read_checkpoint(out) if resume else None
+    if checkpoint is not None and fold is None:
+        fold = json.loads(checkpoint.run.get("fold", "null"))
     train_set, held_out = read_split(
         find_designs(data), data, fold=fold, folds=folds, technology_out=config.data.technology_out
     )
@@ -299,11 +301,11 @@ def _begin(out: Path, config: RunConfig, train_set: list[Entry], held_out: list[
 
 def _take_up(run: _Run, checkpoint: Checkpoint) -> None:
     """Put a run where the checkpoint left it; refuse one that was made with other settings or data."""
-    ours = _fingerprint(run.card)
-    for name, stored in checkpoint.run.items():
-        if ours.get(name) != stored:
+    for name, ours in _fingerprint(run.card).items():
+        stored = checkpoint.run.get(name)
+        if ours != stored:
             raise InputError(
-                f"the run there has {name} = {stored}, this call {ours.get(name)}",
+                f"the run there has {name} = {stored}, this call {ours}",
                 path=run.out,
                 mend="Resume with the same data, fold and settings (RUN/config.toml), or start anew with --overwrite.",
             )
@@ -319,7 +321,7 @@ def _fingerprint(card: ModelCard) -> dict[str, str]:
     """What must be the same for a run to go on with the same losses."""
     train = {f"train.{k}": json.dumps(v) for k, v in card.settings["train"].items() if k not in _MAY_CHANGE}
     model = {f"model.{k}": json.dumps(v) for k, v in card.model.model_dump(mode="json").items()}
-    return {"data": card.data_sha256} | model | train
+    return {"fold": json.dumps(card.fold), "data": card.data_sha256} | model | train
 
 
 def _of_size(entries: list[Entry], config: RunConfig) -> list[Entry]:

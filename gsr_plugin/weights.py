@@ -247,6 +247,8 @@ def load_weights(path: Path, *, device: str = "auto") -> Weights:
         card = ModelCard.from_json(json.loads(header), path=file)
     except (SafetensorError, ValueError, OSError) as e:
         raise InputError(f"is no weights file: {e}", path=file, mend="Copy it again, or train again.") from e
+    if card.model.layers * card.model.width**2 > len(content):  # at least two matrices of (width / 2)^2 floats a layer
+        raise InputError("holds fewer weights than its model has", path=file, mend="Copy it again, or train again.")
     model = GsrGnn(card.model)
     statistics = {n.removeprefix(_STATISTICS): t.numpy() for n, t in tensors.items() if n.startswith(_STATISTICS)}
     normaliser = Normaliser.of_arrays(statistics, path=file)

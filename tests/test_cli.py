@@ -1,6 +1,7 @@
 """The program: quick help, thin commands, exit codes, clear errors, nothing half-written."""
 
 import errno
+import importlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gsr_plugin import cli
+from gsr_plugin.cli_text import TWINS, commands_page
 from tests.synthetic_graph import write_corpus, write_synthetic
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -268,3 +270,16 @@ def test_ctrl_c_is_130(corpus: Path, tmp_path: Path) -> None:
     assert "interrupted" in stderr
     assert "Traceback" not in stderr
     assert (out / "state" / "checkpoint.safetensors").is_file()
+
+
+def test_the_page_of_commands_is_up_to_date() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert page.split() == commands_page().split(), "python -m gsr_plugin.cli_text > docs/commands.md"
+
+
+def test_every_command_names_its_python_twin() -> None:
+    for name, twin in TWINS.items():
+        module, _, function = twin.rpartition(".")
+        assert name in COMMANDS
+        assert callable(getattr(importlib.import_module(module), function))
+    assert set(COMMANDS) - set(TWINS) == {"hooks"}

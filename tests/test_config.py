@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from circuit_io.errors import InputError
-from gsr_plugin.config import RunConfig, TrainConfig, load_config, to_toml
+from gsr_plugin.config import RunConfig, TrainConfig, load_config, settings_table, to_toml
 
 
 def write(folder: Path, text: str) -> Path:
@@ -99,3 +99,8 @@ def test_every_setting_has_a_line_of_help() -> None:
     for model in (TrainConfig, type(RunConfig().data), type(RunConfig().model)):
         for name, field in model.model_fields.items():
             assert field.description, name
+
+
+def test_the_manual_has_the_settings_table() -> None:
+    manual = (Path(__file__).resolve().parent.parent / "docs" / "training.md").read_text(encoding="utf-8")
+    assert settings_table() in manual, "write the table anew: gsr_plugin.config.settings_table()"

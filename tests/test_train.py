@@ -20,7 +20,7 @@ from gsr_plugin.dataset import Loader, Normaliser, find_designs, fit_normaliser
 from gsr_plugin.graph_tensors import GraphTensors
 from gsr_plugin.model import GsrGnn
 from gsr_plugin.schedule import Step, epoch_plan, learning_rate
-from gsr_plugin.train import DivergedError, placement_loss, train
+from gsr_plugin.train import DivergedError, placement_loss, run_config, train
 from gsr_plugin.weights import ModelCard, load_weights
 from tests.synthetic_graph import synthetic_graph, write_corpus, write_synthetic
 
@@ -102,13 +102,25 @@ def test_resume_is_refused_for_another_run(corpus: Path, tmp_path: Path) -> None
     train([corpus], out, config=config(), stop_after=1)
     with pytest.raises(InputError, match=r"train\.lr"):
         train([corpus], out, config=config("train.lr=0.1"), resume=True)
-    with pytest.raises(InputError, match="data"):
+    with pytest.raises(InputError, match="fold = null, this call 0"):
         train([corpus], out, config=config(), fold=0, resume=True)
+    write_synthetic(tmp_path / "more", 7, family="fe")
+    with pytest.raises(InputError, match="data ="):
+        train([corpus, tmp_path / "more"], out, config=config(), resume=True)
     with pytest.raises(InputError, match="no state"):
         train([corpus], tmp_path / "none", config=config(), resume=True)
     (out / STATE).write_bytes((out / STATE).read_bytes()[:200])
     with pytest.raises(InputError, match="damaged"):
         train([corpus], out, config=config(), resume=True)
+
+
+def test_a_resumed_run_keeps_its_fold_and_settings(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train([corpus], out, config=config(), fold=1, stop_after=1)
+    train([corpus], out, config=run_config(out, resume=True), resume=True)
+    card = load_weights(out).card
+    assert (card.fold, card.families) == (1, ("fa", "fb"))
+    assert card.model.layers == 2
 
 
 def test_an_existing_out_is_kept(corpus: Path, tmp_path: Path) -> None:
@@ -261,6 +273,10 @@ def test_damaged_weights_are_refused(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no model"):
         load_weights(tmp_path / "other.safetensors")
     card = json.loads((out / "model.json").read_text())
+    huge = card | {"model": card["model"] | {"layers": 10_000, "width": 65_534}}
+    save_file({"x": torch.zeros(2)}, tmp_path / "huge.safetensors", {"gsr": json.dumps(huge)})
+    with pytest.raises(InputError, match="fewer weights"):
+        load_weights(tmp_path / "huge.safetensors")
     with pytest.raises(InputError, match="newer"):
         ModelCard.from_json(card | {"schema_version": 99})
     features = card["features"] | {"net": card["features"]["net"][:-1]}
