@@ -7,7 +7,9 @@ stdout carries the result alone, stderr the rest. Exit codes: 0 done; 1 done and
 import errno
 import logging
 import os
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -309,6 +311,25 @@ def check(paths: tuple[Path, ...], overwrite: bool, quiet: bool) -> _Result:
     lines = [f"{c.path}: {c.kind}, {c.text}" if c.is_good else f"BAD {c.text}" for c in found]
     lines.append(f"{len(found)} checked, {bad} bad")
     return _Result({"checked": found, "num_bad": bad}, "\n".join(lines), exit_code=1 if bad else 0)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("name")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGUMENTS]..")
+@click.option("--quick", is_flag=True, help="A short form, to see that it runs.")
+@_common
+def bench(name: str, arguments: tuple[str, ...], quick: bool, overwrite: bool, quiet: bool) -> _Result:
+    """Run the measurement NAME, a file in bench/ of a checkout, with its own ARGUMENTS.
+
+    \b
+    gsr bench designs DATA --out out/designs --quick
+    """
+    from gsr_plugin.bench import run_bench
+
+    to_stdout = click.get_current_context().params["json_path"] == "-"
+    with redirect_stdout(sys.stderr if to_stdout else sys.stdout):
+        code = run_bench(name, [*arguments, *(["--quick"] if quick else [])])
+    return _Result({"bench": name, "exit_code": code}, "", code)
 
 
 @main.command()

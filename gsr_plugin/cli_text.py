@@ -12,6 +12,7 @@ TWINS = {
     "feedback": "flow_hooks.plan_prediction.plan_prediction",
     "report": "gsr_plugin.report.report",
     "check": "gsr_plugin.check.check",
+    "bench": "gsr_plugin.bench.run_bench",
     "flow": "gsr_plugin.flow.run_flow",
 }
 

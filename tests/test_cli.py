@@ -4,18 +4,21 @@ import errno
 import importlib
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
 from gsr_plugin import cli
+from gsr_plugin.bench import bench_names
 from gsr_plugin.cli_text import TWINS, commands_page
 from tests.synthetic_graph import write_corpus, write_synthetic
 
@@ -197,6 +200,32 @@ def test_check_fails_with_one(corpus: Path, tmp_path: Path) -> None:
     assert gsr("check", tmp_path / "readme.md").exit_code == 1
     (tmp_path / "empty").mkdir()
     assert "nothing" in bad(2, "check", tmp_path / "empty")
+
+
+def test_bench_runs_a_file_of_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "bench"
+    home.mkdir()
+    (home / "helper.py").write_text("x = 1\n")
+    (home / "speed.py").write_text("""
+def main(arguments):
+    print("table", arguments)
+    return 1 if "fail" in arguments else 0
+""")
+    monkeypatch.setattr("gsr_plugin.bench.HOME", home)
+    monkeypatch.setattr("gsr_plugin.bench.importlib.import_module", lambda _: runpy_module(home / "speed.py"))
+    assert good("bench", "speed", "a", "--size", "3", "--quick").strip() == "table ['a', '--size', '3', '--quick']"
+    assert gsr("bench", "speed", "fail").exit_code == 1
+    assert json.loads(good("bench", "speed", "--json")) == {"bench": "speed", "exit_code": 0}
+    assert 'Did you mean "speed"?' in bad(2, "bench", "sped")
+
+
+def runpy_module(path: Path) -> SimpleNamespace:
+    return SimpleNamespace(**runpy.run_path(str(path)))
+
+
+def test_bench_finds_the_files_there_are() -> None:
+    assert "designs" in bench_names()
+    assert "machine" not in bench_names()
 
 
 def failing(error: BaseException) -> Callable[..., None]:
