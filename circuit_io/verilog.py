@@ -25,7 +25,8 @@ class Netlist(Flat):
     Pins that are tied to a constant are in `const_*` and on no net; `conn_inst` and `const_inst` are -1 for a port of
     the top, whose name is then in `conn_pin`; `port_net` is -1 for a port that is constant. Nets without pins are left
     out. A vector on a pin of a library cell that the file does not describe is taken as [width-1:0].
-    A module that holds nothing but its ports counts as a library cell. Occurrence 0 is the top, its name is empty; `occ_name` holds paths.
+    A module that holds nothing but its ports counts as a library cell. Occurrence 0 is the top, its name is empty;
+    `occ_name` holds paths.
     """
 
     top: str
