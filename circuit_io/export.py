@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from circuit_io import labels as label_files
 from circuit_io.design import Design, read_design
-from circuit_io.errors import InputError, did_you_mean
+from circuit_io.errors import Faults, InputError, did_you_mean
 from circuit_io.features import Nodes, area_maps, build_graph, net_hpwl_um
 from circuit_io.gcells import GcellGrid, make_grid
 from circuit_io.geometry import ORIENTS
@@ -175,17 +175,22 @@ def check_netlist(design: Design, path: Path) -> None:
     """
     from circuit_io.verilog import read_verilog
 
-    netlist = read_verilog(path, top=None)
+    netlist = read_verilog(path)
     strip = lambda raw: raw.replace(b"\\", b"")  # noqa: E731
-    placed = {strip(n): int(m) for n, m in zip(design.inst_names.raw_list(), design.inst_master, strict=True)}
-    missing = [n for n in netlist.inst_names.raw_list() if strip(n) not in placed]
-    if missing:
-        first = missing[0].decode("utf-8", "replace")
-        raise InputError(
-            f'{len(missing)} of {len(netlist.inst_names)} insts are not in {design.path.name} (first: "{first}")',
-            path=path,
-            mend="Give the netlist that this DEF was placed from, or leave --verilog out.",
-        )
+    master = [design.masters.names.raw(m) for m in range(len(design.masters.names))]
+    placed = {strip(n): master[m] for n, m in zip(design.inst_names.raw_list(), design.inst_master, strict=True)}
+    wanted = [netlist.master_names.raw(m) for m in range(len(netlist.master_names))]
+    faults = Faults(path)
+    for name, m in zip(netlist.inst_names.raw_list(), netlist.inst_master.tolist(), strict=True):
+        found = placed.get(strip(name))
+        if found != wanted[m]:
+            what = "is not there" if found is None else f"is a {found.decode('utf-8', 'replace')}"
+            faults.add(
+                f'inst "{name.decode("utf-8", "replace")}" is a {wanted[m].decode("utf-8", "replace")}; '
+                f"in {design.path.name} it {what}",
+                mend="Give the netlist that this DEF was placed from, or leave --verilog out.",
+            )
+    faults.raise_if_any()
 
 
 def _manifest(

@@ -157,7 +157,7 @@ def test_a_netlist_of_another_design_is_refused(sources: ExportSources, kit: Pat
         if fits:
             export_design(these, tmp_path / name)
         else:
-            with pytest.raises(InputError, match="insts are not in"):
+            with pytest.raises(InputError, match=r"in placed\.def\.gz it is"):
                 export_design(these, tmp_path / name)
 
 
