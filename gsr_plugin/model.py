@@ -20,6 +20,7 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import Tensor, nn
 
+from circuit_io.errors import GsrError
 from gsr_plugin.graph_tensors import NODE_TYPES, GraphTensors
 from gsr_plugin.ops.topk import Selection
 from gsr_plugin.relations import ends_of
@@ -63,8 +64,11 @@ class ModelConfig(BaseModel):
     @field_validator("relations")
     @classmethod
     def _known(cls, relations: tuple[str, ...]) -> tuple[str, ...]:
-        for name in relations:
-            ends_of(name)
+        try:
+            for name in relations:
+                ends_of(name)
+        except GsrError as err:
+            raise ValueError(str(err)) from err
         if len(set(relations)) < len(relations):
             raise ValueError("a relation is named twice")
         return relations

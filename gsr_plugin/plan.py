@@ -6,6 +6,7 @@ adjoint is one weighted segment sum over the gradient; relations that factor add
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -33,8 +34,25 @@ def plan_of(graph: GraphTensors, relations: Sequence[str], dtype: torch.dtype) -
     return plans[key]
 
 
+class Factored(NamedTuple):
+    """A relation that is not a list: it reads column block `block` of `source` and adds to `target`."""
+
+    op: Relation
+    source: str
+    block: int
+    target: str
+
+
 class Plan:
-    """The lists of one graph, for one tuple of relations."""
+    """The lists of one graph, for one tuple of relations.
+
+    Attributes:
+        rows: rows of each node type in the stream; `bounds` are their ends.
+        width: column blocks of each node type.
+        table_rows: rows of each node type in the table.
+        lists: rows of the table by row of the stream, `weight` beside them; `back` and `back_weight` transposed.
+        factored: the other relations.
+    """
 
     def __init__(self, graph: GraphTensors, relations: tuple[str, ...], dtype: torch.dtype) -> None:
         self.num_nodes, self.dtype, self.device = graph.num_nodes, dtype, graph.device
@@ -44,8 +62,8 @@ class Plan:
         blocks = blocks_of(relations)
         self.width = {t: len(blocks[t]) for t in NODE_TYPES}
         self.table_rows: dict[str, slice] = {}
+        self.factored: list[Factored] = []
         entries: list[Entries] = []
-        self._factored: list[tuple[Relation, slice, slice]] = []
         start = 0
         for t in NODE_TYPES:
             m, n = self.width[t], graph.count(t)
@@ -54,27 +72,34 @@ class Plan:
                 if name == "self" or is_listed(name):
                     entries.append(_in_table(graph, name, t, start + r, m))
                 elif n:
-                    sources = slice(start + r, start + m * n, m)
-                    op = relation(graph, name, dtype=dtype, start=start + r, stride=m)
-                    self._factored.append((op, sources, self.rows[ends_of(name).target]))
+                    self.factored.append(Factored(relation(graph, name, dtype=dtype), t, r, ends_of(name).target))
             start += m * n
         self.num_table_rows = start
-        rows, sources_, weight = (torch.cat(parts) for parts in zip(*entries, strict=True))
-        self._lists, self._weight = lists_of(rows, sources_, weight, self.num_nodes, dtype)
-        self._back, self._back_weight = lists_of(sources_, rows, weight, start, dtype)
+        rows, sources, weight = (torch.cat(parts) for parts in zip(*entries, strict=True))
+        self.lists, self.weight = lists_of(rows, sources, weight, self.num_nodes, dtype)
+        self.back, self.back_weight = lists_of(sources, rows, weight, start, dtype)
+
+    def block(self, node_type: str, block: int) -> int:
+        """Number of a column block among those of all node types."""
+        return sum(self.width[t] for t in NODE_TYPES[: NODE_TYPES.index(node_type)]) + block
+
+    def sources(self, node_type: str, block: int) -> slice:
+        """Rows of the table that hold one column block."""
+        rows = self.table_rows[node_type]
+        return slice(rows.start + block, rows.stop, self.width[node_type])
 
     def aggregate(self, table: Float[Tensor, "rows h"]) -> Float[Tensor, "nodes h"]:
         """Sum over the relations, and the self term, of the row means of the products."""
-        out = segment_sum(table, self._lists.ptr, self._lists.idx, self._weight)
-        for op, _, targets in self._factored:
-            out[targets] += op.forward(table)
+        out = segment_sum(table, self.lists.ptr, self.lists.idx, self.weight)
+        for op, source, block, target in self.factored:
+            out[self.rows[target]] += op.forward(table[self.sources(source, block)].contiguous())
         return out
 
     def adjoint(self, grad: Float[Tensor, "nodes h"]) -> Float[Tensor, "rows h"]:
         """The transposed of `aggregate`."""
-        table = segment_sum(grad, self._back.ptr, self._back.idx, self._back_weight)
-        for op, sources, targets in self._factored:
-            table[sources] = op.adjoint(grad[targets])
+        table = segment_sum(grad, self.back.ptr, self.back.idx, self.back_weight)
+        for op, source, block, target in self.factored:
+            table[self.sources(source, block)] = op.adjoint(grad[self.rows[target]])
         return table
 
 

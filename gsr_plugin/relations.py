@@ -1,8 +1,5 @@
 """The relations of the model: row means, empty rows 0, each with its exact adjoint, none of them stored as edges if it
 factors (`clique`, `near`, `covers`, `covered`).
-
-A relation reads row `start + stride * i` of a table for source `i`, so that one table can hold the products of all
-sources with the matrices of all relations; the adjoint gives one row per source.
 """
 
 from collections.abc import Callable
@@ -58,7 +55,7 @@ class Entries(NamedTuple):
 class Relation(Protocol):
     """One relation on one graph."""
 
-    def forward(self, table: Float[Tensor, "rows h"]) -> Float[Tensor, "targets h"]:
+    def forward(self, x: Float[Tensor, "sources h"]) -> Float[Tensor, "targets h"]:
         """Row mean over the sources of every target."""
 
     def adjoint(self, grad: Float[Tensor, "targets h"]) -> Float[Tensor, "sources h"]:
@@ -100,14 +97,12 @@ def entries_of(graph: GraphTensors, name: str) -> Entries:
     return Entries(target, csr.idx.long(), degree[target].double().reciprocal())
 
 
-def relation(
-    graph: GraphTensors, name: str, *, dtype: torch.dtype = torch.float32, start: int = 0, stride: int = 1
-) -> Relation:
-    """The operator of one relation on `graph`, reading a table whose source `i` is row `start + stride * i`."""
+def relation(graph: GraphTensors, name: str, *, dtype: torch.dtype = torch.float32) -> Relation:
+    """The operator of one relation on `graph`."""
     ends_of(name)
     if name in _FACTORED:
-        return _FACTORED[name](graph, dtype, start, stride)
-    return _Listed(graph, dtype, start, stride, name)
+        return _FACTORED[name](graph, dtype)
+    return _Listed(graph, dtype, name)
 
 
 def _neighbours(graph: GraphTensors, step: str) -> tuple[Tensor, Tensor]:
@@ -127,14 +122,13 @@ def lists_of(rows: Tensor, sources: Tensor, weight: Tensor, num_rows: int, dtype
 
 
 class _Listed:
-    def __init__(self, graph: GraphTensors, dtype: torch.dtype, start: int, stride: int, name: str) -> None:
+    def __init__(self, graph: GraphTensors, dtype: torch.dtype, name: str) -> None:
         e, ends = entries_of(graph, name), RELATIONS[name]
-        sources = start + stride * e.source
-        self._lists, self._weight = lists_of(e.target, sources, e.weight, graph.count(ends.target), dtype)
+        self._lists, self._weight = lists_of(e.target, e.source, e.weight, graph.count(ends.target), dtype)
         self._back, self._back_weight = lists_of(e.source, e.target, e.weight, graph.count(ends.source), dtype)
 
-    def forward(self, table: Tensor) -> Tensor:
-        return segment_sum(table, self._lists.ptr, self._lists.idx, self._weight)
+    def forward(self, x: Tensor) -> Tensor:
+        return segment_sum(x, self._lists.ptr, self._lists.idx, self._weight)
 
     def adjoint(self, grad: Tensor) -> Tensor:
         return segment_sum(grad, self._back.ptr, self._back.idx, self._back_weight)
@@ -169,10 +163,10 @@ def _inverse(count: Tensor) -> Tensor:
 class _Covers:
     """net -> gcell: mean over the nets whose box holds the gcell."""
 
-    def __init__(self, graph: GraphTensors, dtype: torch.dtype, start: int, stride: int) -> None:
+    def __init__(self, graph: GraphTensors, dtype: torch.dtype) -> None:
         add, look = _corners(graph, lookup=False), _corners(graph, lookup=True)
         self._shape = (graph.ny, graph.nx)
-        self._add, self._sign = lists_of(add.source, start + stride * add.target, add.weight, graph.num_gcells, dtype)
+        self._add, self._sign = lists_of(add.source, add.target, add.weight, graph.num_gcells, dtype)
         self._look, self._look_sign = lists_of(look.target, look.source, look.weight, graph.num_nets, dtype)
         count = torch.zeros(graph.num_gcells, dtype=torch.int64, device=graph.device)
         count.index_add_(0, add.source, add.weight.long())
@@ -180,8 +174,8 @@ class _Covers:
         self._inverse = _inverse(count).to(dtype)[:, None]
         self._area = box_area(graph).to(dtype)
 
-    def forward(self, table: Tensor) -> Tensor:
-        return box_to_grid(table, self._add.ptr, self._add.idx, self._sign, shape=self._shape).mul_(self._inverse)
+    def forward(self, x: Tensor) -> Tensor:
+        return box_to_grid(x, self._add.ptr, self._add.idx, self._sign, shape=self._shape).mul_(self._inverse)
 
     def adjoint(self, grad: Tensor) -> Tensor:
         field = grad * self._inverse
@@ -191,20 +185,18 @@ class _Covers:
 class _Covered:
     """gcell -> net: mean over the gcells of the net's box."""
 
-    def __init__(self, graph: GraphTensors, dtype: torch.dtype, start: int, stride: int) -> None:
+    def __init__(self, graph: GraphTensors, dtype: torch.dtype) -> None:
         add, look = _corners(graph, lookup=False), _corners(graph, lookup=True)
         inverse = _inverse(box_area(graph))
         self._shape = (graph.ny, graph.nx)
-        self._rows = slice(start, start + stride * (graph.num_gcells - 1) + 1, stride)
         weight = look.weight * inverse[look.target]
         self._look, self._look_sign = lists_of(look.target, look.source, weight, graph.num_nets, dtype)
         weight = add.weight * inverse[add.target]
         self._add, self._sign = lists_of(add.source, add.target, weight, graph.num_gcells, dtype)
         self._filled = (inverse > 0).to(dtype)
 
-    def forward(self, table: Tensor) -> Tensor:
-        field = table[self._rows]
-        return grid_to_box(field, self._look.ptr, self._look.idx, self._look_sign, self._filled, shape=self._shape)
+    def forward(self, x: Tensor) -> Tensor:
+        return grid_to_box(x, self._look.ptr, self._look.idx, self._look_sign, self._filled, shape=self._shape)
 
     def adjoint(self, grad: Tensor) -> Tensor:
         return box_to_grid(grad, self._add.ptr, self._add.idx, self._sign, shape=self._shape)
@@ -213,8 +205,7 @@ class _Covered:
 class _Near:
     """inst -> inst: mean over the other insts in the same or a neighbouring gcell."""
 
-    def __init__(self, graph: GraphTensors, dtype: torch.dtype, start: int, stride: int) -> None:
-        self._rows = slice(start, start + stride * max(graph.num_insts - 1, 0) + 1, stride)
+    def __init__(self, graph: GraphTensors, dtype: torch.dtype) -> None:
         self._shape, self._gcells, self._gcell = (graph.ny, graph.nx), graph.gcells, graph.inst_gcell
         count = _box3(graph.gcells.degree().double().view(*self._shape, 1)).view(-1)
         self._inverse = _inverse((count - 1)[graph.inst_gcell.long()]).to(dtype)[:, None]
@@ -224,8 +215,8 @@ class _Near:
         held = segment_sum(x, self._gcells.ptr, self._gcells.idx).view(*self._shape, x.shape[1])
         return _box3(held).view(-1, x.shape[1]).index_select(0, self._gcell) - x
 
-    def forward(self, table: Tensor) -> Tensor:
-        return self._sum(table[self._rows].contiguous()).mul_(self._inverse)
+    def forward(self, x: Tensor) -> Tensor:
+        return self._sum(x).mul_(self._inverse)
 
     def adjoint(self, grad: Tensor) -> Tensor:
         return self._sum(grad * self._inverse)
@@ -244,8 +235,7 @@ def _box3(grid: Tensor) -> Tensor:
 class _Clique:
     """inst -> inst: mean over all pairs of pins on a net, self loop once: A = B B^T - diag(q) + I."""
 
-    def __init__(self, graph: GraphTensors, dtype: torch.dtype, start: int, stride: int) -> None:
-        self._rows = slice(start, start + stride * max(graph.num_insts - 1, 0) + 1, stride)
+    def __init__(self, graph: GraphTensors, dtype: torch.dtype) -> None:
         self._nets, self._insts = graph.nets, graph.insts
         inst = torch.repeat_interleave(torch.arange(graph.num_insts, device=graph.device), graph.insts.degree().long())
         net = graph.insts.idx.long()
@@ -260,14 +250,14 @@ class _Clique:
         nets = segment_sum(x, self._nets.ptr, self._nets.idx)
         return segment_sum(nets, self._insts.ptr, self._insts.idx).addcmul_(self._own, x)
 
-    def forward(self, table: Tensor) -> Tensor:
-        return self._sum(table[self._rows].contiguous()).mul_(self._inverse)
+    def forward(self, x: Tensor) -> Tensor:
+        return self._sum(x).mul_(self._inverse)
 
     def adjoint(self, grad: Tensor) -> Tensor:
         return self._sum(grad * self._inverse)
 
 
-_FACTORED: dict[str, Callable[[GraphTensors, torch.dtype, int, int], Relation]] = {
+_FACTORED: dict[str, Callable[[GraphTensors, torch.dtype], Relation]] = {
     "covers": _Covers,
     "covered": _Covered,
     "near": _Near,

@@ -6,13 +6,16 @@ import torch
 from jaxtyping import Float, Int32
 from torch import Tensor
 
+from gsr_plugin.ops import native
 from gsr_plugin.ops.backend import pick
-from gsr_plugin.ops.box import reference
+from gsr_plugin.ops.box import cpu, reference
 from gsr_plugin.ops.segment import column_sum, segment_sum
 
 __all__ = ["box_to_grid", "grid_to_box", "running_sums_"]
 
 _BACKENDS: dict[str, Callable[[Tensor], None]] = {"reference": reference.running_sums_}
+if native.library() is not None:
+    _BACKENDS["cpu"] = cpu.running_sums_
 
 
 def running_sums_(grid: Float[Tensor, "ny nx h"]) -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from jaxtyping import Float
 from torch import Tensor
 
+from gsr_plugin.ops import native
 from gsr_plugin.ops.backend import pick
-from gsr_plugin.ops.mix import composed
+from gsr_plugin.ops.mix import composed, cpu
 from gsr_plugin.ops.topk import Packed
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Scratch", "mix", "mix_adjoint"]
 
 _BACKENDS: dict[str, ModuleType] = {"reference": composed, "aten": composed}
+if native.has_products():
+    _BACKENDS["cpu"] = cpu
 
 Scratch = Callable[[], Tensor]
 """Gives the table of products [rows, h] of a plan, memory to be overwritten, to those who need one."""

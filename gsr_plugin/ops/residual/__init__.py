@@ -5,12 +5,15 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
+from gsr_plugin.ops import native
 from gsr_plugin.ops.backend import pick
-from gsr_plugin.ops.residual import reference
+from gsr_plugin.ops.residual import cpu, reference
 
 __all__ = ["add_rounded_", "round_to_grid_"]
 
 _BACKENDS: dict[str, Callable[..., None]] = {"reference": reference.add_rounded_}
+if native.library() is not None:
+    _BACKENDS["cpu"] = cpu.add_rounded_
 
 
 def add_rounded_(

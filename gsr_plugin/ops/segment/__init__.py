@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 
-import torch
 from jaxtyping import Float, Int32
 from torch import Tensor
 
+from gsr_plugin.ops import native
 from gsr_plugin.ops.backend import pick
-from gsr_plugin.ops.segment import aten, reference
+from gsr_plugin.ops.segment import aten, cpu, reference
 
 __all__ = ["column_sum", "segment_sum"]
 
 _BACKENDS: dict[str, Callable[..., Tensor]] = {"reference": reference.segment_sum, "aten": aten.segment_sum}
-_CHUNK = 256  # rows added one after the other before the partial sums are added; fixed, so that bits are
+_CHUNK_SUMS: dict[str, Callable[[Tensor], Tensor]] = {"reference": reference.chunk_sums}
+if native.library() is not None:
+    _CHUNK_SUMS["cpu"] = cpu.chunk_sums
 
 
 def segment_sum(
@@ -33,7 +35,5 @@ def segment_sum(
 def column_sum(x: Float[Tensor, "n h"]) -> Float[Tensor, " h"]:
     """Sum over the rows: chunks of 256 in order, then the chunks in order, whatever the number of threads."""
     while x.shape[0] > 1:
-        n = x.shape[0]
-        ptr = torch.arange(0, n + _CHUNK, _CHUNK, dtype=torch.int32, device=x.device).clamp_(max=n)
-        x = segment_sum(x, ptr, torch.arange(n, dtype=torch.int32, device=x.device))
+        x = pick(_CHUNK_SUMS, x.device)(x)
     return x[0] if x.shape[0] else x.new_zeros(x.shape[1])

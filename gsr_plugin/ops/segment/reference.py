@@ -10,3 +10,15 @@ def segment_sum(table: Tensor, ptr: Tensor, idx: Tensor, weight: Tensor | None) 
     if weight is not None:
         rows = rows * weight[:, None]
     return torch.segment_reduce(rows, "sum", offsets=ptr.long(), axis=0, initial=0.0)
+
+
+CHUNK = 256  # rows added one after the other before the sums of the chunks are added; fixed, so that bits are
+
+
+def chunk_sums(x: Tensor) -> Tensor:
+    """Sums of every 256 rows, one row after the other."""
+    from gsr_plugin.ops.segment import segment_sum
+
+    n = x.shape[0]
+    ptr = torch.arange(0, n + CHUNK, CHUNK, dtype=torch.int32, device=x.device).clamp_(max=n)
+    return segment_sum(x, ptr, torch.arange(n, dtype=torch.int32, device=x.device))

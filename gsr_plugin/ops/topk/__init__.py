@@ -12,8 +12,9 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from circuit_io.errors import GsrError
+from gsr_plugin.ops import native
 from gsr_plugin.ops.backend import pick
-from gsr_plugin.ops.topk import aten, reference
+from gsr_plugin.ops.topk import aten, cpu, reference
 
 __all__ = [
     "NotANumberError",
@@ -27,6 +28,8 @@ __all__ = [
 ]
 
 _BACKENDS: dict[str, ModuleType] = {"reference": reference, "aten": aten}
+if native.library() is not None:
+    _BACKENDS["cpu"] = cpu
 MAX_WIDTH = 32767  # indices above one byte are int16
 
 

@@ -1,0 +1,147 @@
+"""C kernels: aggregation straight from the packed rows, and one pass over the sources for all of the adjoint.
+
+No table of products is written: a target adds `w (V W[I])` of its sources; a source adds up the gradient of its products
+in cache, and uses it there for its values and its weights. The products have the bits of the composed form; gradients of
+values and weights are summed in another order. Above k/h = 1/4 the composed form, a GEMM, is faster.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from gsr_plugin.ops import native
+from gsr_plugin.ops.mix import composed
+from gsr_plugin.ops.segment import column_sum
+
+if TYPE_CHECKING:
+    from gsr_plugin.ops.mix import Scratch
+    from gsr_plugin.ops.topk import Packed
+    from gsr_plugin.plan import Plan
+
+
+class _Sources(NamedTuple):
+    """The node and the column block of every entry of a plan."""
+
+    node: Tensor
+    block: Tensor
+
+
+_SOURCES: "WeakKeyDictionary[Plan, _Sources]" = WeakKeyDictionary()
+
+
+def _sources_of(plan: "Plan") -> _Sources:
+    if plan not in _SOURCES:
+        row = plan.lists.idx.long()
+        node, block = torch.empty_like(plan.lists.idx), torch.empty_like(row, dtype=torch.uint8)
+        first = 0
+        for t, rows in plan.rows.items():
+            of_type = (row >= plan.table_rows[t].start) & (row < plan.table_rows[t].stop)
+            local = row[of_type] - plan.table_rows[t].start
+            node[of_type] = (local // plan.width[t] + rows.start).to(torch.int32)
+            block[of_type] = (local % plan.width[t] + first).to(torch.uint8)
+            first += plan.width[t]
+        _SOURCES[plan] = _Sources(node, block)
+    return _SOURCES[plan]
+
+
+def _serves(plan: "Plan", packed: "Packed", h: int) -> bool:
+    return packed.values.dtype == torch.float32 and 4 * packed.values.shape[1] <= h and sum(plan.width.values()) <= 256
+
+
+def mix(plan: "Plan", packed: "Packed", weights: tuple[Tensor, ...], bias: Tensor, scratch: "Scratch") -> Tensor:
+    """See the package."""
+    h = bias.shape[1]
+    if not _serves(plan, packed, h):
+        return composed.mix(plan, packed, weights, bias, scratch)
+    sources, lib = _sources_of(plan), native.kernels()
+    weights, bias = tuple(w.contiguous() for w in weights), bias.contiguous()
+    n, k = packed.values.shape
+    block_weight: list[int | None] = []
+    block_bias: list[int | None] = []
+    block_ld: list[int] = []
+    for i, (w, m) in enumerate(zip(weights, plan.width.values(), strict=True)):
+        block_weight += [w.data_ptr() + 4 * h * r for r in range(m)]
+        block_bias += [None] * (m - 1) + [bias.data_ptr() + 4 * h * i]
+        block_ld += [m * h] * m
+    f = packed.values.new_empty(n, h)
+    lib.gsr_mix(
+        native.at(packed.values),
+        native.at(packed.index),
+        native.addresses(block_weight),
+        native.addresses(block_bias),
+        native.longs(tuple(block_ld)),
+        native.at(plan.lists.ptr),
+        native.at(sources.node),
+        native.at(sources.block),
+        native.at(plan.weight),
+        len(block_ld),
+        n,
+        h,
+        k,
+        native.at(f),
+        native.threads(n),
+    )
+    for op, source, block, target in plan.factored:
+        rows, at = plan.rows[source], plan.block(source, block)
+        values, index = packed.values[rows], packed.index[rows]
+        products = values.new_empty(len(values), h)
+        lib.gsr_product(
+            native.at(values),
+            native.at(index),
+            block_weight[at],
+            block_ld[at],
+            len(values),
+            h,
+            k,
+            native.at(products),
+            native.threads(len(values)),
+        )
+        f[plan.rows[target]] += op.forward(products)
+    return f
+
+
+def mix_adjoint(
+    plan: "Plan",
+    packed: "Packed",
+    weights: tuple[Tensor, ...],
+    grad: Tensor,
+    dweights: tuple[Tensor, ...],
+    dbias: Tensor,
+) -> Tensor:
+    """See the package."""
+    h = grad.shape[1]
+    if not _serves(plan, packed, h):
+        return composed.mix_adjoint(plan, packed, weights, grad, dweights, dbias)
+    weights, grad = tuple(w.contiguous() for w in weights), grad.contiguous()
+    for i, rows in enumerate(plan.rows.values()):
+        dbias[i] = column_sum(grad[rows])
+    given: list[Tensor | None] = [None] * sum(plan.width.values())
+    for op, source, block, target in plan.factored:
+        given[plan.block(source, block)] = op.adjoint(grad[plan.rows[target]]).contiguous()
+    dvalues = torch.empty_like(packed.values)
+    sizes = [w.numel() for w in weights]
+    parts, dflat = grad.new_empty(native.CHUNKS, sum(sizes)), grad.new_empty(sum(sizes))
+    native.kernels().gsr_mix_adjoint(
+        native.at(grad),
+        native.at(packed.values),
+        native.at(packed.index),
+        native.at(plan.back.ptr),
+        native.at(plan.back.idx),
+        native.at(plan.back_weight),
+        native.longs(plan.bounds),
+        native.longs(tuple(plan.width.values())),
+        len(weights),
+        native.addresses([w.data_ptr() for w in weights]),
+        native.addresses([native.at(g) for g in given]),
+        h,
+        packed.values.shape[1],
+        native.at(dvalues),
+        native.at(parts),
+        native.at(dflat),
+        native.threads(len(grad)),
+    )
+    for dw, part in zip(dweights, torch.split(dflat, sizes), strict=True):
+        dw.copy_(part.view_as(dw))
+    return dvalues
