@@ -117,6 +117,17 @@ class Output:
     log_sigma: Float[Tensor, "gcells 2"]
 
 
+class _HeadNorm(nn.Module):
+    """LayerNorm whose scale and shift stand apart: torch adds up their joint gradient by threads, so its bits vary."""
+
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(d)), nn.Parameter(torch.zeros(d))
+
+    def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        return nn.functional.layer_norm(x, x.shape[1:]) * self.weight + self.bias
+
+
 class GsrGnn(nn.Module):
     """The network; see the module for its use."""
 
@@ -137,7 +148,7 @@ class GsrGnn(nn.Module):
                 variant=config.variant,
             )
             self.stack = ReversibleStack(spec, config.relations, d // 2, reversible=config.reversible)
-            self.head_norm = nn.LayerNorm(d)
+            self.head_norm = _HeadNorm(d)
             self.head = nn.Sequential(nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, 4))
             self.sigma_head = nn.Sequential(nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, 2))
             self.skip = nn.Linear(config.num_gcell_features, 2, bias=False)

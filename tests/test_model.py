@@ -176,3 +176,19 @@ def test_features_of_the_wrong_size_are_an_error() -> None:
     inst, net, gcell = features(graph)
     with pytest.raises(ValueError, match=r"net features are \(25, 3\); this graph and model need \(25, 4\)"):
         GsrGnn(small())(graph, inst, net[:, :3], gcell)
+
+
+def test_a_step_has_the_same_bits_for_any_number_of_threads() -> None:
+    graph = GraphTensors.of(toy_graph(3000, 3500, 45, 40, seed=8))
+    x, before, found = features(graph), torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            model = GsrGnn(small(layers=2, width=64, k=8, head_width=64))
+            loss_of(model(graph, *x), torch.ones(1800, 2)).backward()
+            found.append({n: p.grad for n, p in model.named_parameters()})
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        differing = [n for n, g in found[0].items() if not torch.equal(g, other[n])]
+        assert not differing

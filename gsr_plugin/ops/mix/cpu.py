@@ -1,8 +1,8 @@
 """C kernels: aggregation straight from the packed rows, and one pass over the sources for all of the adjoint.
 
-No table of products is written: a target adds `w (V W[I])` of its sources; a source adds up the gradient of its products
-in cache, and uses it there for its values and its weights. The products have the bits of the composed form; gradients of
-values and weights are summed in another order. Above k/h = 1/4 the composed form, a GEMM, is faster.
+No table of products is written: a target adds `w (V W[I])` of its sources; a source adds up the gradient of its
+products in cache, and uses it there for its values and its weights. The products have the bits of the composed form;
+gradients of values and weights are summed in another order. Above k/h = 1/4 the composed form, a GEMM, is faster.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
