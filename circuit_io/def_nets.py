@@ -24,7 +24,7 @@ NET = re.compile(
 )
 _SYNTHESIZED = re.compile(rb"\+\s++SYNTHESIZED\s++\)")
 _USE = re.compile(rb"\+\s++USE\s++(\w++)")
-_ROUTED = re.compile(rb"ROUTED(?<=[\s+]ROUTED)\s")
+_ROUTED = re.compile(rb"\+\s++ROUTED\s")
 _PASSED = frozenset(
     b"SOURCE EEQMASTER FOREIGN HALO ROUTEHALO WEIGHT REGION PROPERTY MASKSHIFT GENERATE POWERDOMAIN".split()
 )

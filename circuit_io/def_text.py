@@ -183,7 +183,7 @@ class DefText:
 
 def near(word: bytes, known: Iterable[bytes]) -> str:
     """A remedy line with the keywords nearest to `word`."""
-    return did_you_mean(show(word), sorted(show(k) for k in known))
+    return did_you_mean(show(word), sorted(show(k) for k in known)) if word else ""
 
 
 def show(word: bytes) -> str:

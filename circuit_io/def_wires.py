@@ -54,7 +54,7 @@ class WireReader:
         """Read everything after the connections of special net number `net`, which begins at `position`."""
         self.net, self.at = net, position
         plain: list[tuple[bytes, ...]] = []
-        for row in _PATH.findall(rest):
+        for row in _PATH.findall(rest.strip()):
             if not row[-1]:
                 plain.append(row)
                 continue
@@ -209,18 +209,18 @@ class WireReader:
         return i
 
     def _via(self, words: list[bytes], i: int, last: tuple[int, int, int]) -> int:
-        via = self.vias.setdefault(words[i], len(self.vias))
+        begin, via = i, self.vias.setdefault(words[i], len(self.vias))
         i += 1
         if i < len(words) and words[i] in ORIENT_CODES:
             i += 1
         columns, rows, dx, dy = 1, 1, 0, 0
         if i < len(words) and words[i] == b"DO":
             if words[i + 2 : i + 3] != [b"BY"] or words[i + 4 : i + 5] != [b"STEP"] or i + 6 >= len(words):
-                return self._fault(words, i)
+                return self._fault(words, begin)
             columns, rows, dx, dy = (self._whole(words[i + k]) for k in (1, 3, 5, 6))
             i += 7
         if columns < 1 or rows < 1 or columns * rows + len(self.placed) > MAX_VIAS:
-            return self._fault(words, i)
+            return self._fault(words, begin)
         self.placed += [
             (self.net, via, last[0] + c * dx, last[1] + r * dy) for r in range(rows) for c in range(columns)
         ]
