@@ -33,6 +33,7 @@ foreach name [dict keys $::stub::layers] {{
 }}
 source {gsr}
 set ::env(GSR_MODE) apply
+set ::env(GSR_OUT_DIR) {out}
 gsr_apply_feedback -file {plan} -step GLOBAL_PLACE
 global_placement -density 0.8
 gsr_clear_feedback
@@ -88,14 +89,15 @@ def apply(export_dir: Path, plan: Path, out: Path) -> dict[str, int]:
             die=" ".join(str(round(v * dbu)) for v in manifest["die_um"]),
             layers=" ".join(f"{n} {d}" for n, d in directions.items()),
             plan=plan,
+            out=out,
         )
     )
     tclsh = shutil.which("tclsh")
     if tclsh is None:
         sys.exit("tclsh is not on the path: apt-get install tcl")
-    print("\n$ tclsh out/demo/apply.tcl    # gsr_apply_feedback; global_placement; gsr_clear_feedback", flush=True)
+    print(f"\n$ tclsh {script}    # gsr_apply_feedback; global_placement; gsr_clear_feedback", flush=True)
     subprocess.run([tclsh, str(script)], cwd=out, check=True)
-    record = json.loads((plan.parent / "gsr_feedback.json").read_text())
+    record = json.loads((out / "gsr_feedback.json").read_text())
     counts: dict[str, int] = {}
     for action in record["actions"]:
         counts[action["status"]] = counts.get(action["status"], 0) + 1

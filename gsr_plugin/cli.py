@@ -202,7 +202,7 @@ def train(
 
 @main.command()
 @click.argument("data", type=FOLDER, nargs=-1, required=True)
-@click.option("--weights", type=ANY, required=True, help="Run folder, or its weights.safetensors.")
+@click.option("--weights", type=ANY, envvar="GSR_MODEL", help="Run folder or weights; else the shipped model.")
 @click.option("--fold", type=int, help="Score the families of this fold; else of the fold the model held out.")
 @click.option("--folds", type=FILE, help="Which family is in which fold; else folds.toml in or beside DATA.")
 @click.option("--all", "everything", is_flag=True, help="Score all designs, those of the training set too.")
@@ -211,7 +211,7 @@ def train(
 @_common
 def evaluate(
     data: tuple[Path, ...],
-    weights: Path,
+    weights: Path | None,
     fold: int | None,
     folds: Path | None,
     everything: bool,

@@ -22,7 +22,7 @@ from gsr_plugin.jsonable import jsonable
 from gsr_plugin.metrics import PlacementScores, Scores, Summary, score_placement, summarize
 from gsr_plugin.predict import predict_views
 from gsr_plugin.progress import Progress
-from gsr_plugin.weights import load_weights
+from gsr_plugin.weights import SHIPPED, load_weights
 
 MODEL, RUDY, NEAREST = "gsr-gnn", "rudy on gcell boxes", "nearest training cell"
 NEAREST_CELLS = 20_000  # of the training set, drawn with the same number from each design
@@ -85,7 +85,7 @@ def _row(name: str, which: str, scores: Scores) -> str:
 
 def evaluate(
     data: Sequence[Path],
-    weights: Path,
+    weights: Path | None = None,
     *,
     fold: int | None = None,
     folds: Path | None = None,
@@ -98,7 +98,7 @@ def evaluate(
 
     Args:
         data: folders that hold folders written by `gsr export --labels`.
-        weights: a run folder or a `weights.safetensors`.
+        weights: a run folder or a `weights.safetensors`; the shipped model when not given.
         fold: score the families of this fold; else of the fold that the model held out.
         folds: the file that gives families their folds; else `folds.toml` in or beside the data.
         everything: score all placements, seen or not.
@@ -109,7 +109,7 @@ def evaluate(
     Raises:
         InputError: no data, no such fold, or weights that do not fit.
     """
-    loaded = load_weights(weights, device=device)
+    loaded = load_weights(weights or SHIPPED, device=device)
     card = loaded.card
     fold = card.fold if fold is None else fold
     entries = find_designs(data)

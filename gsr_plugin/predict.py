@@ -16,9 +16,8 @@ from circuit_io.metric_keys import expected_excess
 from circuit_io.prediction import prediction_manifest, write_prediction
 from circuit_io.store import StoredDesign, open_design
 from circuit_io.transform import SYMMETRIES, inverse, transform, transform_edges
-from gsr_plugin.weights import EdgeMaps, Weights, load_weights, versions
+from gsr_plugin.weights import SHIPPED, EdgeMaps, Weights, load_weights, versions
 
-SHIPPED = Path(__file__).parent / "models" / "gsr-base"
 KINDS = ("congestion", "overflow_prob", "sigma")
 TRACKS_PER_UNIT = 15.0  # the unit of the `capacity_*` features
 

@@ -32,6 +32,7 @@ from gsr_plugin.jsonable import jsonable
 from gsr_plugin.model import GsrGnn, ModelConfig
 
 SCHEMA, VERSION = "gsr-model", 1
+SHIPPED = Path(__file__).parent / "models" / "gsr-base"
 WEIGHTS, CARD = "weights.safetensors", "model.json"
 _HEADER, _MODEL, _STATISTICS = "gsr", "model/", "statistics/"
 

@@ -234,7 +234,7 @@ namespace eval ::gpl {
 # half full, and fuller with every blockage
 proc get_global_placement_uniform_density { args } {
   ::stub::note get_global_placement_uniform_density {*}$args
-  return [expr { 0.5 + 0.1 * [llength $::stub::blockages] }]
+  return [expr { min(0.95, 0.5 + 0.1 * [llength $::stub::blockages]) }]
 }
 proc replace_reset_cmd { } { ::stub::note replace_reset_cmd }
 }
