@@ -14,11 +14,12 @@ test: $(VENV)/.done tcl
 	OMP_NUM_THREADS=2 $(RUN)/python -m pytest -q -m "not slow and not gpu and not openroad"
 slow: $(VENV)/.done
 	OMP_NUM_THREADS=2 $(RUN)/python -m pytest -q -m "slow and not gpu and not openroad"
-lint: $(VENV)/.done
+lint: $(VENV)/.done $(VENV)/tcl/.done
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 	$(RUN)/mypy
-	$(RUN)/tclint flow_hooks/tcl tests/tcl
+	$(VENV)/tcl/bin/tclfmt --check flow_hooks/tcl tests/tcl
+	$(VENV)/tcl/bin/tclint flow_hooks/tcl tests/tcl
 format: $(VENV)/.done
 	$(RUN)/ruff format .
 	$(RUN)/ruff check --fix .
@@ -33,6 +34,11 @@ $(VENV)/.done: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/pip install -q -U pip
 	$(RUN)/pip install -q -c $(CONSTRAINTS) -e ".[dev]"
+	touch $@
+# apart, since tclint and mypy ask for different releases of pathspec
+$(VENV)/tcl/.done: $(VENV)/.done
+	$(PYTHON) -m venv $(VENV)/tcl
+	$(VENV)/tcl/bin/pip install -q "tclint>=0.9"
 	touch $@
 clean:
 	rm -rf $(VENV) $(OUT) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
