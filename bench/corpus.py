@@ -1,6 +1,6 @@
 """Export every labelled placement below a data folder, with Liberty, several at a time.
 
-    python bench/corpus.py DATA --out OUT [--sets labels,labels_hard] [--jobs 2]
+    gsr bench corpus DATA --out OUT [--sets labels,labels_hard] [--jobs 2]
 
 DATA holds `pdk/<tech>/{lef,lib}` and `<set>/<tech>/<design>/<variant>/` (shared data), or `tech/` and
 `labels/<tech>/...` (the demo kit). A placement that is in OUT already stays; one that fails is reported at the end.
@@ -51,7 +51,7 @@ def export_one(folder: Path, data: Path, out: Path) -> tuple[str, float, str]:
     return name, time.perf_counter() - start, ""
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run over the whole folder; 1 when a placement failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
@@ -59,7 +59,7 @@ def main() -> int:
     parser.add_argument("--sets", default="labels")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--quiet", action="store_true", help="name only what failed")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     folders = label_folders(args.data, args.sets.split(","))
     start, failed = time.perf_counter(), []
     by_tech = sorted(folders, key=lambda p: p.parts[-3])  # a worker then keeps one technology's library

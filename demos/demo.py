@@ -61,9 +61,7 @@ def export(design: str, out: Path) -> None:
 
 def export_kit(out: Path) -> Path:
     """All labelled layouts of the kit."""
-    print("\n$ python bench/corpus.py demos/kit --out out/demo/kit", flush=True)
-    corpus = [sys.executable, str(ROOT / "bench" / "corpus.py"), str(KIT), "--out", str(out / "kit"), "--quiet"]
-    subprocess.run(corpus, cwd=ROOT, check=True)
+    gsr("bench", "corpus", KIT, "--out", out / "kit", "--quiet")
     return out / "kit"
 
 
