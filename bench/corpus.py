@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sets", default="labels")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--quiet", action="store_true", help="name only what failed")
+    parser.add_argument("--failed-only", action="store_true", help="name only what failed")
     args = parser.parse_args(arguments)
     folders = label_folders(args.data, args.sets.split(","))
     start, failed = time.perf_counter(), []
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         work = [pool.submit(export_one, f, args.data, args.out) for f in by_tech]
         for done in work:
             name, seconds, error = done.result()
-            if error or not args.quiet:
+            if error or not args.failed_only:
                 print(f"{name:45s} {seconds:7.2f} s {error}", flush=True)
             if error:
                 failed.append(name)

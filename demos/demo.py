@@ -61,7 +61,7 @@ def export(design: str, out: Path) -> None:
 
 def export_kit(out: Path) -> Path:
     """All labelled layouts of the kit."""
-    gsr("bench", "corpus", KIT, "--out", out / "kit", "--quiet")
+    gsr("bench", "corpus", KIT, "--out", out / "kit", "--failed-only")
     return out / "kit"
 
 
