@@ -95,6 +95,10 @@ class Library:
     obs_rects: list[np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=list)
     seen: dict[tuple[str, bytes], tuple[bytes, str, int]] = field(default_factory=dict)  # digest, file, word
 
+    def width(self, layer: bytes) -> float:
+        """The default width of a layer in um, nan when it has none."""
+        return self.layers[layer].width if layer in self.layers else NAN
+
 
 class LefReader(LefWords):
     """Reads one file into a `Library`."""
@@ -103,7 +107,7 @@ class LefReader(LefWords):
         """Read the words; `read` does the rest."""
         super().__init__(path)
         self.library = library
-        self.shapes = ShapeReader(self, library.layer_ids, library.vias)
+        self.shapes = ShapeReader(self, library.layer_ids, library.vias, library.width)
 
     def read(self) -> None:
         """Read the whole file."""

@@ -1,7 +1,7 @@
 """Shapes of LEF pins, obstructions and vias as rectangles."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,9 +35,14 @@ class Shapes:
 class ShapeReader:
     """Reads the shapes of one file."""
 
-    def __init__(self, file: LefWords, layer_ids: dict[bytes, int], vias: Mapping[bytes, Shapes]) -> None:
-        """Layers met for the first time are added to `layer_ids`; `vias` are those defined so far."""
-        self.file, self.layer_ids, self.vias, self.copies = file, layer_ids, vias, 0
+    def __init__(
+        self, file: LefWords, layer_ids: dict[bytes, int], vias: Mapping[bytes, Shapes], width: Callable[[bytes], float]
+    ) -> None:
+        """Layers met for the first time are added to `layer_ids`; `vias` are those defined so far.
+
+        `width` gives the default width of a layer in um, nan when it has none.
+        """
+        self.file, self.layer_ids, self.vias, self.width, self.copies = file, layer_ids, vias, width, 0
 
     def layer(self, words: list[bytes], at: int) -> int:
         """The number of the layer that a LAYER statement names."""
@@ -89,7 +94,11 @@ class ShapeReader:
         if any(math.isnan(v) for v in values):
             return None
         if key == b"PATH" and math.isnan(width):
-            return file.fault("PATH without a WIDTH before it", at, "Write WIDTH after LAYER.")
+            name = list(self.layer_ids)[layer]
+            width = self.width(name)
+            if math.isnan(width):
+                what = f'PATH without a WIDTH before it, on layer "{show(name)}" of no known width'
+                return file.fault(what, at, "Give the technology LEF first.")
         if len(points) < {b"RECT": 2, b"PATH": 1, b"POLYGON": 3}[key]:
             return file.fault(f"{show(key)} has too few points", at)
         if key == b"RECT":

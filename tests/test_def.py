@@ -402,6 +402,11 @@ def test_parentheses_in_later_attributes_are_no_connections(write: Write) -> Non
     assert found.has_routing
 
 
+def test_a_name_that_ends_in_END_closes_no_section(write: Write) -> None:
+    found = read_def(write(of(section("COMPONENTS", "- uEND COMPONENTS ;\n- v M ;"))))
+    assert found.inst_names.tolist() == ["uEND", "v"]
+
+
 def test_a_net_named_routed_is_no_routing(write: Write) -> None:
     text = of(section("COMPONENTS", "- ROUTED M ;"), section("NETS", "- ROUTED ( ROUTED A ) ;"))
     assert not read_def(write(text)).has_routing
@@ -516,7 +521,9 @@ def test_special_wires_of_every_form(write: Write) -> None:
         " NEW m1 4 MASK 1 ( 0 0 ) ( 6 6 ) NEW m1 2 ( 1 1 ) MASK 031 v1 NEW m1 2 ( 7 7 ) v1 N\n"
         " + RECT m3 ( 9 8 ) ( 1 2 ) + POLYGON m3 ( 0 0 ) ( 4 0 ) ( 4 4 ) ( 0 4 )\n"
         " + FIXED + SHAPE RING + MASK 2 + RECT m4 ( 0 0 ) ( 1 1 ) + ROUTED + VIA v3 N ( 1 1 ) ( 2 2 )\n"
-        " + SHIELD other m5 20 ( 0 100 5 ) ( -50 100 ) + COVER m5 2 ( 0 0 ) ( * 3 )\n"
+        " + SHIELD other m5 20 ( 0 100 5 ) ( -50 100 ) + ROUTED m6 8 ( 1 1 ) ( * * ) ( 9 * )\n"
+        " NEW m6 8 ( 20 0 4 ) ( * 30 2 ) NEW m6 8 ( 30 30 4 ) ( * 0 2 ) NEW m6 8 ( 0 50 4 ) ( 9 * 2 )\n"
+        " + COVER m5 2 ( 0 0 ) ( * 3 )\n"
         ' + SOURCE NETLIST + FIXEDBUMP + WEIGHT 3 + PROPERTY p "- x ;" + USE POWER + FIXED ;'
     )
     found = read_def(write(of(section("SPECIALNETS", net))))
@@ -527,7 +534,8 @@ def test_special_wires_of_every_form(write: Write) -> None:
     assert wires == [
         ("m1", -2, -2, 8, 8), ("m1", 0, -5, 100, 5), ("m1", 95, 0, 105, 50), ("m1", 100, 45, 200, 55),
         ("m2", -3, 0, 3, 9), ("m3", 0, 0, 4, 4), ("m3", 1, 2, 9, 8), ("m4", 0, 0, 1, 1),
-        ("m5", -50, 90, 5, 110), ("m5", -1, 0, 1, 3)]  # fmt: skip
+        ("m5", -50, 90, 5, 110), ("m5", -1, 0, 1, 3), ("m6", -4, 46, 11, 54),
+        ("m6", 1, -3, 9, 5), ("m6", 16, -4, 24, 32), ("m6", 26, -2, 34, 34)]  # fmt: skip
     vias = zip(found.svia_via.tolist(), found.svia_xy_dbu.tolist(), strict=True)
     assert sorted((found.via_names[v], *xy) for v, xy in vias) == [
         ("v1", 1, 1), ("v1", 7, 7), ("v1", 100, 50),
@@ -623,6 +631,7 @@ PART = 'COMPONENTS has a statement that cannot be read: "'
         ("( 100 200 ) N ;", "( 100 2147483648 ) N ;", "- u1", ['"2147483648"', "32 bits"]),
         ("( 100 200 ) N ;", f"( 100 {'9' * 5000} ) N ;", "- u1", ["32 bits"]),
         ("( 100 200 ) N ;", "( 100 2.5 ) N ;", "- u1", ['"2.5" is not a whole number']),
+        ("( 100 200 ) N ;", "( 100 2_0 ) N ;", "- u1", ['"2_0" is not a whole number']),
         ("( 100 200 ) N ;", "( 100 ) N ;", "- u1", ["a place that cannot be read", "PLACED ( 100 ) N"]),
         ("+ SOURCE TIMING", "+ SAUCE TIMING", "- u2", ['unknown attribute "+ SAUCE"', '"SOURCE"']),
         ("- u2 INV", "- u1 INV", "- u1 INV + SOURCE", ['inst "u1" is listed twice']),
@@ -705,6 +714,7 @@ def test_long_runs_end_soon(write: Write, blank: str) -> None:
         of("ROW " + run + " ;\n", "TRACKS " + run + " ;\n"),
         HEAD + "DIEAREA " + run + " ;\nEND DESIGN\n",
         of(section("NETS", run)),
+        of(section("NETS", "- a ;" + run)),
         HEAD + run,
     ):
         with contextlib.suppress(InputError):

@@ -59,7 +59,7 @@ LAYER m3
   OFFSET 0.14 0.15 ;
   WIDTH 0.14 ;
   SPACINGTABLE TWOWIDTHS
-    WIDTH 0.0 0.16 0.2
+    WIDTH 0.0 PRL 0.0 0.16 0.2
     WIDTH 0.25 PRL 0.0 0.2 0.25 ;
 END m3
 VIA up DEFAULT
@@ -274,6 +274,12 @@ def test_masks_paths_polygons_iterations_and_vias(write: Write) -> None:
     assert lib.layer_names.take(lib.obs_layer[10:13].tolist()).tolist() == ["m1", "v1", "m2"]
 
 
+def test_a_path_takes_the_width_given_after_its_layer_or_the_layers_own(write: Write) -> None:
+    shapes = "LAYER m1 ; WIDTH 0.2 ; PATH 0 0 0 2 ; LAYER m3 ; PATH 0 0 0 2 ; LAYER m2 ; PATH 0 0 ;"
+    lib = read_lef(write(macro_with(f"OBS {shapes} END")))
+    assert [r[2] for r in lib.obs_rect_um.tolist()] == [0.1, 0.07, 0.035]
+
+
 def test_names_that_are_keywords_and_strings_with_semicolons(write: Write) -> None:
     text = TECH + (
         "PROPERTYDEFINITIONS MACRO LEF58_X STRING ; END PROPERTYDEFINITIONS\nMACRO END_\n CLASS BLOCK ; SIZE 1 BY 1 ;\n"
@@ -368,7 +374,7 @@ def test_gz_changes_nothing(write: Write, kit: Path) -> None:
         (TECH + MACRO.replace("0.2 0.15", "0.2 nan"), "RECT 0.1", ["RECT", "nan"]),
         (TECH + MACRO.replace("0.2 0.15 0.3", "0.2 0.15"), "RECT 0.1", ["RECT", "4 number(s)"]),
         (TECH + MACRO.replace("LAYER m1 ;\n        RECT", "RECT"), "RECT 0.1", ["RECT before any LAYER"]),
-        (macro_with("OBS LAYER m1 ; PATH 0 0 1 1 ; END"), "PATH", ["PATH without a WIDTH"]),
+        (macro_with("OBS LAYER poly ; PATH 0 0 1 1 ; END"), "PATH", ["PATH without a WIDTH", '"poly"']),
         (macro_with("OBS LAYER m1 ; POLYGON 0 0 1 1 ; END"), "POLYGON 0 0 1", ["POLYGON has too few points"]),
         (macro_with("OBS LAYER m1 ; VIA 0 0 down ; END"), "VIA 0 0", ["no VIA block defines", "0 0 down"]),
         (macro_with("OBS LAYER m1 ; RECT ITERATE 0 0 1 1 DO 1e9 BY 1e9 STEP 1 1 ; END"), "RECT ITERATE", ["too many"]),
