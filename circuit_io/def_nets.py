@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from itertools import chain, repeat
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -92,11 +92,7 @@ def read_nets(
     """
     rows = text.rows(section, NET)
     names, conns, uses, rests, _ = map(list, zip(*rows, strict=True)) if rows else ([] for _ in range(5))
-    words = [(_SYNTHESIZED.sub(b")", c) if b"SYNTHESIZED" in c else c).split() for c in conns]
-    ptr = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, words), np.int64, len(rows)) // 4, out=ptr[1:])
-    flat = list(chain.from_iterable(words))
-    inst_words, pin_words = flat[1::4], flat[2::4]
+    inst_words, pin_words, ptr = _connections(conns)
     index = insts | {b"PIN": _BTERM} | ({b"*": _EVERY} if section == b"SPECIALNETS" else {})
     inst = np.fromiter(map(index.get, inst_words, repeat(_UNKNOWN)), np.int32, len(inst_words))
 
@@ -118,6 +114,21 @@ def read_nets(
         "conn_pin": np.fromiter(map(pins.__getitem__, pin_words), np.int32, len(pin_words)),
     }
     return columns, rests
+
+
+def _connections(conns: list[bytes]) -> tuple[list[bytes], list[bytes], np.ndarray[Any, np.dtype[np.int64]]]:
+    """First and second words of all `( inst pin )`, and where those of each net begin."""
+    text = b"".join(conns)
+    if b"SYNTHESIZED" in text:
+        conns = [_SYNTHESIZED.sub(b")", c) for c in conns]
+        text = b"".join(conns)
+    words = text.split()
+    counts = np.fromiter((c.count(b"(") for c in conns), np.int64, len(conns))
+    if 4 * counts.sum() != len(words):  # some name holds a parenthesis
+        counts = np.fromiter((len(c.split()) // 4 for c in conns), np.int64, len(conns))
+    ptr = np.zeros(len(conns) + 1, np.int64)
+    np.cumsum(counts, out=ptr[1:])
+    return words[1::4], words[2::4], ptr
 
 
 def _uses(
