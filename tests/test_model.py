@@ -106,8 +106,8 @@ def test_relabelled_nodes_give_the_same_gcells() -> None:
 
 
 def test_it_learns_and_reports_its_range() -> None:
-    graph = GraphTensors.of(toy_graph(300, 350, 15, 10))
-    model, x = GsrGnn(small(layers=8, width=32, k=4)), features(graph)
+    graph = GraphTensors.of(toy_graph(100, 120, 10, 8))
+    model, x = GsrGnn(small(layers=4, width=32, k=4)), features(graph)
     target = torch.stack([x[2][:, 0], x[2][:, 1].relu()], 1)
     optimiser, losses = torch.optim.Adam(model.parameters(), 3e-3), []
     for _ in range(60):

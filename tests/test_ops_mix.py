@@ -14,7 +14,7 @@ from gsr_plugin.plan import Plan
 from gsr_plugin.relations import RELATIONS
 
 needs_c = pytest.mark.skipif(not native.has_products(), reason="C kernels not built, or no fused multiply-add")
-WIDTHS = [(4, 1), (8, 2), (13, 3), (32, 8), (50, 7), (64, 8), (96, 9), (300, 5)]
+WIDTHS = [(4, 1), (8, 2), (13, 6), (32, 8), (32, 16), (50, 7), (64, 8), (96, 9), (300, 5)]
 SIZES = [(300, 350, 12, 9), (3, 4, 2, 1), (0, 5, 2, 2), (6, 0, 3, 1)]
 
 
@@ -96,7 +96,7 @@ def test_gradients_have_the_same_bits_for_any_number_of_threads(isa: str) -> Non
 
 
 def test_many_entries_per_row_take_the_dense_product(monkeypatch: pytest.MonkeyPatch) -> None:
-    given, found = problem((300, 350, 12, 9), 16, 8), []
+    given, found = problem((300, 350, 12, 9), 16, 9), []
     for name in ("reference", "aten", "cpu"):
         monkeypatch.setenv("GSR_BACKEND", name)
         found.append(run(**given))

@@ -2,7 +2,8 @@
 
 No table of products is written: a target adds `w (V W[I])` of its sources; a source adds up the gradient of its
 products in cache, and uses it there for its values and its weights. The products have the bits of the composed form;
-gradients of values and weights are summed in another order. Above k/h = 1/4 the composed form, a GEMM, is faster.
+gradients of values and weights are summed in another order. Above k/h = 1/2 the composed form, a GEMM, serves
+(at 1/2 a step of 16 layers on 46k nodes takes 1.2 s this way and 1.8 s that way, h = 32, one thread).
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -47,7 +48,7 @@ def _sources_of(plan: "Plan") -> _Sources:
 
 
 def _serves(plan: "Plan", packed: "Packed", h: int) -> bool:
-    return packed.values.dtype == torch.float32 and 4 * packed.values.shape[1] <= h and sum(plan.width.values()) <= 256
+    return packed.values.dtype == torch.float32 and 2 * packed.values.shape[1] <= h and sum(plan.width.values()) <= 256
 
 
 def mix(plan: "Plan", packed: "Packed", weights: tuple[Tensor, ...], bias: Tensor, scratch: "Scratch") -> Tensor:

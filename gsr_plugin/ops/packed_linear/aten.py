@@ -1,4 +1,4 @@
-"""Gather of k rows of W where k/h <= 1/4 (1.9 to 15 times a GEMM in fp32), a GEMM above."""
+"""Gather of k rows of W where k/h <= 1/2 (in fp32 1.9 times a GEMM at 16/32, 15 times at 8/192), a GEMM above."""
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ def packed_linear(values: Tensor, index: Tensor, weight: Tensor, out: Tensor) ->
     n, k = values.shape
     if not n:
         return
-    if 4 * k > weight.shape[0]:
+    if 2 * k > weight.shape[0]:
         reference.packed_linear(values, index, weight, out)
         return
     bags = torch.arange(0, n * k + 1, k, dtype=torch.int32)
