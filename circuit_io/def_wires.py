@@ -88,8 +88,8 @@ class WireReader:
         """Wires from layer, width, x1, y1, x2, y2: `_segment` for many at once, without extensions."""
         table = table[(table[:, 2:4] != table[:, 4:]).any(axis=1)]
         low, high = np.minimum(table[:, 2:4], table[:, 4:]), np.maximum(table[:, 2:4], table[:, 4:])
-        slanted = (low < high).all(axis=1)
-        half = table[:, 1:2] // 2 * ((low == high) | slanted[:, None])
+        slanted = (low < high).all(axis=1, keepdims=True)
+        half = table[:, 1:2] // 2 * ((low == high) | slanted)
         rect = np.concatenate([low - half, high + half], axis=1)
         if np.abs(rect).max(initial=0) > MAX_DBU:
             self.text.fault("a wire reaches beyond 32 bits", self.at)

@@ -126,7 +126,8 @@ def _z_direction(
     out += (level + slope.cumsum(1)).cumsum(1)[:, :na]
     # middle part on a line uniform in b_min..b_max over the whole run
     b_min, b_max = np.minimum(b_low, b_high), np.maximum(b_low, b_high)
-    return out + _boxes(low, high, b_min, b_max, inner / (b_max - b_min + 1.0), na, nb)
+    out += _boxes(low, high, b_min, b_max, inner / (b_max - b_min + 1.0), na, nb)
+    return out
 
 
 def window_mean(values: Map, half_rows: int, half_columns: int) -> Map:
@@ -137,4 +138,5 @@ def window_mean(values: Map, half_rows: int, half_columns: int) -> Map:
     y0, y1 = np.maximum(np.arange(ny) - half_rows, 0), np.minimum(np.arange(ny) + half_rows + 1, ny)
     x0, x1 = np.maximum(np.arange(nx) - half_columns, 0), np.minimum(np.arange(nx) + half_columns + 1, nx)
     total = table[y1][:, x1] - table[y0][:, x1] - table[y1][:, x0] + table[y0][:, x0]
-    return total / ((y1 - y0)[:, None] * (x1 - x0)[None, :])
+    mean: Map = total / ((y1 - y0)[:, None] * (x1 - x0)[None, :])
+    return mean

@@ -314,19 +314,18 @@ def _mterms(
     found = np.full(len(unique), -1, np.int64)
     faults = Faults(placed.path)
     pin_names = placed.pin_names
-    shown = lambda raw: raw.decode("utf-8", "replace")  # noqa: E731
     for i, k in enumerate(unique.tolist()):
         m = int(macro[k // len(pin_names)])
         start, end = int(library.mterm_ptr[m]), int(library.mterm_ptr[m + 1])
         wanted = pin_names.raw(k % len(pin_names))
         found[i] = next((t for t in range(start, end) if library.mterm_names.raw(t) == wanted), -1)
         if found[i] < 0:
-            at = of_inst[first[i]]
+            at, shown = of_inst[first[i]], wanted.decode("utf-8", "replace")
             known = [library.mterm_names[t] for t in range(start, end)]
             faults.add(
-                f'net "{placed.net_names[int(net[at])]}" uses pin "{shown(wanted)}" of inst '
+                f'net "{placed.net_names[int(net[at])]}" uses pin "{shown}" of inst '
                 f'"{placed.inst_names[int(inst[at])]}", but master "{library.macro_names[m]}" has no such pin',
-                mend="Give the LEF that the design was made with. " + did_you_mean(shown(wanted), known),
+                mend="Give the LEF that the design was made with. " + did_you_mean(shown, known),
             )
     faults.raise_if_any()
     out[of_inst] = found[back]

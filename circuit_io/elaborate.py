@@ -54,7 +54,8 @@ def ranges(starts: Int64[np.ndarray, " n"], counts: Int64[np.ndarray, " n"]) -> 
     """The numbers start .. start + count - 1 of each pair, one after the other."""
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(starts - (ends - counts), counts)
+    numbers: Int64[np.ndarray, " total"] = np.arange(total) + np.repeat(starts - (ends - counts), counts)
+    return numbers
 
 
 class Elaborator:
@@ -139,7 +140,8 @@ class Elaborator:
         count, label = connected_components(graph, directed=False)
         lowest = np.empty(count, np.int64)
         lowest[label[::-1]] = node[::-1]  # the last written is the lowest
-        return lowest[label]
+        of_node: np.ndarray = lowest[label]
+        return of_node
 
     def _constants(self, label: np.ndarray, tied: np.ndarray, value: np.ndarray) -> np.ndarray:
         """For each node 0 or 1 where its net is a constant, else -1."""
@@ -150,7 +152,8 @@ class Elaborator:
             name = show(self._node_names(label[tied[clash[:1]]])[0])
             path = self.plans[0].module.source.path
             raise InputError(f'net "{name}" is tied to both 0 and 1', path=path, mend="Drop one of the two.")
-        return constant[label]
+        of_node: np.ndarray = constant[label]
+        return of_node
 
     def _node_names(self, nodes: np.ndarray) -> list[bytes]:
         occ = np.searchsorted(self.occ_base, nodes, side="right") - 1

@@ -88,7 +88,10 @@ def sources_of_hook(path: Path) -> ExportSources:
         raise InputError(f"is no JSON: {e}", path=path) from e
     if not isinstance(hook, dict) or hook.get("schema") != "gsr-hook" or hook.get("schema_version") != 1:
         raise InputError('is not of schema "gsr-hook" version 1', path=path, mend="Use the gsr.tcl of this version.")
-    place = lambda name: path.parent / name  # noqa: E731
+
+    def place(name: str) -> Path:
+        return path.parent / name
+
     try:
         layers = hook.get("signal_layers")
         return ExportSources(
@@ -176,7 +179,10 @@ def check_netlist(design: Design, path: Path) -> None:
     from circuit_io.verilog import read_verilog
 
     netlist = read_verilog(path)
-    strip = lambda raw: raw.replace(b"\\", b"")  # noqa: E731
+
+    def strip(raw: bytes) -> bytes:
+        return raw.replace(b"\\", b"")
+
     master = [design.masters.names.raw(m) for m in range(len(design.masters.names))]
     placed = {strip(n): master[m] for n, m in zip(design.inst_names.raw_list(), design.inst_master, strict=True)}
     wanted = [netlist.master_names.raw(m) for m in range(len(netlist.master_names))]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 
 from circuit_io import demand, fields
 from circuit_io.design import CLOCK, INPUT, OUTPUT, Design
@@ -91,7 +91,8 @@ def _centres(design: Design, grid: GcellGrid) -> Int64[np.ndarray, " pins"]:
     xy = (design.inst_rect_dbu[inst, :2] + design.inst_rect_dbu[inst, 2:]) // 2
     if len(design.port_xy_dbu):
         xy = np.where((design.pin_inst >= 0)[:, None], xy, design.port_xy_dbu[port])
-    return grid.row(xy[:, 1]) * grid.nx + grid.column(xy[:, 0])
+    gcell: Int64[np.ndarray, " pins"] = grid.row(xy[:, 1]) * grid.nx + grid.column(xy[:, 0])
+    return gcell
 
 
 def _to_single_tracks(design: Design, grid: GcellGrid, gcell: Int64[np.ndarray, " pins"]) -> Int64[np.ndarray, " pins"]:
@@ -120,7 +121,8 @@ def _to_single_tracks(design: Design, grid: GcellGrid, gcell: Int64[np.ndarray, 
         moved = use_upper | use_lower
         target = grid.row(track) if axis else grid.column(track)
         (y if axis else x)[mine[moved]] = target[moved]
-    return y * grid.nx + x
+    moved_gcell: Int64[np.ndarray, " pins"] = y * grid.nx + x
+    return moved_gcell
 
 
 def edge_maps(
@@ -230,7 +232,10 @@ def _library_scale(design: Design) -> _Library:
     with np.errstate(divide="ignore", invalid="ignore"):
         strength = base / kohm
     strength = np.where(np.isfinite(strength) & (strength > 0), strength, 0.0)
-    pick = lambda column: np.where(has, column[at], 0)  # noqa: E731
+
+    def pick(column: Shaped[np.ndarray, " cells"]) -> Shaped[np.ndarray, " masters"]:
+        return np.where(has, column[at], 0)
+
     return _Library(
         has, pick(strength), pick(cap / unit), pick(liberty.is_sequential).astype(bool),
         pick(liberty.is_buffer | liberty.is_inverter).astype(bool), unit,
@@ -239,7 +244,10 @@ def _library_scale(design: Design) -> _Library:
 
 def _drivers(design: Design) -> Bool[np.ndarray, " pins"]:
     """Output pins of insts and input ports."""
-    return np.where(design.pin_inst >= 0, design.pin_direction == OUTPUT, design.pin_direction == INPUT)
+    drives: Bool[np.ndarray, " pins"] = np.where(
+        design.pin_inst >= 0, design.pin_direction == OUTPUT, design.pin_direction == INPUT
+    )
+    return drives
 
 
 def _sides(x: Float64[np.ndarray, "..."], y: Float64[np.ndarray, "..."], nx: float, ny: float) -> list[np.ndarray]:
@@ -263,7 +271,10 @@ def _inst_features(
     is_port = nodes.is_port
     size = (nodes.rect_dbu[:, 2:] - nodes.rect_dbu[:, :2]).astype(float)
     master = np.concatenate([design.inst_master[nodes.inst], np.zeros(len(nodes.port), np.int32)])
-    of_master = lambda column: np.where(is_port, 0, column[master])  # noqa: E731
+
+    def of_master(column: Shaped[np.ndarray, " masters"]) -> Shaped[np.ndarray, " nodes"]:
+        return np.where(is_port, 0, column[master])
+
     driver = _drivers(design)
     pins = np.bincount(nodes.of_pin, minlength=n)
     ins = np.bincount(nodes.of_pin[~driver], minlength=n)
@@ -372,7 +383,8 @@ def _cover(rect: Int64[np.ndarray, "n 4"], grid: GcellGrid) -> Map:
     dy = np.minimum(rect[owner, 3], by[y + 1]) - np.maximum(rect[owner, 1], by[y])
     area = (np.maximum(dx, 0) * np.maximum(dy, 0)).astype(float)
     total = np.bincount(y * grid.nx + x, weights=area, minlength=grid.nx * grid.ny).reshape(grid.ny, grid.nx)
-    return total / (np.diff(by)[:, None] * np.diff(bx)[None, :]).astype(float)
+    share: Map = total / (np.diff(by)[:, None] * np.diff(bx)[None, :]).astype(float)
+    return share
 
 
 def _gcell_features(
@@ -463,4 +475,5 @@ def net_hpwl_um(design: Design) -> Float64[np.ndarray, " nets"]:
     np.minimum.at(low, net, middle)
     np.maximum.at(high, net, middle)
     span = np.where(np.isfinite(low) & np.isfinite(high), high - low, 0.0)
-    return span.sum(axis=1) / design.dbu_per_um
+    hpwl: Float64[np.ndarray, " nets"] = span.sum(axis=1) / design.dbu_per_um
+    return hpwl

@@ -71,11 +71,13 @@ class GcellGrid:
 
     def column(self, x_dbu: Int64[np.ndarray, "..."]) -> Int64[np.ndarray, "..."]:
         """Column of each coordinate; what lies outside the die goes to the border column."""
-        return np.clip((x_dbu - self.origin_dbu[0]) // self.tile_dbu, 0, self.nx - 1)
+        column: np.ndarray = np.clip((x_dbu - self.origin_dbu[0]) // self.tile_dbu, 0, self.nx - 1)
+        return column
 
     def row(self, y_dbu: Int64[np.ndarray, "..."]) -> Int64[np.ndarray, "..."]:
         """Row of each coordinate; what lies outside the die goes to the border row."""
-        return np.clip((y_dbu - self.origin_dbu[1]) // self.tile_dbu, 0, self.ny - 1)
+        row: np.ndarray = np.clip((y_dbu - self.origin_dbu[1]) // self.tile_dbu, 0, self.ny - 1)
+        return row
 
     def signal_layers(self, direction: int) -> list[RoutingLayer]:
         """The layers of one direction that signals may use, from below."""

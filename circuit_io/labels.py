@@ -138,7 +138,8 @@ def reductions(table: UsageTable, adjustment: dict[str, float]) -> Float64[np.nd
         return table.reduction
     cap = table.capacity.astype(np.int64)
     left = [adjusted(c, adjustment.get(name, 0.0)) for c, name in zip(cap, table.layers, strict=True)]
-    return table.capacity - np.stack(left)
+    taken: Float64[np.ndarray, "layers ny nx"] = table.capacity - np.stack(left)
+    return taken
 
 
 def congestion(

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,8 @@ class LefReader(LefWords):
             first = known[1] + (f":{self.line(known[2])}" if known[1] == str(self.path) else "")
             mend = f"The first one is in {first}. Give only one of them, or make them the same."
             self.fault(f'{kind} "{show(name)}" is defined twice with different content', begin, mend)
-        return name not in {"layer": self.library.layers, "site": self.library.sites}.get(kind, self.library.macros)
+        made: dict[str, Container[bytes]] = {"layer": self.library.layers, "site": self.library.sites}
+        return name not in made.get(kind, self.library.macros)
 
     def _units(self) -> None:
         name = self.words[self.at]

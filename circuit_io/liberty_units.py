@@ -55,7 +55,8 @@ def _unit(text: str | None, base: int, default: str, letters: str, library: Libr
         return 1.0
     scale = library.number(found[1] or "1", at, "unit", 1.0)
     exponent = _EXPONENT[found[2].lower()] - base
-    return scale * 10**exponent if exponent >= 0 else scale / 10**-exponent
+    power: int = 10 ** abs(exponent)
+    return scale * power if exponent >= 0 else scale / power
 
 
 def open_library(group: Group, scanner: Scanner) -> Library:

@@ -1,5 +1,6 @@
 """A table of names as one blob of bytes plus offsets: a million names cost their letters and 8 bytes each."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -43,7 +44,7 @@ class Names:
     def raw_list(self) -> list[bytes]:
         """All names as bytes."""
         ends = self.offsets.tolist()
-        return [self.blob[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [self.blob[a:b] for a, b in itertools.pairwise(ends)]
 
     def tolist(self) -> list[str]:
         """All names as strings."""

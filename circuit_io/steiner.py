@@ -24,7 +24,8 @@ class Trees:
 
     def lengths(self) -> Int64[np.ndarray, " segments"]:
         """Manhattan length of every segment, in gcells."""
-        return np.abs(self.ends[:, 2:] - self.ends[:, :2]).sum(axis=1)
+        lengths: Int64[np.ndarray, " segments"] = np.abs(self.ends[:, 2:] - self.ends[:, :2]).sum(axis=1)
+        return lengths
 
 
 def points_of_nets(
@@ -46,18 +47,18 @@ def steiner_trees(net: Int64[np.ndarray, " points"], xy: Int64[np.ndarray, "poin
     """
     count = np.bincount(net, minlength=num_nets)
     first = np.cumsum(count) - count
-    nets, a, b = [], [], []
+    nets, children, parents = [], [], []
     for size in np.unique(count[count > 1]).tolist():
         mine = np.flatnonzero(count == size)
         for part in np.array_split(mine, max(1, len(mine) * size // 4_000_000 + 1) if size <= _BATCHED else len(mine)):
             at = first[part][:, None] + np.arange(size)
             child, parent = _prim(xy[at])
             nets.append(np.repeat(part, size - 1))
-            a.append(np.take_along_axis(at, child, 1).ravel())
-            b.append(np.take_along_axis(at, parent, 1).ravel())
+            children.append(np.take_along_axis(at, child, 1).ravel())
+            parents.append(np.take_along_axis(at, parent, 1).ravel())
     if not nets:
         return Trees(np.zeros(0, np.int64), np.zeros((0, 4), np.int64))
-    segment_net, a, b = np.concatenate(nets), np.concatenate(a), np.concatenate(b)
+    segment_net, a, b = np.concatenate(nets), np.concatenate(children), np.concatenate(parents)
     for _ in range(_ROUNDS):
         segment_net, a, b, xy, changed = _improve(segment_net, a, b, xy)
         if not changed:

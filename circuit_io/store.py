@@ -106,7 +106,9 @@ def _check_graph(folder: Path, graph: CircuitGraph, insts: pa.Table, nets: pa.Ta
         if not ok:
             raise InputError(what, path=folder / "graph.safetensors", mend=_AGAIN)
 
-    within = lambda a, n: not len(a) or (int(a.min()) >= 0 and int(a.max()) < n)  # noqa: E731
+    def within(index: np.ndarray, n: int) -> bool:
+        return not len(index) or (int(index.min()) >= 0 and int(index.max()) < n)
+
     need(within(graph.pin_inst, graph.num_insts), "a pin names an inst that is not there")
     need(within(graph.pin_net, graph.num_nets), "a pin names a net that is not there")
     need(

@@ -1,4 +1,4 @@
-"""Whole input files as bytes: plain or gzip by their first bytes, with a cap against archive bombs, and line numbers."""
+"""Whole input files as bytes: plain or gzip by their first bytes, a cap against archive bombs, and line numbers."""
 
 import gzip
 import hashlib

@@ -180,7 +180,7 @@ class Planner:
             what = f'more pins are connected than the {len(ports)} ports of module "{show(master)}"'
             module.fault(what, module.inst_at[inst], "Remove the surplus.")
             return None
-        name = self.pins.names[self.pins.of_raw[raw_pin]]
+        name = self.pins.names[int(self.pins.of_raw[raw_pin])]
         if name in self.table.modules[master].ports:
             return name
         is_shown = module.source.faults.total < MAX_SHOWN
