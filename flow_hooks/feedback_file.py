@@ -251,7 +251,8 @@ def _read_row(row: str, die_um: tuple[float, float, float, float]) -> Action:
     for has, text, what in ((kind.has_target, target, "target"), (kind.has_layer, layer, "layer")):
         if has and not text:
             raise InputError(f"{name}: {what} is empty")
-    return Action(name, value, worth, decode(target), box and (box[0], box[1], box[2], box[3]), decode(layer))
+    corners_um = (box[0], box[1], box[2], box[3]) if box else None
+    return Action(name, value, worth, decode(target), corners_um, decode(layer))
 
 
 def _finite(text: str) -> float:

@@ -64,7 +64,7 @@ def test_empty_tables_of_python_are_read(tmp_path: Path) -> None:
 
 
 def test_python_reads_the_hook(tmp_path: Path) -> None:
-    run = run_tcl(tmp_path, 'gsr_export_design -out_dir {o [ut] é} -step PRE_GLOBAL_ROUTE', env={"PLATFORM": "gsr45"})
+    run = run_tcl(tmp_path, "gsr_export_design -out_dir {o [ut] é} -step PRE_GLOBAL_ROUTE", env={"PLATFORM": "gsr45"})
     assert run.code == 0, run.out
     sources = sources_of_hook(tmp_path / "o [ut] é" / "hook.json")
     assert sources.def_.read_text().startswith("VERSION")
