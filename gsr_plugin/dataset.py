@@ -283,12 +283,14 @@ class Normaliser:
         """
         for kind, declared in KINDS.items():
             for part in ("mean", "std"):
-                if np.shape(stored.get(f"{kind}_{part}")) != (len(declared),):
+                found = stored.get(f"{kind}_{part}")
+                if found is None or found.shape != (len(declared),):
                     raise InputError(f'statistics "{kind}_{part}" are missing or too short', path=path)
-        if np.shape(stored.get("target")) != (2,):
+        target = stored.get("target")
+        if target is None or target.shape != (2,):
             raise InputError('statistics "target" are missing', path=path)
         mean, std = ({kind: stored[f"{kind}_{part}"] for kind in KINDS} for part in ("mean", "std"))
-        return cls(mean, std, float(stored["target"][0]), float(stored["target"][1]))
+        return cls(mean, std, float(target[0]), float(target[1]))
 
 
 def _features(graph: CircuitGraph, kind: str) -> Float32[np.ndarray, "rows fields"]:

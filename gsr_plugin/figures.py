@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -15,6 +15,9 @@ from circuit_io.maps import FULL, Prediction
 from flow_hooks.feedback_file import Plan, blocked_share
 from gsr_plugin.document import visible
 
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
 Map = Float[np.ndarray, "ny nx"]
 
 FULL_INK = "#b3400a"
@@ -22,7 +25,7 @@ BOX = "#10151c"
 NO_DATA = "#e9edf1"
 DPI = 150
 MAX_BOXES = 12
-_STYLE = {
+_STYLE: "dict[RcKeyType, Any]" = {
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.titlesize": 10.5,
@@ -264,12 +267,12 @@ def _boxes(ax: Any, spots: Sequence[HotSpot], *, has_labels: bool) -> None:  # n
     from matplotlib.patches import Rectangle
     from matplotlib.patheffects import withStroke
 
-    halo = [withStroke(linewidth=2.6, foreground="white")]
+    halo = withStroke(linewidth=2.6 if has_labels else 1.8, foreground="white")
     for spot in (s for s in spots if s.rank <= MAX_BOXES):
         x1, y1, x2, y2 = spot.box_um
         style = {"linewidth": 1.2} if has_labels else {"linewidth": 0.8, "linestyle": (0, (4, 2))}
         box = Rectangle((x1, y1), x2 - x1, y2 - y1, facecolor=(1, 1, 1, 0.004), edgecolor=BOX, **style)
-        box.set_path_effects(halo if has_labels else [withStroke(linewidth=1.8, foreground="white")])
+        box.set_path_effects([halo])
         ax.add_patch(box)
         if has_labels:
             # the paint of effects has no link of its own: a bare rectangle over the box carries it
@@ -278,7 +281,7 @@ def _boxes(ax: Any, spots: Sequence[HotSpot], *, has_labels: bool) -> None:  # n
             link.set_url(f"#spot-{spot.rank}")
             ax.add_patch(link)
             label = ax.text(x1, y2, f" {spot.rank}", color=BOX, fontsize=8.5, fontweight="bold", va="top", clip_on=True)
-            label.set_path_effects(halo)
+            label.set_path_effects([halo])
 
 
 def _bar(canvas: _Canvas, mesh: Any, label: str, *, extend: str) -> Any:  # noqa: ANN401

@@ -74,7 +74,9 @@ def predict_design(design: StoredDesign, model: Weights, *, views: int = 1) -> P
     """The prediction of one design, without the manifest's words on model and versions."""
     graph, grid = design.graph, design.manifest["grid"]
     edges = predict_views(graph, model, views=views)
-    maps = {f.name: np.asarray(getattr(edges, f.name), np.float32) for f in fields(edges)}
+    maps: dict[str, Float32[np.ndarray, "ny nx"]] = {
+        f.name: np.asarray(getattr(edges, f.name), np.float32) for f in fields(edges)
+    }
     area = np.diff(grid["y_um"])[:, None] * np.diff(grid["x_um"])[None, :]
     for letter in "hv":
         capacity = _feature(graph, f"capacity_{letter}") * TRACKS_PER_UNIT
@@ -112,7 +114,8 @@ def predict_views(graph: CircuitGraph, model: Weights, *, views: int = 1) -> Edg
         pairs = [(n, getattr(edges, f"{n}_h"), getattr(edges, f"{n}_v")) for n in KINDS]
         back = {n: transform_edges(h, v, inverse(symmetry)) for n, h, v in pairs}
         found.append({f"{n}_{d}": pair[i] for n, pair in back.items() for i, d in enumerate("hv")})
-    return EdgeMaps(**{name: np.mean([f[name] for f in found], axis=0, dtype=np.float32) for name in found[0]})
+    means = {n: np.asarray(np.mean([f[n] for f in found], axis=0, dtype=np.float32)) for n in found[0]}
+    return EdgeMaps(**means)
 
 
 def _feature(graph: CircuitGraph, name: str) -> Float32[np.ndarray, "ny nx"]:

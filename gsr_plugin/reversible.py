@@ -143,7 +143,7 @@ def _backward_paper(call: "_Call", weights: BranchWeights, grads: BranchWeights,
 
 class _Stack(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,  # noqa: ANN401
         call: "_Call",
         x: Tensor,
@@ -173,7 +173,7 @@ class _Stack(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         call: _Call = ctx.call
         params: tuple[Tensor, ...] = ctx.params
