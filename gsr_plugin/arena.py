@@ -1,6 +1,4 @@
-"""The memory of a reversible stack: allocated once per graph size and width, changed in place by layers and steps."""
-
-from dataclasses import dataclass, field
+"""The memory of a reversible stack: made once for the largest graph, changed in place by all layers and steps."""
 
 import torch
 from torch import Tensor
@@ -14,46 +12,62 @@ class StaleBackwardError(GsrError):
     exit_code = 1
 
 
-@dataclass(eq=False)
 class Arena:
-    """Two streams, their gradients, and the table of products where the backend needs one.
+    """Two streams, their gradients, and scratch by name: each one block of memory that only ever grows."""
 
-    Attributes:
-        streams: X1, X2 [2, N, h].
-        num_rows: rows of the table.
-    """
+    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
+        self.dtype, self.device = dtype, device
+        self._blocks: dict[str, Tensor] = {}
+        self._num_nodes, self._h = 0, 0
 
-    streams: Tensor
-    num_rows: int
-    _grads: Tensor | None = field(default=None)
-    _table: Tensor | None = field(default=None)
+    def fit(self, num_nodes: int, h: int) -> "Arena":
+        """Itself, for streams of this size."""
+        self._num_nodes, self._h = num_nodes, h
+        return self
 
-    def table(self) -> Tensor:
-        """Memory for the products [rows, h]; made for the first that asks."""
-        if self._table is None:
-            self._table = self.streams.new_empty(self.num_rows, self.streams.shape[2])
-        return self._table
+    def capacity(self) -> int:
+        """Values that the streams can hold without new memory."""
+        return self._blocks["streams"].numel() if "streams" in self._blocks else 0
 
+    @property
+    def streams(self) -> Tensor:
+        """X1, X2 [2, N, h]."""
+        return self._block("streams", 2 * self._num_nodes).view(2, self._num_nodes, self._h)
+
+    @property
     def grads(self) -> Tensor:
-        """Gradients of the streams [2, N, h], set to 0."""
-        if self._grads is None:
-            self._grads = torch.empty_like(self.streams)
-        return self._grads.zero_()
+        """Gradients of the streams [2, N, h]."""
+        return self._block("grads", 2 * self._num_nodes).view(2, self._num_nodes, self._h)
+
+    def take(self, name: str, rows: int) -> Tensor:
+        """Scratch [rows, h], the same memory for every call by this name; its contents are anything."""
+        return self._block(f"scratch {name}", rows)
+
+    def _block(self, name: str, rows: int) -> Tensor:
+        size = rows * self._h
+        if name not in self._blocks or self._blocks[name].numel() < size:
+            self._blocks.pop(name, None)  # the old memory goes before the new is asked for
+            self._blocks[name] = torch.empty(size, dtype=self.dtype, device=self.device)
+        return self._blocks[name][:size].view(rows, self._h)
 
 
 class Arenas:
-    """Arenas that nobody owns, by size; a forward takes one and its backward gives it back."""
+    """Arenas that nobody owns; a forward takes one and its backward gives it back."""
 
     def __init__(self) -> None:
-        self._free: dict[tuple[int, int, int, torch.dtype, torch.device], list[Arena]] = {}
+        self._free: list[Arena] = []
 
-    def lease(self, num_nodes: int, num_rows: int, h: int, dtype: torch.dtype, device: torch.device) -> "Lease":
-        """A free arena of this size, or a new one."""
-        free = self._free.setdefault((num_nodes, num_rows, h, dtype, device), [])
-        if free:
-            return Lease(free.pop(), free)
-        streams = torch.empty(2, num_nodes, h, dtype=dtype, device=device)
-        return Lease(Arena(streams, num_rows), free)
+    def lease(self, num_nodes: int, h: int, dtype: torch.dtype, device: torch.device) -> "Lease":
+        """The smallest free arena that is large enough, else the largest, which grows, else a new one."""
+        free = [a for a in self._free if a.dtype == dtype and a.device == device]
+        enough = [a for a in free if a.capacity() >= 2 * num_nodes * h]
+        if enough:
+            arena = min(enough, key=Arena.capacity)
+        else:
+            arena = max(free, key=Arena.capacity, default=Arena(dtype, device))
+        if arena in self._free:
+            self._free.remove(arena)
+        return Lease(arena.fit(num_nodes, h), self._free)
 
     def __deepcopy__(self, memo: object) -> "Arenas":
         """A copy of a model starts without memory."""
@@ -61,8 +75,6 @@ class Arenas:
 
     def clear(self) -> None:
         """Forget the free ones."""
-        for free in self._free.values():
-            free.clear()
         self._free.clear()
 
 

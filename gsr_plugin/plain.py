@@ -27,6 +27,16 @@ class _Round(torch.autograd.Function):
         return grad, None
 
 
+class _Fresh:
+    """Scratch of its own for one call: its value is kept."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+
+    def take(self, name: str, rows: int) -> Tensor:
+        return self._like.new_empty(rows, self._like.shape[1])
+
+
 class _Branch(torch.autograd.Function):
     """f(x), and the packed rows made dense (the published layer reads them)."""
 
@@ -42,7 +52,7 @@ class _Branch(torch.autograd.Function):
         packed = select(plan, x, weights, selection)
         ctx.plan, ctx.selection, ctx.packed = plan, selection, packed
         ctx.save_for_backward(x, *params)
-        f = value(plan, packed, weights, lambda: x.new_empty(plan.num_table_rows, x.shape[1]))
+        f = value(plan, packed, weights, _Fresh(x))
         return f, kept_rows(packed, x.shape[1])
 
     @staticmethod

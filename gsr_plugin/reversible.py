@@ -97,7 +97,7 @@ def _forward(call: "_Call", weights: BranchWeights) -> None:
             packed = _select(call, arena.streams[branch], w, layer, branch)
             if call.saved is not None:
                 call.saved[layer, branch] = packed.index
-            f = value(plan, packed, w, arena.table)
+            f = value(plan, packed, w, arena)
             amax = call.record.amax[2 * layer + branch + 1]
             add_rounded_(arena.streams[1 - branch], f, sign=1, t=call.spec.t, amax=amax)
 
@@ -109,7 +109,7 @@ def _backward(call: "_Call", weights: BranchWeights, grads: BranchWeights, g: Te
         for branch in (1, 0):
             w, dw, x = weights.at(layer, branch), grads.at(layer, branch), arena.streams[branch]
             packed = select(plan, x, w, selection, None if call.saved is None else call.saved[layer, branch])
-            f = value(plan, packed, w, arena.table)
+            f = value(plan, packed, w, arena)
             dvalues = value_adjoint(plan, packed, w, g[1 - branch], dw)
             select_adjoint_(plan, g[branch], x, packed, dvalues, w, dw, selection)
             add_rounded_(arena.streams[1 - branch], f, sign=-1, t=call.spec.t)
@@ -122,7 +122,7 @@ def _forward_paper(call: "_Call", weights: BranchWeights) -> list[Packed]:
         for branch in (0, 1):
             w, target = weights.at(layer, branch), arena.streams[1 - branch]
             kept.append(_select(call, arena.streams[branch], w, layer, branch))
-            f = value(call.plan, kept[-1], w, arena.table)
+            f = value(call.plan, kept[-1], w, arena)
             if branch == 1:
                 target.copy_(kept_rows(kept[-2], target.shape[1]))
             add_rounded_(target, f, sign=1, t=None, amax=call.record.amax[2 * layer + branch + 1])
@@ -183,7 +183,7 @@ class _Stack(torch.autograd.Function):
                 "the weights were changed between forward and backward, so the layers cannot be taken back\n"
                 "  Call backward before the optimiser's step."
             )
-        g, h = arena.grads(), arena.streams.shape[2]
+        g, h = arena.grads.zero_(), arena.streams.shape[2]
         for c in (0, 1):
             g[c, call.read] = grad[:, c * h : (c + 1) * h]
         dparams = [torch.zeros_like(p) for p in params]
@@ -269,7 +269,7 @@ class ReversibleStack(nn.Module):
             return plain_stack(self.spec, plan, weights, x, self.record)[read]
         params = weights.tensors()
         pending = torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in params))
-        lease = self._arenas.lease(plan.num_nodes, plan.num_table_rows, self.h, x.dtype, x.device)
+        lease = self._arenas.lease(plan.num_nodes, self.h, x.dtype, x.device)
         call = _Call(self.spec, plan, lease, self.record, read, pending, self.on_undone)
         out: Tensor = _Stack.apply(call, x, *params)  # type: ignore[no-untyped-call]
         return out

@@ -46,10 +46,20 @@ def problem(size: tuple[int, int, int, int], h: int, k: int, dtype: torch.dtype 
     }
 
 
+class Poisoned:
+    """Scratch full of NaN."""
+
+    def __init__(self, like: torch.Tensor) -> None:
+        self.like = like
+
+    def take(self, name: str, rows: int) -> torch.Tensor:
+        return self.like.new_full((rows, self.like.shape[1]), float("nan"))
+
+
 def run(
     plan: Plan, packed: Packed, weights: tuple[torch.Tensor, ...], bias: torch.Tensor, grad: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    f = mix(plan, packed, weights, bias, lambda: bias.new_full((plan.num_table_rows, bias.shape[1]), float("nan")))
+    f = mix(plan, packed, weights, bias, Poisoned(bias))
     dweights, dbias = tuple(torch.full_like(w, float("nan")) for w in weights), torch.full_like(bias, float("nan"))
     dvalues = mix_adjoint(plan, packed, weights, grad, dweights=dweights, dbias=dbias)
     return {"f": f, "dvalues": dvalues, "dbias": dbias, **{f"dweight{i}": d for i, d in enumerate(dweights)}}

@@ -245,6 +245,20 @@ def test_an_arena_is_taken_again_after_backward_or_when_its_output_is_dropped() 
     assert len(used) == 1
 
 
+def test_graphs_of_many_sizes_share_one_arena() -> None:
+    stack = stack_of(t=16)
+    for size in (8, 30, 12, 25, 30):
+        graph = GraphTensors.of(toy_graph(size, size, 4, 4))
+        x = torch.randn(graph.num_nodes, 16, requires_grad=True)
+        alone = stack_of(t=16)
+        for name, grad in gradients(stack, stack(x, graph), x).items():
+            assert torch.equal(grad, gradients(alone, alone(x, graph), x)[name])
+    assert len(stack._arenas._free) == 1
+    assert stack._arenas._free[0].capacity() == 2 * (30 + 30 + 16) * 8
+    stack.free_memory()
+    assert not stack._arenas._free
+
+
 def test_a_second_backward_raises() -> None:
     stack, graph = stack_of(t=16), GraphTensors.of(TOY)
     out = stack(torch.randn(graph.num_nodes, 16, requires_grad=True), graph).sum()

@@ -3,9 +3,8 @@
 `f = sum_r A_r (S W_r) + S W_self + b`; the adjoint gives the gradients of the kept values and of the weights.
 """
 
-from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -24,21 +23,26 @@ _BACKENDS: dict[str, ModuleType] = {"reference": composed, "aten": composed}
 if native.has_products():
     _BACKENDS["cpu"] = cpu
 
-Scratch = Callable[[], Tensor]
-"""Gives the table of products [rows, h] of a plan, memory to be overwritten, to those who need one."""
+
+@runtime_checkable
+class Scratch(Protocol):
+    """Memory that is kept for the next call: fresh pages cost as much as the sums that fill them."""
+
+    def take(self, name: str, rows: int) -> Float[Tensor, "rows h"]:
+        """What was taken under this name before, or new memory; its contents are anything."""
 
 
 def mix(
     plan: "Plan", packed: Packed, weights: tuple[Tensor, ...], bias: Float[Tensor, "types h"], scratch: Scratch
 ) -> Float[Tensor, "nodes h"]:
-    """The branch's value.
+    """The branch's value, in memory of `scratch`.
 
     Args:
         plan: the lists of the graph.
         packed: the kept entries of all nodes.
         weights: per node type `[W_1 | .. | W_m | W_self]` [h, (m + 1) h].
         bias: one row per node type.
-        scratch: see `Scratch`.
+        scratch: memory for the value and on the way to it.
     """
     f: Tensor = pick(_BACKENDS, packed.values.device).mix(plan, packed, weights, bias, scratch)
     return f

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def mix(plan: "Plan", packed: "Packed", weights: tuple[Tensor, ...], bias: Tensor, scratch: "Scratch") -> Tensor:
     """See the package."""
-    table = scratch()
+    table = scratch.take("table", plan.num_table_rows)
     h = table.shape[1]
     for i, t in enumerate(plan.rows):
         out = table[plan.table_rows[t]].view(-1, plan.width[t] * h)

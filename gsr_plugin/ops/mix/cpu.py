@@ -66,7 +66,7 @@ def mix(plan: "Plan", packed: "Packed", weights: tuple[Tensor, ...], bias: Tenso
         block_weight += [w.data_ptr() + 4 * h * r for r in range(m)]
         block_bias += [None] * (m - 1) + [bias.data_ptr() + 4 * h * i]
         block_ld += [m * h] * m
-    f = packed.values.new_empty(n, h)
+    f = scratch.take("value", n)
     lib.gsr_mix(
         native.at(packed.values),
         native.at(packed.index),
@@ -87,7 +87,7 @@ def mix(plan: "Plan", packed: "Packed", weights: tuple[Tensor, ...], bias: Tenso
     for op, source, block, target in plan.factored:
         rows, at = plan.rows[source], plan.block(source, block)
         values, index = packed.values[rows], packed.index[rows]
-        products = values.new_empty(len(values), h)
+        products = scratch.take("products", len(values))
         lib.gsr_product(
             native.at(values),
             native.at(index),
