@@ -4,6 +4,7 @@ factors (`clique`, `near`, `covers`, `covered`).
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, runtime_checkable
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float, Int
@@ -113,12 +114,16 @@ def _neighbours(graph: GraphTensors, step: str) -> tuple[Tensor, Tensor]:
     return gcell[inside], (iy * graph.nx + ix)[inside]
 
 
-def lists_of(rows: Tensor, sources: Tensor, weight: Tensor, num_rows: int, dtype: torch.dtype) -> tuple[Csr, Tensor]:
-    """Entries listed by row, in the order in which they are given, and their weights."""
-    order = torch.sort(rows, stable=True).indices
+def lists_of(
+    rows: Tensor, sources: Tensor, weight: Tensor, num_rows: int, dtype: torch.dtype, *, in_order: bool = False
+) -> tuple[Csr, Tensor]:
+    """Entries listed by row, in the order in which they are given, and their weights; `in_order`: they are already."""
     ptr = torch.zeros(num_rows + 1, dtype=torch.int32, device=rows.device)
     ptr[1:] = torch.bincount(rows, minlength=num_rows).cumsum(0)
-    return Csr(ptr, sources[order].to(torch.int32)), weight[order].to(dtype)
+    if in_order:
+        return Csr(ptr, sources.to(torch.int32)), weight.to(dtype)
+    order = torch.sort(rows.to(torch.int32), stable=True).indices
+    return Csr(ptr, sources.to(torch.int32)[order]), weight.to(dtype)[order]
 
 
 class _Listed:
@@ -160,19 +165,44 @@ def _inverse(count: Tensor) -> Tensor:
     return torch.where(count > 0, count.double().reciprocal(), torch.zeros((), dtype=torch.float64).to(count.device))
 
 
+class _Boxes(NamedTuple):
+    """Corners of the boxes of all nets: by gcell, where to add; by net, where to look up. `sign` is float64."""
+
+    add: Csr
+    add_sign: Tensor
+    look: Csr
+    look_sign: Tensor
+    count: Tensor
+    area: Tensor
+
+
+_BOXES: "WeakKeyDictionary[GraphTensors, _Boxes]" = WeakKeyDictionary()
+
+
+def _boxes_of(graph: GraphTensors) -> _Boxes:
+    if graph not in _BOXES:
+        add, look = _corners(graph, lookup=False), _corners(graph, lookup=True)
+        by_gcell, add_sign = lists_of(add.source, add.target, add.weight, graph.num_gcells, torch.float64)
+        by_net, look_sign = lists_of(
+            look.target, look.source, look.weight, graph.num_nets, torch.float64, in_order=True
+        )
+        count = torch.zeros(graph.num_gcells, dtype=torch.int64, device=graph.device)
+        count.index_add_(0, add.source, add.weight.long())
+        count = count.view(graph.ny, graph.nx).cumsum(0).cumsum(1).view(-1)
+        _BOXES[graph] = _Boxes(by_gcell, add_sign, by_net, look_sign, count, box_area(graph))
+    return _BOXES[graph]
+
+
 class _Covers:
     """net -> gcell: mean over the nets whose box holds the gcell."""
 
     def __init__(self, graph: GraphTensors, dtype: torch.dtype) -> None:
-        add, look = _corners(graph, lookup=False), _corners(graph, lookup=True)
+        boxes = _boxes_of(graph)
         self._shape = (graph.ny, graph.nx)
-        self._add, self._sign = lists_of(add.source, add.target, add.weight, graph.num_gcells, dtype)
-        self._look, self._look_sign = lists_of(look.target, look.source, look.weight, graph.num_nets, dtype)
-        count = torch.zeros(graph.num_gcells, dtype=torch.int64, device=graph.device)
-        count.index_add_(0, add.source, add.weight.long())
-        count = count.view(self._shape).cumsum(0).cumsum(1).view(-1)
-        self._inverse = _inverse(count).to(dtype)[:, None]
-        self._area = box_area(graph).to(dtype)
+        self._add, self._sign = boxes.add, boxes.add_sign.to(dtype)
+        self._look, self._look_sign = boxes.look, boxes.look_sign.to(dtype)
+        self._inverse = _inverse(boxes.count).to(dtype)[:, None]
+        self._area = boxes.area.to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         return box_to_grid(x, self._add.ptr, self._add.idx, self._sign, shape=self._shape).mul_(self._inverse)
@@ -186,13 +216,12 @@ class _Covered:
     """gcell -> net: mean over the gcells of the net's box."""
 
     def __init__(self, graph: GraphTensors, dtype: torch.dtype) -> None:
-        add, look = _corners(graph, lookup=False), _corners(graph, lookup=True)
-        inverse = _inverse(box_area(graph))
+        boxes = _boxes_of(graph)
+        inverse = _inverse(boxes.area)
         self._shape = (graph.ny, graph.nx)
-        weight = look.weight * inverse[look.target]
-        self._look, self._look_sign = lists_of(look.target, look.source, weight, graph.num_nets, dtype)
-        weight = add.weight * inverse[add.target]
-        self._add, self._sign = lists_of(add.source, add.target, weight, graph.num_gcells, dtype)
+        net = torch.repeat_interleave(torch.arange(graph.num_nets, device=graph.device), boxes.look.degree().long())
+        self._look, self._look_sign = boxes.look, (boxes.look_sign * inverse[net]).to(dtype)
+        self._add, self._sign = boxes.add, (boxes.add_sign * inverse[boxes.add.idx.long()]).to(dtype)
         self._filled = (inverse > 0).to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Every relation against its explicit edges in float64, and the plan that merges them."""
 
+import gc
 from dataclasses import fields
 
 import numpy as np
@@ -9,8 +10,11 @@ from toy_graphs import mean_matrix, toy_graph
 
 from circuit_io.errors import GsrError, InputError
 from circuit_io.graph import CircuitGraph
+from gsr_plugin import plan as plan_module
+from gsr_plugin import relations as relations_module
 from gsr_plugin.graph_tensors import NODE_TYPES, GraphTensors
-from gsr_plugin.plan import Plan, blocks_of
+from gsr_plugin.ops.mix import cpu as mix_cpu
+from gsr_plugin.plan import Plan, blocks_of, plan_of
 from gsr_plugin.relations import RELATIONS, ends_of, relation
 
 SIZES = [(30, 25, 7, 5), (6, 9, 1, 4), (5, 4, 3, 1), (1, 1, 1, 1), (12, 0, 3, 3), (0, 6, 2, 3), (40, 3, 2, 2)]
@@ -114,3 +118,15 @@ def test_an_index_outside_the_graph_is_an_error(array: str, value: int) -> None:
     getattr(toy, array).reshape(-1)[-1] = value
     with pytest.raises(InputError, match=rf"{array}.* = {value}"):
         GraphTensors.of(toy)
+
+
+def test_plans_go_with_their_graph() -> None:
+    gc.collect()
+    before = (len(plan_module._PLANS), len(mix_cpu._SOURCES), len(relations_module._BOXES))
+    graph = GraphTensors.of(toy_graph(30, 25, 7, 5))
+    plan = plan_of(graph, ("pin", "covers", "near"), torch.float32)
+    assert plan_of(graph, ("pin", "covers", "near"), torch.float32) is plan
+    mix_cpu._sources_of(plan)
+    del graph, plan
+    gc.collect()
+    assert (len(plan_module._PLANS), len(mix_cpu._SOURCES), len(relations_module._BOXES)) == before

@@ -34,16 +34,15 @@ _SOURCES: "WeakKeyDictionary[Plan, _Sources]" = WeakKeyDictionary()
 
 def _sources_of(plan: "Plan") -> _Sources:
     if plan not in _SOURCES:
-        row = plan.lists.idx.long()
-        node, block = torch.empty_like(plan.lists.idx), torch.empty_like(row, dtype=torch.uint8)
-        first = 0
-        for t, rows in plan.rows.items():
-            of_type = (row >= plan.table_rows[t].start) & (row < plan.table_rows[t].stop)
-            local = row[of_type] - plan.table_rows[t].start
-            node[of_type] = (local // plan.width[t] + rows.start).to(torch.int32)
-            block[of_type] = (local % plan.width[t] + first).to(torch.uint8)
-            first += plan.width[t]
-        _SOURCES[plan] = _Sources(node, block)
+        row, width = plan.lists.idx, list(plan.width.values())
+        starts = [plan.table_rows[t].start for t in plan.rows]
+        of_type = (row >= starts[1]).to(torch.int32) + (row >= starts[2]).to(torch.int32)
+        first_block = [0, width[0], width[0] + width[1]]
+        columns = (starts, width, plan.bounds[:3], first_block)
+        start, stride, first_node, first = (torch.tensor(c, dtype=torch.int32)[of_type] for c in columns)
+        local = row - start
+        node = torch.div(local, stride, rounding_mode="floor")
+        _SOURCES[plan] = _Sources(node + first_node, (local - node * stride + first).to(torch.uint8))
     return _SOURCES[plan]
 
 
