@@ -122,7 +122,8 @@ def main() -> None:
     """Predict routing congestion of a placed design by a deep graph network, inside OpenROAD flows and outside.
 
     \b
-    gsr export --lef tech.lef cells.lef --def placed.def --out design
+    gsr export --lef tech.lef cells.lef --def placed.def \\
+        --signal-layers met1-met5 --layer-adjustment 0.3 --out design
     gsr predict design --out prediction
     gsr report prediction --out report.html
     """
@@ -149,7 +150,10 @@ def export(out: Path, overwrite: bool, quiet: bool, **options: Any) -> _Result: 
     """Read a placed design and write its graph: the input of predict, train and evaluate.
 
     \b
-    gsr export --lef tech.lef cells.lef --def placed.def --signal-layers met1-met5 --out design
+    gsr export --lef tech.lef cells.lef --def placed.def \\
+        --signal-layers met1-met5 --layer-adjustment 0.3 --out design
+    gsr export --lef tech.lef cells.lef --lib cells.lib --def placed.def \\
+        --signal-layers met1-met5 --layer-adjustment met1=0.8,met2=0.4 --out design
     gsr export --hook gsr/hook.json --out design
     gsr export --lef tech.lef cells.lef --labels labels/aes/v0 --out data/aes_v0
     """

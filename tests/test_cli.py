@@ -84,6 +84,16 @@ def test_every_command_has_an_example_and_the_common_options(name: str) -> None:
         assert option in text
 
 
+@pytest.mark.parametrize("args", [["-h"], ["export", "-h"]])
+def test_examples_that_name_a_def_name_the_routers_settings(args: list[str]) -> None:
+    examples = good(*args).replace("\\\n", " ").splitlines()
+    with_def = [line for line in examples if "gsr export" in line and "--def" in line]
+    assert with_def
+    for line in with_def:
+        assert "--signal-layers" in line
+        assert "--layer-adjustment" in line
+
+
 def test_every_option_has_help() -> None:
     for name, command in COMMANDS.items():
         for param in command.params:
