@@ -17,7 +17,7 @@ class HotspotConfig:
 
     Attributes:
         threshold: congestion above which an edge is hot.
-        max_frac: at most this share of a direction's edges is hot; the threshold rises where more would be.
+        max_frac: at most this share of a direction's edges is listed; the level of the list rises where more would be.
         worst_frac: when no edge of the design is hot, this share of its edges is reported as merely the worst.
         max_spots: longest list, the worst first.
     """
@@ -92,6 +92,38 @@ def find_hotspots(prediction: Prediction, config: HotspotConfig | None = None) -
     ]
     spots.sort(key=lambda s: (-s.excess_tracks, s.direction, s.edges))
     return [replace(spot, rank=i) for i, spot in enumerate(spots[: config.max_spots], 1)]
+
+
+@dataclass(frozen=True)
+class HotTotals:
+    """All edges above a fixed congestion: none of these numbers falls when the congestion of an edge rises.
+
+    Attributes:
+        num_edges: edges of both directions.
+        area_um2: area of the gcells at their ends, every gcell once.
+        peak: highest congestion among them, NaN when there is none.
+    """
+
+    num_edges: int
+    area_um2: float
+    peak: float
+
+
+def hot_totals(prediction: Prediction, threshold: float = HotspotConfig.threshold) -> HotTotals:
+    """Number, area and peak of the edges above `threshold`, which unlike the level of the lists never moves."""
+    touched = np.zeros(prediction.shape, bool)
+    num_edges, peak = 0, float("nan")
+    for d in DIRECTIONS:
+        values = prediction.maps[f"congestion_{d}"]
+        iy, ix = np.nonzero(np.nan_to_num(values, nan=-1.0) > threshold)
+        if not len(iy):
+            continue
+        jy, jx = (iy, ix + 1) if d == "h" else (iy + 1, ix)
+        touched[iy, ix] = touched[jy, jx] = True
+        num_edges += len(iy)
+        peak = float(np.fmax(peak, values[iy, ix].max()))
+    area = np.diff(prediction.y_um)[:, None] * np.diff(prediction.x_um)[None, :]
+    return HotTotals(num_edges, float(area[touched].sum()), peak)
 
 
 def _level(edges: Float32[np.ndarray, "ny nx"], config: HotspotConfig) -> float | None:

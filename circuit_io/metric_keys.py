@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from circuit_io.errors import InputError, did_you_mean
-from circuit_io.hotspots import find_hotspots
+from circuit_io.hotspots import hot_totals
 from circuit_io.maps import FULL, Prediction
 
 Better = Literal["lower", "higher", "neither"]
@@ -40,9 +40,9 @@ _KEYS = [
     *_per_direction("gsr__overflow_{}__edges", "edges", "lower", "expected number of edges above full"),
     MetricKey("gsr__overflow__expected", "tracks", "lower", "expected overflow of both directions"),
     MetricKey("gsr__congestion__load", "1 = full", "lower", "all predicted demand over all tracks, both directions"),
-    MetricKey("gsr__hotspot__count", "hot spots", "lower", "groups of edges above the threshold"),
-    MetricKey("gsr__hotspot__area", "um^2", "lower", "area of the gcells at the hot edges"),
-    MetricKey("gsr__hotspot__peak", "1 = full", "lower", "highest congestion in a hot spot"),
+    MetricKey("gsr__hotspot__count", "edges", "lower", "edges predicted above 0.95, both directions"),
+    MetricKey("gsr__hotspot__area", "um^2", "lower", "area of the gcells at these edges"),
+    MetricKey("gsr__hotspot__peak", "1 = full", "lower", "highest congestion of these edges"),
     MetricKey("gsr__gcell__count", "gcells", "neither", "size of the grid"),
     MetricKey("gsr__feedback__actions", "actions", "neither", "actions that the feedback plan holds"),
     MetricKey("gsr__feedback__blocked_area", "um^2", "neither", "placement area that the feedback plan blocks"),
@@ -138,11 +138,10 @@ def prediction_metrics(prediction: Prediction) -> dict[str, float]:
     if tracks > 0:
         values["gsr__congestion__load"] = demand / tracks
         values["gsr__overflow__expected"] = overflow
-    hot = [spot for spot in find_hotspots(prediction) if spot.is_hot]
-    values["gsr__hotspot__count"] = len(hot)
-    values["gsr__hotspot__area"] = sum(spot.area_um2 for spot in hot)
-    if hot:
-        values["gsr__hotspot__peak"] = max(spot.peak for spot in hot)
+    hot = hot_totals(prediction)
+    values["gsr__hotspot__count"] = hot.num_edges
+    values["gsr__hotspot__area"] = hot.area_um2
+    values["gsr__hotspot__peak"] = hot.peak
     stage = prediction.stage
     return {metric(stage, name): float(value) for name, value in sorted(values.items()) if math.isfinite(value)}
 

@@ -70,17 +70,22 @@ class Routed(Protocol):
 def verdict_section(prediction: Prediction, spots: Sequence[HotSpot]) -> Paragraph:
     """One sentence on how bad it is."""
     hot = [s for s in spots if s.is_hot]
-    over = [s for s in hot if s.peak > FULL]
-    tracks = sum(s.overflow_tracks for s in hot)
     if not hot:
         return Paragraph("No hot spot: no edge is predicted to exceed 0.95 of its tracks.", "good")
-    if not over:
-        text = f"{_count(len(hot), 'hot spot')} near the limit, none predicted above full."
-        return Paragraph(text, "warn")
-    worst = over[0]
+    values, stage = prediction_metrics(prediction), stage_prefix(prediction.stage)
+    edges = sum(values.get(f"{stage}__gsr__overflow_{d}__edges", 0.0) for d in "hv")
+    overflow = values.get(f"{stage}__gsr__overflow__expected", 0.0)
+    expected = (
+        f"{_count(round(edges), 'edge')} expected above full in the whole design, {overflow:,.0f} tracks of overflow"
+    )
+    listed = f"{_count(len(hot), 'hot spot')} listed ({_levels(hot)})"
+    if all(s.peak <= FULL for s in hot):
+        return Paragraph(f"{listed}, none predicted above full; {expected}.", "warn")
+    tracks = sum(s.overflow_tracks for s in hot)
+    worst = max(hot, key=lambda s: s.peak > FULL)
     text = (
-        f"{_count(len(over), 'hot spot')} predicted above full, {tracks:.0f} tracks of overflow inside. The worst is "
-        f"{worst.name}, peak {worst.peak:.2f}, at {_place(worst)}."
+        f"{expected}. {listed}, with {tracks:,.0f} of these tracks inside. The worst is {worst.name}, peak "
+        f"{worst.peak:.2f}, at {_place(worst)}."
     )
     return Paragraph(text, "bad")
 
@@ -114,9 +119,7 @@ def cards_section(prediction: Prediction, spots: Sequence[HotSpot], plan: Plan |
     cards += [
         Card("Expected overflow", _number(overflow, 0), note),
         Card("Load", _number(value("congestion__load")), "demand over tracks"),
-        Card(
-            "Hot spots", str(hot), f"above {min(s.level for s in spots if s.is_hot):.2f}" if hot else "none above 0.95"
-        ),
+        Card("Hot spots", str(hot), _levels([s for s in spots if s.is_hot]) if hot else "none above 0.95"),
     ]
     if plan:
         cards.append(
@@ -338,7 +341,7 @@ def reading_section() -> list[Block]:
                 "Overflow: demand above full, in tracks. The expected overflow of the design counts the prediction's "
                 "own uncertainty, so it is above 0 even where no edge is predicted above full.",
                 "Hot spot: connected edges above 0.95 (above more, where over a tenth of the edges are), ranked by the "
-                "demand above that level.",
+                "demand above that level. The metrics hotspot__count and hotspot__area are of all edges above 0.95.",
                 "RUDY: every net's wires spread evenly over its box. It is shown for comparison; it knows no detours.",
             ]
         ),
@@ -358,6 +361,14 @@ def _overflow(prediction: Prediction, congestion: Float[np.ndarray, "ny nx"], d:
 
 def _place(spot: HotSpot) -> str:
     return _box(spot.box_um)
+
+
+def _levels(spots: Sequence[HotSpot]) -> str:
+    """Above which congestion the edges of hot spots are: "edges above 1.13", or one level a direction."""
+    levels = {s.name: f"{s.level:.2f}" for s in sorted(spots, key=lambda s: s.direction)}
+    if len(set(levels.values())) == 1:
+        return f"edges above {next(iter(levels.values()))}"
+    return "edges above " + ", ".join(f"{level} {name}" for name, level in levels.items())
 
 
 def _box(box: tuple[float, float, float, float] | None) -> str:

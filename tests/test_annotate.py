@@ -328,7 +328,7 @@ puts "density=[dict get [gsr::read_pairs {{{written[0] / "metrics.tsv"}}}] detai
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"made={len(plan.of('density_blockage'))} properties={len(insts)}" in done.stdout
-    assert f"density={len(written[1].spots)}" in done.stdout
+    assert f"density={written[1].metrics['detailedplace__gsr__hotspot__count']:.0f}" in done.stdout
     assert "horizontal" in done.stdout
     record = json.loads((written[0] / "gsr_feedback.json").read_text())
     assert "applied" in json.dumps(record)

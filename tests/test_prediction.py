@@ -17,7 +17,15 @@ from synthetic import SyntheticDesign, make_export, make_labels, make_pair, make
 
 from circuit_io.atomic import new_folder, write_files
 from circuit_io.errors import InputError
-from circuit_io.hotspots import HotspotConfig, NetShares, connected_groups, find_hotspots, net_overflow, rank_nets
+from circuit_io.hotspots import (
+    HotspotConfig,
+    NetShares,
+    connected_groups,
+    find_hotspots,
+    hot_totals,
+    net_overflow,
+    rank_nets,
+)
 from circuit_io.maps import MAPS, Prediction
 from circuit_io.metric_keys import METRIC_KEYS, expected_excess, key_of, prediction_metrics, stage_prefix
 from circuit_io.prediction import prediction_manifest, read_prediction, write_prediction
@@ -365,6 +373,31 @@ def test_a_full_design_shows_its_worst_tenth() -> None:
     values = rng.uniform(1, 2, (40, 40))
     assert sum(s.num_edges for s in find_hotspots(flat(values), HotspotConfig(max_spots=9999))) <= 40 * 39 * 0.1
     assert find_hotspots(flat(np.full((5, 5), 1.2)))[0].num_edges == 20, "equal edges are all hot"
+
+
+@given(
+    values=arrays(np.float32, (6, 7), elements=st.floats(0, 2, width=32)),
+    more=arrays(np.float32, (6, 7), elements=st.floats(0, 1, width=32)),
+)
+@settings(max_examples=50, deadline=None)
+def test_more_congestion_never_betters_a_hotspot_metric(values: np.ndarray, more: np.ndarray) -> None:
+    before, after = (prediction_metrics(flat(v, v)) for v in (values, values + more))
+    for name in ("count", "area", "peak"):
+        key = f"detailedplace__gsr__hotspot__{name}"
+        assert before.get(key, 0.0) <= after.get(key, 0.0), name
+
+
+def test_hot_totals_stay_at_the_threshold_and_count_a_gcell_once() -> None:
+    full = flat(np.full((20, 20), 1.2))
+    full.maps["congestion_h"][:, :2] = 1.5
+    totals = hot_totals(full)
+    assert (totals.num_edges, totals.area_um2, totals.peak) == (20 * 19, 20 * 20 * 6.0, 1.5)
+    metrics = prediction_metrics(full)
+    assert metrics["detailedplace__gsr__hotspot__count"] == 20 * 19
+    values = np.zeros((4, 4))
+    values[1, 1] = 1.0
+    both = hot_totals(flat(values, values))
+    assert (both.num_edges, both.area_um2) == (2, 3 * 6.0)
 
 
 @given(hot=arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))))

@@ -14,12 +14,14 @@ from PIL import Image
 from synthetic import UGLY, SyntheticDesign, SyntheticLabels, make_export, make_labels, make_prediction
 
 from circuit_io.errors import InputError
-from circuit_io.hotspots import HotspotConfig
+from circuit_io.hotspots import HotspotConfig, find_hotspots
+from circuit_io.metric_keys import prediction_metrics
 from circuit_io.prediction import Prediction, write_prediction
 from flow_hooks.feedback import FeedbackConfig, Plan, plan_feedback
 from gsr_plugin.document import Code, Details, Document, Link, Paragraph, Table, to_html, to_markdown, visible
 from gsr_plugin.figures import congestion_colours, shared_limit, svg_element
 from gsr_plugin.report import Report, build_report, report, write_report
+from gsr_plugin.report_sections import verdict_section
 
 HOSTILE = "</title><script>alert(1)</script>"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -190,6 +192,25 @@ def test_cool_design(tmp_path: Path) -> None:
     assert "No hot spot: no edge is predicted to exceed" in text
     assert "These are the fullest edges" in text
     assert "Nothing planned: no gcell exceeds 0.95" in text
+
+
+def test_the_verdict_tells_levels_and_totals(tmp_path: Path) -> None:
+    design = make_export(tmp_path / "d")
+    prediction = make_prediction(design, base=1.1)
+    spots = find_hotspots(prediction)
+    assert min(s.level for s in spots) > 1.0, "the level has risen"
+    text = str(verdict_section(prediction, spots).content)
+    metrics = prediction_metrics(prediction)
+    edges = sum(metrics[f"detailedplace__gsr__overflow_{d}__edges"] for d in "hv")
+    assert text.startswith(f"{edges:.0f} edges expected above full in the whole design")
+    assert f"{metrics['detailedplace__gsr__overflow__expected']:,.0f} tracks of overflow" in text
+    for level in {s.level for s in spots}:
+        assert f"{level:.2f}" in text
+    inside = sum(s.overflow_tracks for s in spots)
+    assert f"{inside:,.0f} of these tracks inside" in text
+    warm = make_prediction(design, base=0.99, hot=())
+    warm.maps.update({k: np.minimum(v, 0.99) for k, v in warm.maps.items() if k.startswith("congestion")})
+    assert "none predicted above full" in str(verdict_section(warm, find_hotspots(warm)).content)
 
 
 @pytest.mark.parametrize(("nx", "ny"), [(1, 1), (1, 3), (60, 8)])
