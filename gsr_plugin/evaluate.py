@@ -1,6 +1,6 @@
 """How good a model is on labelled placements, with two baselines always beside it.
 
-RUDY on gcell boxes says what needs no learning (brought to scale by one line over the training families); the nearest
+RUDY on gcell boxes says what needs no learning (brought to scale by one line over the other families); the nearest
 training cell, which copies the label of the most similar gcell of the training set, shows what mere likeness gives:
 a model that is no better has learned by heart, and a split that leaks makes it look good.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
 from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, column
@@ -120,18 +120,17 @@ def evaluate(
     seen = [e for e in chosen if e.family in card.families]
     load = Loader()
     nearest = NearestCell.fit(train_set, load, loaded.normaliser)
-    offset, slope = fit_rudy_line(train_set, load)
-
-    def rudy(graph: CircuitGraph, _: Entry) -> Pair:
-        h, v = rudy_maps(graph)
-        return offset + slope * h, offset + slope * v
-
+    line = RudyLine.fit(train_set, load)
+    known = {e.family for e in train_set}
+    alone = [e for e in chosen if known == {e.family}]
     methods: dict[str, Callable[[CircuitGraph, Entry], Pair]] = {
         MODEL: lambda graph, _: predict_views(graph, loaded, views=views).congestion,
-        RUDY: rudy,
+        RUDY: line.predict,
         NEAREST: nearest.predict,
     }
-    placements: dict[str, list[PlacementScores]] = {name: [] for name in methods}
+    if alone:
+        del methods[NEAREST]
+    placements: dict[str, list[PlacementScores]] = {name: [] for name in (MODEL, RUDY, NEAREST)}
     with Progress(len(chosen), quiet=quiet, what="evaluate") as progress:
         for i, entry in enumerate(chosen):
             for name, method in methods.items():
@@ -143,11 +142,11 @@ def evaluate(
         fold=fold,
         num_seen=len(seen),
         weights_sha256=loaded.sha256,
-        notes=_notes(chosen, seen, held_out),
+        notes=_notes(chosen, seen, held_out, alone),
     )
 
 
-def _notes(chosen: list[Entry], seen: list[Entry], held_out: list[Entry]) -> tuple[str, ...]:
+def _notes(chosen: list[Entry], seen: list[Entry], held_out: list[Entry], alone: list[Entry]) -> tuple[str, ...]:
     notes = []
     if seen:
         families = sorted({e.family for e in seen})
@@ -155,8 +154,15 @@ def _notes(chosen: list[Entry], seen: list[Entry], held_out: list[Entry]) -> tup
             f"{len(seen)} of {len(chosen)} placements are of families in the training set ({', '.join(families[:5])}"
             f"{', ...' if len(families) > 5 else ''}): their scores say nothing of new designs"
         )
-    if not held_out:
-        notes.append("nothing is held out: the nearest training cell is taken from other families than the placement's")
+    if alone:
+        notes.append(
+            f"no other family than {alone[0].family} to compare with: there is no nearest training cell, and RUDY's "
+            "line is fitted on the very labels that it is scored on"
+        )
+    elif not held_out:
+        notes.append(
+            "nothing is held out: the nearest training cell and RUDY's line are of other families than the placement's"
+        )
     return tuple(notes)
 
 
@@ -182,19 +188,41 @@ def rudy_maps(graph: CircuitGraph) -> Pair:
     return h, v
 
 
-def fit_rudy_line(entries: Sequence[Entry], load: Loader) -> tuple[float, float]:
-    """Offset and slope of the least-squares line from RUDY to congestion, each placement with the same weight."""
-    normal, right = np.zeros((2, 2)), np.zeros(2)
-    for entry in entries:
-        sample = load(entry)
-        truth = np.concatenate([sample.labels.congestion_h.ravel(), sample.labels.congestion_v.ravel()])
-        rudy = np.concatenate([m.ravel() for m in rudy_maps(sample.graph)])
-        seen = np.isfinite(truth)
-        x = np.stack([np.ones(int(seen.sum())), rudy[seen]])
-        normal += x @ x.T / max(1, seen.sum())
-        right += x @ truth[seen] / max(1, seen.sum())
-    offset, slope = np.linalg.lstsq(normal, right, rcond=None)[0]
-    return float(offset), float(slope)
+@dataclass(frozen=True)
+class RudyLine:
+    """The least-squares line from RUDY to congestion, each placement with the same weight.
+
+    Attributes:
+        sums: for each family the normal equations of its placements, as a matrix of (1, RUDY, congestion) products.
+    """
+
+    sums: dict[str, Float64[np.ndarray, "2 3"]]
+
+    @classmethod
+    def fit(cls, entries: Sequence[Entry], load: Loader) -> "RudyLine":
+        """Sum up the labelled placements."""
+        sums: dict[str, Float64[np.ndarray, "2 3"]] = {}
+        for entry in entries:
+            sample = load(entry)
+            truth = np.concatenate([sample.labels.congestion_h.ravel(), sample.labels.congestion_v.ravel()])
+            rudy = np.concatenate([m.ravel() for m in rudy_maps(sample.graph)])
+            seen = np.isfinite(truth)
+            x = np.stack([np.ones(int(seen.sum())), rudy[seen], truth[seen]])
+            sums[entry.family] = sums.get(entry.family, 0.0) + x[:2] @ x.T / max(1, seen.sum())
+        return cls(sums)
+
+    def line(self, family: str) -> tuple[float, float]:
+        """Offset and slope over the other families; over `family` itself when there is no other."""
+        others = [s for f, s in self.sums.items() if f != family] or list(self.sums.values())
+        total = np.sum(others, axis=0)
+        offset, slope = np.linalg.lstsq(total[:, :2], total[:, 2], rcond=None)[0]
+        return float(offset), float(slope)
+
+    def predict(self, graph: CircuitGraph, entry: Entry) -> Pair:
+        """RUDY brought to the scale of congestion."""
+        offset, slope = self.line(entry.family)
+        h, v = rudy_maps(graph)
+        return offset + slope * h, offset + slope * v
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, column
 from gsr_plugin.config import load_config
 from gsr_plugin.dataset import Loader, find_designs, fit_normaliser
-from gsr_plugin.evaluate import MODEL, NEAREST, RUDY, NearestCell, evaluate, fit_rudy_line
+from gsr_plugin.evaluate import MODEL, NEAREST, RUDY, NearestCell, RudyLine, evaluate
 from gsr_plugin.metrics import Scores
 from gsr_plugin.train import train
 from tests.synthetic_graph import write_corpus
@@ -42,6 +42,35 @@ def test_seen_families_are_told(corpus: Path, weights: Path) -> None:
     assert got.num_seen == 2
     assert "2 of 5 placements" in got.table()
     assert evaluate([corpus], weights, fold=1).num_seen == 2
+
+
+@pytest.fixture(scope="module")
+def without_fold(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights that held nothing out."""
+    small = ["model.layers=2", "model.width=16", "model.k=4", "train.epochs=1"]
+    return train([corpus], tmp_path_factory.mktemp("run") / "all", config=load_config(None, small, env={})).out
+
+
+def test_one_labelled_design_is_scored_without_the_nearest_cell(corpus: Path, without_fold: Path) -> None:
+    got = evaluate([corpus / "fc"], without_fold)
+    assert [len(got.placements[name]) for name in (MODEL, RUDY, NEAREST)] == [1, 1, 0]
+    row = next(line for line in got.table().splitlines() if line.startswith(f"| {NEAREST} |"))
+    assert set(row.split(" | ")[2:]) <= {"-", "- |"}
+    assert json.loads(json.dumps(got.to_json(), allow_nan=False))["methods"][NEAREST]["small"]["pearson"] is None
+    assert any("no other family than fc" in note and "very labels" in note for note in got.notes)
+
+
+def test_with_nothing_held_out_rudy_is_fitted_on_the_other_families(corpus: Path, without_fold: Path) -> None:
+    got = evaluate([corpus], without_fold)
+    assert any("RUDY's line are of other families" in note for note in got.notes)
+    entries, load = find_designs([corpus]), Loader()
+    line = RudyLine.fit(entries, load)
+    for entry, scores in zip(entries, got.placements[RUDY], strict=True):
+        others = RudyLine.fit([e for e in entries if e.family != entry.family], load)
+        assert line.line(entry.family) == pytest.approx(others.line("none"))
+        h, _ = others.predict(load(entry).graph, entry)
+        truth = load(entry).labels.congestion_h
+        assert scores.h.mae == pytest.approx(np.nanmean(np.abs(h - truth)), rel=1e-4)
 
 
 def test_the_table_and_json_hold_every_score(corpus: Path, weights: Path) -> None:
@@ -89,7 +118,7 @@ def test_a_leak_shows_in_the_nearest_cell(corpus: Path) -> None:
 def test_the_rudy_line_is_least_squares(corpus: Path) -> None:
     entries = find_designs([corpus])[3:4]
     load = Loader()
-    offset, slope = fit_rudy_line(entries, load)
+    offset, slope = RudyLine.fit(entries, load).line("another family")
     sample = load(entries[0])
     x = np.concatenate([sample.graph.gcell_features[:, column(GCELL_FEATURES, f"rudy_{d}")] for d in "hv"])
     y = np.concatenate([sample.labels.congestion_h.ravel(), sample.labels.congestion_v.ravel()])
