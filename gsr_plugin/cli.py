@@ -262,7 +262,9 @@ def predict(
 @main.command()
 @click.argument("pred", type=FOLDER)
 @click.option("--out", type=OUT, required=True, help="The feedback.tsv to write; the plan as JSON goes beside it.")
-@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting of the planner (docs/flow.md).")
+@click.option(
+    "--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting of the planner (docs/prediction.md)."
+)
 @click.option("--previous", type=FILE, help="feedback.tsv of an earlier round, whose blockages are kept.")
 @_common
 def feedback(

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,10 @@ from flow_hooks.feedback import (
     write_feedback,
 )
 from flow_hooks.feedback_config import settings_table
+from flow_hooks.feedback_file import HEADER_KEYS
 from flow_hooks.regions import merge_equal
 from flow_hooks.tsv import decode, encode, number
+from gsr_plugin.cli import main
 
 TILE = 2.0
 
@@ -519,6 +522,27 @@ def test_the_plan_of_a_prediction_names_its_run(design: SyntheticDesign) -> None
     assert plan.of("density_blockage")
     last_column = [a for a in plan.actions if a.box_um and a.box_um[2] == plan.die_um[2]]
     assert all(a.box_um and a.box_um[2] <= plan.die_um[2] for a in last_column)
+
+
+def test_one_page_has_the_actions_and_the_first_line() -> None:
+    docs = Path(__file__).resolve().parent.parent / "docs"
+    with_table = {p.name for p in docs.glob("*.md") if "| `density_blockage` |" in p.read_text()}
+    assert with_table == {"flow.md"}
+    flow = (docs / "flow.md").read_text()
+    first = next(line for line in flow.splitlines() if line.startswith("#gsr-feedback 1 "))
+    for key in (*HEADER_KEYS, "rows"):
+        assert f"{key}=" in first
+    for name in ACTIONS:
+        assert f"| `{name}` |" in flow
+    assert "### feedback.tsv (Python writes)" in flow
+    assert "(flow.md#feedbacktsv-python-writes)" in (docs / "format.md").read_text()
+
+
+def test_the_help_of_set_names_the_page_of_the_settings() -> None:
+    (option,) = (p for p in main.commands["feedback"].params if p.name == "sets")
+    page = re.search(r"\((docs/\w+\.md)\)", str(option.help))
+    assert page
+    assert settings_table() in (Path(__file__).resolve().parent.parent / page[1]).read_text()
 
 
 def test_the_manual_has_every_setting_and_metric() -> None:
