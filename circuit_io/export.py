@@ -1,7 +1,7 @@
 """From flow files to an export folder: what `gsr export` does."""
 
-import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,45 @@ from circuit_io.errors import Faults, InputError, did_you_mean
 from circuit_io.features import Nodes, area_maps, build_graph, net_hpwl_um
 from circuit_io.gcells import GcellGrid, make_grid
 from circuit_io.geometry import ORIENTS
+from circuit_io.manifest import (
+    BOX,
+    LAYER_RANGE,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    TEXTS,
+    check_kinds,
+    check_version,
+    is_number,
+    read_json_object,
+)
 from circuit_io.store import write_design
-from circuit_io.text import read_bytes, sha256
+from circuit_io.text import sha256
 
 _log = logging.getLogger(__name__)
 
 USES = ("SIGNAL", "POWER", "GROUND", "CLOCK", "OTHER")
 STATUS = ("UNPLACED", "PLACED", "FIXED", "COVER")
+SAME_ADJUSTMENT = 1e-6  # OpenROAD keeps adjustments in single precision
+_HOOK = {
+    "lefs": TEXTS.must(),
+    "def": TEXT.must(),
+    "design": TEXT.must(),
+    "libs": TEXTS,
+    "signal_layers": LAYER_RANGE,
+    "layer_adjustment": OBJECT,
+    "dbu_per_um": NUMBER,
+    "die_um": BOX,
+    **dict.fromkeys(("verilog", "family", "platform", "stage", "run_id", "metrics_file", "metrics_stage"), TEXT),
+}
 
 
 @dataclass(frozen=True)
 class ExportSources:
-    """The files of one design and what the flow knows beside them; `layer_adjustment` is by layer name or "*"."""
+    """The files of one design and what the flow knows beside them.
+
+    `layer_adjustment` is by layer name or "*", and was read in `adjustment_path`.
+    """
 
     lef: list[Path]
     def_: Path
@@ -35,6 +62,7 @@ class ExportSources:
     labels: Path | None = None
     signal_layers: tuple[str, str] | None = None
     layer_adjustment: dict[str, float] = field(default_factory=dict)
+    adjustment_path: Path | str = "--layer-adjustment"
     gcell_um: float | None = None
     family: str | None = None
     technology: str | None = None
@@ -76,55 +104,77 @@ def parse_adjustment(text: str) -> dict[str, float]:
     return out
 
 
-def sources_of_hook(path: Path) -> ExportSources:
-    """What a flow hook wrote into `hook.json`; paths are relative to its folder unless absolute.
+def read_hook(path: Path) -> dict[str, Any]:
+    """What a flow hook wrote into `hook.json`.
 
     Raises:
         InputError: not such a file, a key is missing, or a value is of the wrong kind.
     """
-    try:
-        hook = json.loads(read_bytes(path))
-    except ValueError as e:
-        raise InputError(f"is no JSON: {e}", path=path) from e
-    if not isinstance(hook, dict) or hook.get("schema") != "gsr-hook" or hook.get("schema_version") != 1:
+    hook = read_json_object(path)
+    if hook.get("schema") != "gsr-hook":
         raise InputError('is not of schema "gsr-hook" version 1', path=path, mend="Use the gsr.tcl of this version.")
+    check_version(hook, newest=1, path=path)
+    check_kinds(hook, _HOOK, path=path, mend="Use the gsr.tcl of this version.")
+    return hook
+
+
+def sources_of_hook(path: Path, hook: Mapping[str, Any] | None = None) -> ExportSources:
+    """The files and settings of a flow hook; paths are relative to its folder unless absolute.
+
+    Args:
+        path: hook.json.
+        hook: what `read_hook` found there, if it was read already.
+
+    Raises:
+        InputError: see `read_hook`.
+    """
+    hook = read_hook(path) if hook is None else hook
 
     def place(name: str) -> Path:
         return path.parent / name
 
-    try:
-        layers = hook.get("signal_layers")
-        return ExportSources(
-            lef=[place(p) for p in hook["lefs"]],
-            def_=place(hook["def"]),
-            lib=[place(p) for p in hook.get("libs", [])],
-            verilog=place(hook["verilog"]) if hook.get("verilog") else None,
-            signal_layers=(str(layers[0]), str(layers[1])) if layers else None,
-            layer_adjustment={str(k): float(v) for k, v in hook.get("layer_adjustment", {}).items()},
-            family=hook.get("family") or hook["design"],
-            technology=hook.get("platform") or None,
-            stage=str(hook.get("stage", "place")),
-        )
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as e:
-        raise InputError(f"a key is missing or of the wrong kind: {e!r}", path=path) from e
+    layers = hook.get("signal_layers")
+    return ExportSources(
+        lef=[place(p) for p in hook["lefs"]],
+        def_=place(hook["def"]),
+        lib=[place(p) for p in hook.get("libs") or []],
+        verilog=place(hook["verilog"]) if hook.get("verilog") else None,
+        signal_layers=(layers[0], layers[1]) if layers else None,
+        layer_adjustment=_fractions(hook.get("layer_adjustment") or {}, path),
+        adjustment_path=path,
+        family=hook.get("family") or hook["design"],
+        technology=hook.get("platform") or None,
+        stage=hook.get("stage") or "place",
+    )
 
 
 def sources_of_labels(folder: Path, *, lef: list[Path], lib: list[Path] | None = None) -> ExportSources:
     """The placement and parameters of a label folder (`placed.def`, `done.json`), labels included."""
-    done = label_files.read_parameters(folder)
+    done, path = label_files.read_parameters(folder), label_files.find(folder, "done.json")
     layers = done.get("signal_layers")
-    adjustment = done.get("layer_adjustment", 0.0)
     return ExportSources(
         lef=lef,
         def_=label_files.find(folder, "placed.def"),
         lib=lib or [],
         labels=folder,
         signal_layers=(layers[0], layers[1]) if layers else None,
-        layer_adjustment=dict(adjustment) if isinstance(adjustment, dict) else {"*": float(adjustment)},
+        layer_adjustment=_fractions(done["layer_adjustment"], path),
+        adjustment_path=path,
         family=done.get("family"),
         technology=done.get("tech"),
         variant=done.get("variant"),
     )
+
+
+def _fractions(adjustment: object, path: Path | str) -> dict[str, float]:
+    """Adjustments by layer, each checked to be a number from 0 to 1; a bare one stands for every layer."""
+    out = {}
+    for name, value in adjustment.items() if isinstance(adjustment, Mapping) else [("*", adjustment)]:
+        if not is_number(value) or not 0 <= value <= 1:
+            where = "" if name == "*" else f' of layer "{name}"'
+            raise InputError(f"the adjustment{where} is {value!r}", path=path, mend="Expected a number from 0 to 1.")
+        out[name] = float(value)
+    return out
 
 
 def export_design(sources: ExportSources, out: Path, *, overwrite: bool = False) -> dict[str, Any]:
@@ -143,7 +193,7 @@ def export_design(sources: ExportSources, out: Path, *, overwrite: bool = False)
         gcell_dbu=round(sources.gcell_um * design.dbu_per_um) if sources.gcell_um else None,
         path=str(sources.def_),
     )
-    adjustment = _by_layer(sources.layer_adjustment, grid)
+    adjustment = _adjustment(sources, grid)
     if sources.verilog is not None:
         check_netlist(design, sources.verilog)
     graph, _, nodes = build_graph(design, grid, adjustment)
@@ -161,12 +211,32 @@ def export_design(sources: ExportSources, out: Path, *, overwrite: bool = False)
     return manifest
 
 
-def _by_layer(given: dict[str, float], grid: GcellGrid) -> dict[str, float]:
+def _adjustment(sources: ExportSources, grid: GcellGrid) -> dict[str, float]:
+    """The adjustment of every signal layer; that of the labels must be the same."""
+    out = _by_layer(sources.layer_adjustment, grid, path=sources.adjustment_path)
+    if sources.labels is None or not label_files.has(sources.labels, "done.json"):
+        return out
+    path = label_files.find(sources.labels, "done.json")
+    routed = _by_layer(label_files.read_parameters(sources.labels)["layer_adjustment"], grid, path=path)
+    if not sources.layer_adjustment:
+        return routed
+    for name, value in routed.items():
+        if abs(value - out[name]) > SAME_ADJUSTMENT:
+            raise InputError(
+                f'the adjustment of layer "{name}" is {out[name]:g}, but the labels were routed with {value:g}',
+                path=sources.adjustment_path,
+                mend=f"Leave --layer-adjustment out: {path} says what the router used.",
+            )
+    return out
+
+
+def _by_layer(adjustment: object, grid: GcellGrid, *, path: Path | str) -> dict[str, float]:
     """The adjustment of every signal layer, "*" spread out."""
+    given = _fractions(adjustment, path)
     known = [layer.name for layer in grid.layers]
     for name in given:
         if name != "*" and name not in known:
-            raise InputError(f'"{name}" is no routing layer', path="--layer-adjustment", mend=did_you_mean(name, known))
+            raise InputError(f'"{name}" is no routing layer', path=path, mend=did_you_mean(name, known))
     low, high = grid.signal
     return {k.name: given.get(k.name, given.get("*", 0.0)) for k in grid.layers if low <= k.level <= high}
 

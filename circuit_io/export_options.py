@@ -7,6 +7,7 @@ from typing import Any
 
 from circuit_io.errors import InputError
 from circuit_io.export import ExportSources, parse_adjustment, parse_layer_range, sources_of_hook, sources_of_labels
+from circuit_io.labels import has
 
 
 def sources_of_options(
@@ -34,7 +35,7 @@ def sources_of_options(
         base = sources_of_hook(hook)
     elif not lef:
         raise InputError("no LEF files", path="command line", mend="Give --lef F.. (technology first), or --hook.")
-    elif labels is not None and (def_ is None or (labels / "done.json").is_file()):
+    elif labels is not None and (def_ is None or has(labels, "done.json")):
         base = sources_of_labels(labels, lef=list(lef), lib=list(lib))
     elif def_ is None:
         raise InputError("no DEF file", path="command line", mend="Give --def F, --labels DIR or --hook F.")
@@ -47,6 +48,7 @@ def sources_of_options(
         "verilog": verilog,
         "signal_layers": parse_layer_range(signal_layers) if signal_layers else None,
         "layer_adjustment": parse_adjustment(layer_adjustment) if layer_adjustment else None,
+        "adjustment_path": "--layer-adjustment" if layer_adjustment else None,
         "gcell_um": gcell_um,
         "family": family,
         "technology": technology,

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,15 @@ from jaxtyping import Bool, Float32, Float64, Int64
 
 from circuit_io.errors import InputError
 from circuit_io.gcells import HORIZONTAL, VERTICAL, GcellGrid, adjusted
+from circuit_io.manifest import LAYER_RANGE, TEXT, Kind, check_kinds, read_json_object
 from circuit_io.names import Names
 from circuit_io.text import read_bytes
+
+_DONE = {
+    "signal_layers": LAYER_RANGE,
+    "layer_adjustment": Kind("a number, or an object of layer names and numbers", lambda _: True).must(),
+    **dict.fromkeys(("design", "family", "tech", "variant"), TEXT),
+}
 
 
 @dataclass(frozen=True)
@@ -51,15 +57,20 @@ def find(folder: Path, name: str) -> Path:
     raise InputError(f"no {name} or {name}.gz here", path=folder, mend="Give a folder written by gsr_export_labels.")
 
 
+def has(folder: Path, name: str) -> bool:
+    """Whether a label folder has the file `name` or `name.gz`."""
+    return (folder / name).is_file() or (folder / f"{name}.gz").is_file()
+
+
 def read_parameters(folder: Path) -> dict[str, Any]:
-    """`done.json` of a label folder: signal layers, adjustment, family and how the placement was made."""
+    """`done.json` of a label folder: signal layers, adjustment, family and how the placement was made.
+
+    Raises:
+        InputError: no JSON object, no adjustment, or a value of the wrong kind.
+    """
     path = find(folder, "done.json")
-    try:
-        found = json.loads(read_bytes(path))
-    except ValueError as e:
-        raise InputError(f"is no JSON: {e}", path=path) from e
-    if not isinstance(found, dict):
-        raise InputError("holds no JSON object", path=path)
+    found = read_json_object(path, mend="Write the labels again with gsr_export_labels.")
+    check_kinds(found, _DONE, path=path)
     return found
 
 

@@ -15,11 +15,43 @@ from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, names
 from circuit_io.graph import CircuitGraph
 from circuit_io.labels import Labels
-from circuit_io.manifest import MANIFEST, check_files, read_manifest, to_json
+from circuit_io.manifest import (
+    BOX,
+    COUNT,
+    LAYER_RANGE,
+    MANIFEST,
+    NUMBER,
+    NUMBER_TABLE,
+    NUMBERS,
+    OBJECT,
+    TEXT,
+    TEXTS,
+    check_files,
+    check_kinds,
+    read_manifest,
+    to_json,
+)
 from circuit_io.text import sha256
 
 SCHEMA, VERSION = "gsr-design", 1
 _AGAIN = "Export the design again."
+_KINDS = {
+    **dict.fromkeys(("design", "family", "technology", "variant", "stage", "def_sha256"), TEXT),
+    **dict.fromkeys(("die_um", "core_um"), BOX),
+    "dbu_per_um": NUMBER,
+    "signal_layers": LAYER_RANGE,
+    "layer_adjustment": NUMBER_TABLE,
+    "grid": OBJECT.must(),
+    "grid.nx": COUNT.must(),
+    "grid.ny": COUNT.must(),
+    "grid.tile_um": NUMBER,
+    "grid.x_um": NUMBERS,
+    "grid.y_um": NUMBERS,
+    "placement": NUMBER_TABLE,
+    "counts": OBJECT,
+    "fields": OBJECT.must(),
+    "warnings": TEXTS,
+}
 FEATURES = {"inst": INST_FEATURES, "net": NET_FEATURES, "gcell": GCELL_FEATURES, "pin": PIN_FEATURES}
 
 
@@ -78,17 +110,18 @@ def open_design(folder: Path | str, *, verify: bool = True) -> StoredDesign:
     """
     folder = Path(folder)
     manifest = read_manifest(folder, schema=SCHEMA, newest=VERSION, made_by="gsr export")
+    check_kinds(manifest, _KINDS, path=folder / MANIFEST, mend=_AGAIN)
     if verify:
         check_files(folder, manifest, mend=_AGAIN)
     for kind, declared in FEATURES.items():
-        if manifest.get("fields", {}).get(kind) != names(declared):
+        if manifest["fields"].get(kind) != names(declared):
             raise InputError(
                 f"its {kind} features are not those of this program", path=folder / MANIFEST,
                 mend="Export the design again with this version.",
             )  # fmt: skip
     try:
         arrays = load_file(folder / "graph.safetensors")
-        graph = CircuitGraph(nx=int(manifest["grid"]["nx"]), ny=int(manifest["grid"]["ny"]), **arrays)
+        graph = CircuitGraph(nx=manifest["grid"]["nx"], ny=manifest["grid"]["ny"], **arrays)
         insts, nets = pq.read_table(folder / "insts.parquet"), pq.read_table(folder / "nets.parquet")
         labels = (
             Labels(**load_file(folder / "labels.safetensors")) if "labels.safetensors" in manifest["files"] else None

@@ -1,15 +1,13 @@
 """One call from a flow hook: export, prediction, plan, annotations, report and metrics, then the file `done`."""
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from circuit_io.errors import InputError
-from circuit_io.export import export_design, sources_of_hook
+from circuit_io.export import export_design, read_hook, sources_of_hook
 from circuit_io.prediction import export_of, read_prediction
 from circuit_io.store import open_design
-from circuit_io.text import read_bytes
 from flow_hooks.annotate import annotate, write_flow_metrics
 from flow_hooks.feedback import plan_feedback, write_feedback
 from gsr_plugin.predict import predict
@@ -54,9 +52,11 @@ def run_flow(
         raise InputError(f'mode "{mode}"', path="--mode", mend=f"One of {', '.join(MODES)}.")
     out.mkdir(parents=True, exist_ok=True)
     (out / "done").unlink(missing_ok=True)
-    facts = json.loads(read_bytes(hook)) if hook.is_file() else {}
-    export_design(sources_of_hook(hook), out / "export", overwrite=True)
-    run_id = str(facts.get("run_id", ""))
+    facts = read_hook(hook)
+    if log_dir is not None and facts.get("metrics_file") and not facts.get("metrics_stage"):
+        raise InputError('names a "metrics_file" but no "metrics_stage"', path=hook)
+    export_design(sources_of_hook(hook, facts), out / "export", overwrite=True)
+    run_id = facts.get("run_id") or ""
     predict(out / "export", out / "prediction", weights=weights, device=device, run_id=run_id, overwrite=True)
     prediction = read_prediction(out / "prediction")
     design = open_design(export_of(out / "prediction", prediction.manifest), verify=False)
@@ -66,7 +66,7 @@ def run_flow(
     notes = annotate(prediction, design, out, plan=plan, overwrite=True)
     report(out / "prediction", out / "report.html", feedback=out / "feedback.tsv" if plan else None, overwrite=True)
     if log_dir is not None and facts.get("metrics_file"):
-        write_flow_metrics(log_dir / str(facts["metrics_file"]), str(facts["metrics_stage"]), notes.metrics)
+        write_flow_metrics(log_dir / facts["metrics_file"], facts["metrics_stage"], notes.metrics)
     temporary = out / f".done.{os.getpid()}"
     temporary.write_text(run_id, encoding="utf-8")
     temporary.replace(out / "done")

@@ -11,6 +11,7 @@ from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, column
 from circuit_io.graph import CircuitGraph
 from circuit_io.hotspots import net_overflow
+from circuit_io.manifest import MANIFEST
 from circuit_io.maps import Prediction, without_borders
 from circuit_io.metric_keys import expected_excess
 from circuit_io.prediction import prediction_manifest, write_prediction
@@ -73,6 +74,12 @@ def predict(
 def predict_design(design: StoredDesign, model: Weights, *, views: int = 1) -> Prediction:
     """The prediction of one design, without the manifest's words on model and versions."""
     graph, grid = design.graph, design.manifest["grid"]
+    for axis, n in (("x_um", graph.nx), ("y_um", graph.ny)):
+        if len(grid.get(axis) or []) != n + 1:
+            raise InputError(
+                f'"grid.{axis}" does not hold the {n + 1} borders of {n} gcells',
+                path=design.path / MANIFEST, mend="Export the design again.",
+            )  # fmt: skip
     edges = predict_views(graph, model, views=views)
     maps: dict[str, Float32[np.ndarray, "ny nx"]] = {
         f.name: np.asarray(getattr(edges, f.name), np.float32) for f in fields(edges)

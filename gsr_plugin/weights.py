@@ -21,9 +21,21 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from circuit_io.errors import InputError
+from circuit_io.errors import Faults, InputError
 from circuit_io.fields import names
 from circuit_io.graph import CircuitGraph
+from circuit_io.manifest import (
+    COUNT,
+    OBJECT,
+    TEXT,
+    TEXT_TABLE,
+    TEXTS,
+    TEXTS_TABLE,
+    Kind,
+    check_kinds,
+    check_version,
+    json_object,
+)
 from circuit_io.text import sha256
 from gsr_plugin.config import RunConfig
 from gsr_plugin.dataset import KINDS, Entry, Normaliser, data_hash
@@ -34,6 +46,23 @@ from gsr_plugin.model import GsrGnn, ModelConfig
 SCHEMA, VERSION = "gsr-model", 1
 SHIPPED = Path(__file__).parent / "models" / "gsr-base"
 WEIGHTS, CARD = "weights.safetensors", "model.json"
+MAX_HEAD_WIDTH = 65_536
+_STEP = Kind("a whole number from 0", lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 0)
+_CARD = {
+    "model": OBJECT.must(),
+    "features": TEXTS_TABLE.must(),
+    "data_sha256": TEXT.must(),
+    "num_placements": COUNT.must(),
+    "families": TEXTS.must(),
+    "technologies": TEXTS.must(),
+    "fold": _STEP,
+    "held_out_families": TEXTS,
+    "technology_out": TEXT,
+    "settings": OBJECT,
+    "step": _STEP,
+    "epoch": _STEP,
+    "versions": TEXT_TABLE,
+}
 _HEADER, _MODEL, _STATISTICS = "gsr", "model/", "statistics/"
 
 
@@ -92,25 +121,39 @@ class ModelCard:
         """
         if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
             raise InputError("is no model of gsr train", path=path, mend="Give a run folder, or its weights.")
-        version = stored.get("schema_version")
-        if not isinstance(version, int) or version > VERSION:
-            raise InputError(f"is of version {version}, newer than {VERSION}", path=path, mend="Update gsr-plugin.")
-        known = {f: stored[f] for f in cls.__dataclass_fields__ if f in stored}
-        try:
-            known["model"] = ModelConfig.model_validate(stored["model"])
-            for name in ("families", "technologies", "held_out_families"):
-                known[name] = tuple(stored[name])
-            card = cls(**known)
-            _check_features(card, path)
-        except (ValidationError, KeyError, TypeError, AttributeError) as e:
-            raise InputError(f"lacks or garbles a key: {e}", path=path, mend="Train again.") from e
+        check_version(stored, newest=VERSION, path=path)
+        check_kinds(stored, _CARD, path=path, mend="Train again.")
+        known = {f: stored[f] for f in cls.__dataclass_fields__ if stored.get(f) is not None}
+        known["model"] = _model_config(stored["model"], path)
+        for name in ("families", "technologies", "held_out_families"):
+            known[name] = tuple(stored.get(name) or ())
+        card = cls(**known)
+        _check_features(card, path)
         return card
+
+
+def _model_config(stored: dict[str, Any], path: Path | str) -> ModelConfig:
+    faults = Faults(path)
+    try:
+        config = ModelConfig.model_validate(stored)
+    except ValidationError as e:
+        for fault in e.errors():
+            name = ".".join(["model", *map(str, fault["loc"])])
+            faults.add(f"{name}: {fault['msg']}, found {str(fault['input'])[:60]}", mend="Train again.")
+        faults.raise_if_any()
+        raise
+    if config.head_width > MAX_HEAD_WIDTH:
+        raise InputError(f"model.head_width: {config.head_width} is above {MAX_HEAD_WIDTH}", path=path)
+    return config
 
 
 def _check_features(card: ModelCard, path: Path | str) -> None:
     for kind, fields in KINDS.items():
-        if card.features[kind] != names(fields):
-            other = sorted(set(card.features[kind]) ^ set(names(fields))) or ["another order"]
+        if getattr(card.model, f"num_{kind}_features") != len(fields):
+            raise InputError(f"model.num_{kind}_features is not {len(fields)}", path=path, mend="Train again.")
+        found = card.features.get(kind)
+        if found != names(fields):
+            other = sorted(set(found or ()) ^ set(names(fields))) or ["another order"]
             raise InputError(
                 f"the model and this version differ in the {kind} features: {', '.join(other)}",
                 path=path,
@@ -243,11 +286,13 @@ def load_weights(path: Path, *, device: str = "auto") -> Weights:
     content = file.read_bytes()
     try:
         with safe_open(str(file), framework="pt") as f:
-            header = (f.metadata() or {}).get(_HEADER, "null")
+            header = (f.metadata() or {}).get(_HEADER)
         tensors = load_tensors(content)
-        card = ModelCard.from_json(json.loads(header), path=file)
     except (SafetensorError, ValueError, OSError) as e:
         raise InputError(f"is no weights file: {e}", path=file, mend="Copy it again, or train again.") from e
+    if header is None:
+        raise InputError("is no model of gsr train", path=file, mend="Give a run folder, or its weights.")
+    card = ModelCard.from_json(json_object(header, path=file, mend="Copy it again, or train again."), path=file)
     if card.model.layers * card.model.width**2 > len(content):  # at least two matrices of (width / 2)^2 floats a layer
         raise InputError("holds fewer weights than its model has", path=file, mend="Copy it again, or train again.")
     model = GsrGnn(card.model)

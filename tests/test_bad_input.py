@@ -1,0 +1,224 @@
+"""Wrong, cut and made-up input files: one clear error each, never a traceback and never a silent guess."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from circuit_io.errors import InputError
+from circuit_io.export import ExportSources, export_design, sources_of_labels
+from circuit_io.export_options import sources_of_options
+from circuit_io.store import open_design
+from gsr_plugin.cli import main
+from gsr_plugin.flow import run_flow
+from gsr_plugin.predict import predict
+from gsr_plugin.weights import SHIPPED, WEIGHTS, load_weights
+
+DEEP = "[" * 100_000
+
+
+@pytest.fixture(scope="module")
+def lef(kit: Path) -> list[Path]:
+    """The LEF files of the kit."""
+    return [kit / "tech" / "gsr45_tech.lef", kit / "tech" / "gsr45_cells.lef"]
+
+
+@pytest.fixture(scope="module")
+def layout(kit: Path) -> Path:
+    """The label folder of the kit's smallest layout."""
+    return kit / "labels" / "gsr45" / "crc_bank" / "v0"
+
+
+@pytest.fixture(scope="module")
+def exported(layout: Path, lef: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its export folder."""
+    out = tmp_path_factory.mktemp("bad") / "crc_bank"
+    export_design(sources_of_labels(layout, lef=lef), out)
+    return out
+
+
+@pytest.fixture
+def labels(layout: Path, tmp_path: Path) -> Path:
+    """A copy of the label folder that a test may spoil."""
+    return Path(shutil.copytree(layout, tmp_path / "labels"))
+
+
+Hook = Callable[..., Path]
+
+
+@pytest.fixture
+def hook(layout: Path, lef: list[Path], tmp_path: Path) -> Hook:
+    """Writes a hook.json of the layout, with some keys changed."""
+    (tmp_path / "hook").mkdir()
+
+    def write(**more: object) -> Path:
+        content = {
+            "schema": "gsr-hook", "schema_version": 1, "run_id": "r", "stage": "place", "design": "crc_bank",
+            "platform": "gsr45", "def": str(layout / "placed.def.gz"), "lefs": [str(p) for p in lef], "libs": [],
+            "signal_layers": ["M2", "M5"], "layer_adjustment": {f"M{i}": 0.2 for i in range(1, 9)},
+        }  # fmt: skip
+        path = tmp_path / "hook" / "hook.json"
+        path.write_text(json.dumps(content | more))
+        return path
+
+    return write
+
+
+def _edit(path: Path, **more: object) -> None:
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in (content | more).items() if v != "gone"}))
+
+
+# ---- done.json, hook.json, manifests and cards are checked before use
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"signal_layers": 3}, '"signal_layers" is of the wrong kind: 3, expected two layer names'),
+        ({"signal_layers": ["M2"]}, '"signal_layers" is of the wrong kind'),
+        ({"layer_adjustment": "a"}, "the adjustment is 'a'"),
+        ({"layer_adjustment": None}, '"layer_adjustment" is missing'),
+        ({"layer_adjustment": "gone"}, '"layer_adjustment" is missing'),
+        ({"layer_adjustment": {"M2": "a"}}, "the adjustment of layer \"M2\" is 'a'"),
+        ({"layer_adjustment": {"M99": 0.1}}, '"M99" is no routing layer'),
+        ({"layer_adjustment": 9}, "the adjustment is 9"),
+        ({"layer_adjustment": True}, "the adjustment is True"),
+        ({"layer_adjustment": float("nan")}, "the adjustment is nan"),
+        ({"layer_adjustment": 10**400}, "the adjustment is 1000"),
+        ({"family": 3}, '"family" is of the wrong kind'),
+    ],
+)
+def test_done_json_is_checked(
+    labels: Path, lef: list[Path], tmp_path: Path, more: dict[str, object], message: str
+) -> None:
+    _edit(labels / "done.json", **more)
+    with pytest.raises(InputError, match=message) as caught:
+        export_design(sources_of_labels(labels, lef=lef), tmp_path / "out")
+    assert caught.value.path == labels / "done.json"
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", "3", DEEP, '"x"', "\xff"])
+def test_a_file_that_is_no_json_object_is_refused(
+    labels: Path, lef: list[Path], hook: Hook, tmp_path: Path, exported: Path, text: str
+) -> None:
+    folder = Path(shutil.copytree(exported, tmp_path / "export"))
+    for path in (labels / "done.json", hook(), folder / "manifest.json"):
+        path.write_text(text, "latin-1")
+    with pytest.raises(InputError, match="JSON"):
+        sources_of_labels(labels, lef=lef)
+    with pytest.raises(InputError, match="JSON"):
+        run_flow(tmp_path / "hook" / "hook.json", tmp_path / "out")
+    with pytest.raises(InputError, match="JSON"):
+        open_design(folder)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"layer_adjustment": {"M2": float("nan")}}, 'the adjustment of layer "M2" is nan'),
+        ({"layer_adjustment": {"M2": 5}}, 'the adjustment of layer "M2" is 5'),
+        ({"layer_adjustment": 0.3}, '"layer_adjustment" is of the wrong kind'),
+        ({"schema_version": -1}, "schema_version -1 is no version"),
+        ({"lefs": ["x", 3]}, '"lefs" is of the wrong kind'),
+        ({"def": None}, '"def" is missing'),
+        ({"signal_layers": [1, 2]}, '"signal_layers" is of the wrong kind'),
+        ({"family": ["x"]}, '"family" is of the wrong kind'),
+        ({"run_id": {}}, '"run_id" is of the wrong kind'),
+        ({"metrics_file": "m.json"}, 'no "metrics_stage"'),
+    ],
+)
+def test_hook_json_is_checked(hook: Hook, tmp_path: Path, more: dict[str, object], message: str) -> None:
+    path = hook(**more)
+    with pytest.raises(InputError, match=message) as caught:
+        run_flow(path, tmp_path / "out", log_dir=tmp_path)
+    assert caught.value.path == path
+    done = CliRunner().invoke(main, ["flow", "--hook", str(path), "--out", str(tmp_path / "o"), "--log-dir", "."])
+    assert done.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"fields": 3}, '"fields" is of the wrong kind'),
+        ({"fields": {}}, "its inst features are not those"),
+        ({"grid": 3}, '"grid" is of the wrong kind'),
+        ({"grid": {"nx": 1.5, "ny": 0}}, '"grid.nx" is of the wrong kind: 1.5'),
+        ({"design": ["x"]}, '"design" is of the wrong kind'),
+        ({"die_um": 3}, '"die_um" is of the wrong kind'),
+        ({"placement": 3}, '"placement" is of the wrong kind'),
+        ({"files": 3}, 'lists no "files"'),
+        ({"schema_version": True}, "is no version"),
+    ],
+)
+def test_an_export_manifest_is_checked(exported: Path, tmp_path: Path, more: dict[str, object], message: str) -> None:
+    folder = Path(shutil.copytree(exported, tmp_path / "export"))
+    _edit(folder / "manifest.json", **more)
+    with pytest.raises(InputError, match=message):
+        open_design(folder)
+
+
+@pytest.mark.parametrize("y_um", ["gone", [0, 1]])
+def test_a_prediction_needs_the_borders_of_the_gcells(exported: Path, tmp_path: Path, y_um: object) -> None:
+    folder = Path(shutil.copytree(exported, tmp_path / "export"))
+    grid = json.loads((folder / "manifest.json").read_text())["grid"] | {"y_um": y_um}
+    _edit(folder / "manifest.json", grid={k: v for k, v in grid.items() if v != "gone"})
+    with pytest.raises(InputError, match=r'"grid\.y_um" does not hold'):
+        predict(folder, tmp_path / "out", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": -1}, "schema_version -1 is no version"),
+        ({"model": {"head_width": 10**9}}, "model.head_width: 1000000000 is above 65536"),
+        ({"model": {"num_net_features": 10**9}}, "model.num_net_features is not"),
+        (
+            {"model": {"layers": "x", "k": 0}},
+            r"2 faults\n.*model.layers: Input should be a valid integer[\s\S]*model.k",
+        ),
+        ({"model": 3}, '"model" is of the wrong kind'),
+        ({"features": {"inst": 3}}, '"features" is of the wrong kind'),
+        ({"features": {}}, "differ in the inst features"),
+        ({"families": 3}, '"families" is of the wrong kind'),
+        ({"data_sha256": None}, '"data_sha256" is missing'),
+        (DEEP, "nested too deeply"),
+        ("[]", "no JSON object"),
+    ],
+)
+def test_the_card_of_a_model_is_checked(tmp_path: Path, change: dict[str, Any] | str, message: str) -> None:
+    with safe_open(str(SHIPPED / WEIGHTS), framework="pt") as f:
+        card = json.loads(f.metadata()["gsr"])
+    if isinstance(change, dict):
+        model = change.get("model")
+        change = change | ({"model": card["model"] | model} if isinstance(model, dict) else {})
+    text = change if isinstance(change, str) else json.dumps(card | change)
+    save_file(load_file(SHIPPED / WEIGHTS), tmp_path / WEIGHTS, {"gsr": text})
+    with pytest.raises(InputError, match=message) as caught:
+        load_weights(tmp_path, device="cpu")
+    assert "pydantic" not in str(caught.value)
+
+
+def test_an_adjustment_that_contradicts_the_labels_is_refused(layout: Path, lef: list[Path], tmp_path: Path) -> None:
+    for text, fits in (("0.2", True), ("0.3", False), ("M2=0.2,M3=0.2,M4=0.1,M5=0.2", False)):
+        sources = sources_of_options(lef=lef, labels=layout, layer_adjustment=text)
+        if fits:
+            export_design(sources, tmp_path / "fits")
+        else:
+            with pytest.raises(InputError, match=r"but the labels were routed with 0\.2"):
+                export_design(sources, tmp_path / "out")
+
+
+def test_the_labels_give_the_adjustment_of_a_def(layout: Path, lef: list[Path], tmp_path: Path, exported: Path) -> None:
+    layers = ("M2", "M5")
+    bare = ExportSources(lef=lef, def_=layout / "placed.def.gz", labels=layout, signal_layers=layers)
+    found = export_design(bare, tmp_path / "out")
+    assert found["layer_adjustment"] == dict.fromkeys(("M2", "M3", "M4", "M5"), 0.2)
+    for name in ("graph.safetensors", "labels.safetensors"):
+        assert (tmp_path / "out" / name).read_bytes() == (exported / name).read_bytes()
