@@ -59,7 +59,7 @@ def report(
     from circuit_io.store import open_design
     from flow_hooks.feedback import plan_feedback
 
-    refuse_existing([Path(out), Path(out).with_suffix(".md")], overwrite=overwrite)
+    _figures_folder(Path(out), overwrite=overwrite)
     prediction = read_prediction(pred)
     design = open_design(export_of(pred, prediction.manifest), verify=False)  # read_prediction compared the hashes
     plan = read_feedback(feedback) if feedback else plan_feedback(prediction, design.manifest, design=design)
@@ -70,14 +70,29 @@ def report(
 def write_report(out: Path | str, made: Report, *, overwrite: bool = False) -> list[Path]:
     """Write the HTML page `out`, the Markdown beside it, and the PNGs into `<stem>_figures`; returns all paths."""
     out = Path(out)
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise InputError('a name that ends in ".html" is expected', path=out, mend="For example report.html.")
-    folder = out.with_name(f"{out.stem}_figures")
+    folder = _figures_folder(out, overwrite=overwrite)
     files: dict[Path, bytes | str] = {folder / f"{p.name}.png": p.png for p in made.pictures}
     files[out.with_suffix(".md")] = made.markdown(folder.name.replace(" ", "%20"))
     files[out] = made.html()
     write_files(files, overwrite=overwrite)
     return list(files)
+
+
+def _figures_folder(out: Path, *, overwrite: bool) -> Path:
+    """The folder of the PNGs of the page `out`, once it is certain that all can be written.
+
+    Raises:
+        InputError: a wrong name, or a file or the folder exists and `overwrite` is not set.
+    """
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise InputError('a name that ends in ".html" is expected', path=out, mend="For example report.html.")
+    folder = out.with_name(f"{out.stem}_figures")
+    refuse_existing([out, out.with_suffix(".md")], overwrite=overwrite)
+    if folder.exists() and not (overwrite and folder.is_dir()):
+        what = "exists already" if folder.is_dir() else "is a file, not a folder"
+        mend = "Pass --overwrite to replace the pictures in it, or choose another --out."
+        raise InputError(what, path=folder, mend=mend if folder.is_dir() else "Choose another --out.")
+    return folder
 
 
 def build_report(

@@ -259,6 +259,21 @@ def test_existing_files_need_overwrite(case: Case, tmp_path: Path) -> None:
         write_report(tmp_path / "report", bare)
 
 
+def test_an_existing_folder_of_figures_is_refused_before_any_work(tmp_path: Path) -> None:
+    folder = tmp_path / "r_figures"
+    folder.mkdir()
+    with pytest.raises(InputError, match=r"r_figures: exists already\n  Pass --overwrite"):
+        report(tmp_path / "no prediction", tmp_path / "r.html")
+    with pytest.raises(InputError, match="no prediction"):
+        report(tmp_path / "no prediction", tmp_path / "r.html", overwrite=True)
+    folder.rmdir()
+    folder.write_text("x")
+    with pytest.raises(InputError, match="is a file, not a folder"):
+        report(tmp_path / "no prediction", tmp_path / "r.html", overwrite=True)
+    with pytest.raises(InputError, match=r'ends in "\.html" is expected'):
+        report(tmp_path / "no prediction", tmp_path / "report")
+
+
 def test_report_of_folders(kit: Path, tmp_path: Path) -> None:
     from circuit_io.export import export_design, sources_of_labels
     from circuit_io.maps import without_borders
