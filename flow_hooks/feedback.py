@@ -108,11 +108,28 @@ class _Planner:
         share = np.minimum(self.config.max_share_frac, self.config.gain * self.excess)
         share[self._uncertain(share > 0)] = 0.0
         if previous is not None:
+            self._check_previous(previous)
             before = blocked_share(previous, self.prediction.x_um, self.prediction.y_um)
             share = np.minimum(self.config.max_share_frac, before + share)
             self.notes.append("Second round: added to the blockages of the plan before.")
         share[self._usable_area() <= 0] = 0.0
         return share
+
+    def _check_previous(self, previous: Plan) -> None:
+        """The first round must have been of the same design on the same die and grid; its placement was another."""
+        mine = self.plan
+        unit = 1 / float(self.manifest.get("dbu_per_um") or 1000)
+        for what, same, now, before in (
+            ("design", previous.design == mine.design, mine.design, previous.design),
+            ("die", np.allclose(previous.die_um, mine.die_um, rtol=0, atol=unit / 2), mine.die_um, previous.die_um),
+            ("grid", previous.grid == mine.grid, mine.grid, previous.grid),
+        ):
+            if not same:
+                raise InputError(
+                    f"the plan before is of another {what}: {before}, the prediction's is {now}",
+                    path="--previous",
+                    mend="Give the plan of an earlier round of this design and floorplan, or none.",
+                )
 
     def _uncertain(self, hot: Bool[np.ndarray, "ny nx"]) -> Bool[np.ndarray, "ny nx"]:
         """Gcells of hot areas whose summed excess does not exceed its uncertainty.

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -241,6 +242,23 @@ def test_a_second_round_adds_to_the_first() -> None:
     assert (alone > 0).any()
     np.testing.assert_allclose(after, np.minimum(0.5, before + alone), atol=0.026)
     assert second.notes[0].startswith("Second round")
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"design": "other"}, "another design: other, the prediction's is d"),
+        ({"die_um": (0.0, 0.0, 40.0, 32.002)}, "another die"),
+        ({"grid": (19, 16)}, "another grid"),
+    ],
+)
+def test_a_plan_of_another_floorplan_is_no_first_round(more: dict[str, object], text: str) -> None:
+    prediction = predicted(bump())
+    plan = plan_feedback(prediction, manifest(prediction))
+    with pytest.raises(InputError, match=text):
+        plan_feedback(prediction, manifest(prediction), previous=replace(plan, **more))
+    moved = replace(plan, def_sha256="of the first placement", die_um=(0.0, 0.0, 40.0, 32.0001))
+    assert plan_feedback(prediction, manifest(prediction), previous=moved).notes
 
 
 def test_region_adjustments_on_request() -> None:
