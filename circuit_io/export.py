@@ -1,6 +1,7 @@
 """From flow files to an export folder: what `gsr export` does."""
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,6 +167,18 @@ def sources_of_labels(folder: Path, *, lef: list[Path], lib: list[Path] | None =
     )
 
 
+def gcell_dbu(gcell_um: float, dbu_per_um: int) -> int:
+    """A side of a gcell in dbu.
+
+    Raises:
+        InputError: it is not finite, or less than 1 dbu.
+    """
+    if not math.isfinite(gcell_um) or round(gcell_um * dbu_per_um) < 1:
+        mend = f"Give a side in um of at least 1 dbu, here {1 / dbu_per_um:g}."
+        raise InputError(f"{gcell_um:g} is no size of a gcell", path="--gcell-um", mend=mend)
+    return round(gcell_um * dbu_per_um)
+
+
 def _fractions(adjustment: object, path: Path | str) -> dict[str, float]:
     """Adjustments by layer, each checked to be a number from 0 to 1; a bare one stands for every layer."""
     out = {}
@@ -190,15 +203,16 @@ def export_design(sources: ExportSources, out: Path, *, overwrite: bool = False)
         design.die_dbu,
         design.layers,
         signal_layers=sources.signal_layers,
-        gcell_dbu=round(sources.gcell_um * design.dbu_per_um) if sources.gcell_um else None,
+        gcell_dbu=None if sources.gcell_um is None else gcell_dbu(sources.gcell_um, design.dbu_per_um),
         path=str(sources.def_),
     )
-    adjustment = _adjustment(sources, grid)
+    adjustment, warnings = _adjustment(sources, grid)
     if sources.verilog is not None:
         check_netlist(design, sources.verilog)
     graph, _, nodes = build_graph(design, grid, adjustment)
     labels = label_files.read_labels(sources.labels, grid, design.net_names, adjustment) if sources.labels else None
     manifest = _manifest(sources, design, grid, adjustment, graph.num_pins, nodes)
+    manifest["warnings"] = [*grid.warnings, *warnings]
     write_design(
         out,
         manifest=manifest,
@@ -211,15 +225,23 @@ def export_design(sources: ExportSources, out: Path, *, overwrite: bool = False)
     return manifest
 
 
-def _adjustment(sources: ExportSources, grid: GcellGrid) -> dict[str, float]:
-    """The adjustment of every signal layer; that of the labels must be the same."""
+def _adjustment(sources: ExportSources, grid: GcellGrid) -> tuple[dict[str, float], list[str]]:
+    """The adjustment of every signal layer, that of the labels must be the same; and warnings."""
     out = _by_layer(sources.layer_adjustment, grid, path=sources.adjustment_path)
     if sources.labels is None or not label_files.has(sources.labels, "done.json"):
-        return out
+        lacking = [] if "*" in sources.layer_adjustment else [k for k in out if k not in sources.layer_adjustment]
+        if not lacking:
+            return out, []
+        warning = (
+            f"no layer adjustment given for {', '.join(lacking)}: assuming 0; "
+            "the capacities depend on it (--layer-adjustment)"
+        )
+        _log.warning(warning)
+        return out, [warning]
     path = label_files.find(sources.labels, "done.json")
     routed = _by_layer(label_files.read_parameters(sources.labels)["layer_adjustment"], grid, path=path)
     if not sources.layer_adjustment:
-        return routed
+        return routed, []
     for name, value in routed.items():
         if abs(value - out[name]) > SAME_ADJUSTMENT:
             raise InputError(
@@ -227,7 +249,7 @@ def _adjustment(sources: ExportSources, grid: GcellGrid) -> dict[str, float]:
                 path=sources.adjustment_path,
                 mend=f"Leave --layer-adjustment out: {path} says what the router used.",
             )
-    return out
+    return out, []
 
 
 def _by_layer(adjustment: object, grid: GcellGrid, *, path: Path | str) -> dict[str, float]:
@@ -297,7 +319,6 @@ def _manifest(
         "inputs": listed,
         "def_sha256": listed[0]["sha256"],
         "has_liberty": design.liberty is not None,
-        "warnings": list(grid.warnings),
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from circuit_io.errors import InputError, did_you_mean
 _log = logging.getLogger(__name__)
 
 PITCHES_PER_TILE = 15  # FastRoute's constant: a gcell is 15 track spacings wide
+MAX_GCELLS = 16_000_000  # a die of 8 mm x 8 mm in tiles of 2 um
 HORIZONTAL, VERTICAL = 0, 1
 
 
@@ -122,7 +123,8 @@ def make_grid(
         path: the file to name in an error.
 
     Raises:
-        InputError: an unknown or reversed layer range, no tracks, or a die smaller than one gcell.
+        InputError: an unknown or reversed layer range, no tracks, a die smaller than one gcell, or of more than
+            `MAX_GCELLS`.
 
     Source:
         FastRoute's `initGrid`: 15 times the median track spacing of levels 2 to 4, or that of the top signal layer
@@ -151,6 +153,12 @@ def make_grid(
             f"die of {width} x {height} dbu is smaller than one gcell ({tile} dbu)",
             path=path,
             mend="Check DIEAREA, or give a smaller --gcell-um.",
+        )
+    if nx * ny > MAX_GCELLS:
+        raise InputError(
+            f"{nx:,} x {ny:,} gcells of {tile} dbu are more than {MAX_GCELLS:,}",
+            path=path,
+            mend="Check DIEAREA and TRACKS, or give a larger --gcell-um.",
         )
     return GcellGrid((die_dbu[0], die_dbu[1]), die_dbu, tile, nx, ny, layers, (low, high), tuple(warnings))
 

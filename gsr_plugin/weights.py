@@ -6,6 +6,7 @@
 import json
 import os
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
@@ -235,13 +236,19 @@ def pick_device(wanted: str = "auto") -> torch.device:
     """The device called `wanted`; "auto" takes a GPU if there is one.
 
     Raises:
-        InputError: a GPU is asked for and there is none.
+        InputError: no such device, or a GPU is asked for that is not there.
     """
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", wanted):
+        raise InputError(f'"{wanted}" is no device', path="settings", mend='Use "auto", "cpu", "cuda" or "cuda:N".')
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f'no GPU for device "{wanted}"', path="settings", mend='Use device "cpu" or "auto".')
-    return torch.device(wanted)
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise InputError(f'no GPU for device "{wanted}": {found} found', path="settings", mend='Use device "cuda".')
+    return device
 
 
 def write_weights(folder: Path, tensors: Mapping[str, Tensor], normaliser: Normaliser, card: ModelCard) -> None:

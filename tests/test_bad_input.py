@@ -12,13 +12,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from circuit_io.errors import InputError
-from circuit_io.export import ExportSources, export_design, sources_of_labels
+from circuit_io.export import ExportSources, export_design, sources_of_hook, sources_of_labels
 from circuit_io.export_options import sources_of_options
 from circuit_io.store import open_design
 from gsr_plugin.cli import main
 from gsr_plugin.flow import run_flow
 from gsr_plugin.predict import predict
-from gsr_plugin.weights import SHIPPED, WEIGHTS, load_weights
+from gsr_plugin.weights import SHIPPED, WEIGHTS, load_weights, pick_device
 
 DEEP = "[" * 100_000
 
@@ -222,3 +222,52 @@ def test_the_labels_give_the_adjustment_of_a_def(layout: Path, lef: list[Path], 
     assert found["layer_adjustment"] == dict.fromkeys(("M2", "M3", "M4", "M5"), 0.2)
     for name in ("graph.safetensors", "labels.safetensors"):
         assert (tmp_path / "out" / name).read_bytes() == (exported / name).read_bytes()
+
+
+# ---- sizes and devices
+
+
+@pytest.mark.parametrize("gcell_um", [float("nan"), float("inf"), 0.0001, -3.0, 0.0, 1e-300])
+def test_a_size_of_a_gcell_is_checked(layout: Path, lef: list[Path], tmp_path: Path, gcell_um: float) -> None:
+    sources = sources_of_options(lef=lef, def_=layout / "placed.def.gz", signal_layers="M2-M5", gcell_um=gcell_um)
+    with pytest.raises(InputError, match="is no size of a gcell"):
+        export_design(sources, tmp_path / "out")
+
+
+def test_a_grid_of_too_many_gcells_is_refused(layout: Path, lef: list[Path], tmp_path: Path) -> None:
+    sources = sources_of_options(lef=lef, def_=layout / "placed.def.gz", signal_layers="M2-M5", gcell_um=0.0005)
+    with pytest.raises(InputError, match=r"are more than 16,000,000\n  Check DIEAREA"):
+        export_design(sources, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["gpu", "mps", "cuda:x", "cuda:-1", "meta", "", "cpu:7", "cuda:1\n", "cuda:999"])
+def test_a_device_is_checked(name: str) -> None:
+    with pytest.raises(InputError, match=r"is no device|no GPU"):
+        pick_device(name)
+
+
+def test_known_devices_are_taken() -> None:
+    assert pick_device("cpu").type == "cpu"
+    assert pick_device("auto").type in ("cpu", "cuda")
+
+
+# ---- what is missing is told
+
+
+@pytest.mark.parametrize(
+    ("text", "lacking"), [(None, "M2, M3, M4, M5"), ("M2=0.1,M4=0", "M3, M5"), ("0", ""), ("M2=0,*=0.1", "")]
+)
+def test_a_missing_adjustment_is_told(
+    layout: Path, lef: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str | None, lacking: str
+) -> None:
+    sources = sources_of_options(lef=lef, def_=layout / "placed.def.gz", signal_layers="M2-M5", layer_adjustment=text)
+    found = export_design(sources, tmp_path / "out")["warnings"]
+    wanted = f"no layer adjustment given for {lacking}: assuming 0; the capacities depend on it (--layer-adjustment)"
+    assert found == ([wanted] if lacking else [])
+    assert caplog.messages == found
+    assert open_design(tmp_path / "out").manifest["warnings"] == found
+
+
+def test_labels_and_hooks_give_the_adjustment(exported: Path, hook: Hook, tmp_path: Path) -> None:
+    assert open_design(exported).manifest["warnings"] == []
+    assert export_design(sources_of_hook(hook()), tmp_path / "out")["warnings"] == []
