@@ -172,7 +172,7 @@ class _Boxes(NamedTuple):
     add_sign: Tensor
     look: Csr
     look_sign: Tensor
-    count: Tensor
+    nets_over: Tensor  # by gcell
     area: Tensor
 
 
@@ -201,7 +201,7 @@ class _Covers:
         self._shape = (graph.ny, graph.nx)
         self._add, self._sign = boxes.add, boxes.add_sign.to(dtype)
         self._look, self._look_sign = boxes.look, boxes.look_sign.to(dtype)
-        self._inverse = _inverse(boxes.count).to(dtype)[:, None]
+        self._inverse = _inverse(boxes.nets_over).to(dtype)[:, None]
         self._area = boxes.area.to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
