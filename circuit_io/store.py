@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from circuit_io.atomic import new_folder
 from circuit_io.errors import InputError
@@ -83,15 +83,16 @@ def write_design(
         InputError: `out` exists and `overwrite` is off, or cannot be written.
     """
     with new_folder(out, schema=SCHEMA, overwrite=overwrite) as work:
-        pq.write_table(insts, work / "insts.parquet")
-        pq.write_table(nets, work / "nets.parquet")
+        for name, table in (("insts.parquet", insts), ("nets.parquet", nets)):
+            with (work / name).open("wb") as f:  # pyarrow takes no path that is not UTF-8
+                pq.write_table(table, f)
         arrays = {
             f.name: np.ascontiguousarray(getattr(graph, f.name)) for f in fields(graph) if f.name not in ("nx", "ny")
         }
-        save_file(arrays, work / "graph.safetensors")
+        (work / "graph.safetensors").write_bytes(save(arrays))  # save_file makes files that only their owner can read
         if labels is not None:
-            save_file({f.name: np.ascontiguousarray(getattr(labels, f.name)) for f in fields(labels)},
-                      work / "labels.safetensors")  # fmt: skip
+            arrays = {f.name: np.ascontiguousarray(getattr(labels, f.name)) for f in fields(labels)}
+            (work / "labels.safetensors").write_bytes(save(arrays))
         files = {p.name: sha256(p.read_bytes()) for p in sorted(work.iterdir())}
         head = {"schema": SCHEMA, "schema_version": VERSION, "files": files,
                 "fields": {kind: names(declared) for kind, declared in FEATURES.items()}}  # fmt: skip
@@ -122,7 +123,7 @@ def open_design(folder: Path | str, *, verify: bool = True) -> StoredDesign:
     try:
         arrays = load_file(folder / "graph.safetensors")
         graph = CircuitGraph(nx=manifest["grid"]["nx"], ny=manifest["grid"]["ny"], **arrays)
-        insts, nets = pq.read_table(folder / "insts.parquet"), pq.read_table(folder / "nets.parquet")
+        insts, nets = _table(folder / "insts.parquet"), _table(folder / "nets.parquet")
         labels = (
             Labels(**load_file(folder / "labels.safetensors")) if "labels.safetensors" in manifest["files"] else None
         )
@@ -130,6 +131,11 @@ def open_design(folder: Path | str, *, verify: bool = True) -> StoredDesign:
         raise InputError(f"cannot be read: {e}", path=folder, mend=_AGAIN) from e
     _check_graph(folder, graph, insts, nets, labels)
     return StoredDesign(folder, manifest, insts, nets, graph, labels)
+
+
+def _table(path: Path) -> pa.Table:
+    with path.open("rb") as f:
+        return pq.read_table(f)
 
 
 def _check_graph(folder: Path, graph: CircuitGraph, insts: pa.Table, nets: pa.Table, labels: Labels | None) -> None:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from circuit_io.errors import InputError
 from circuit_io.export import ExportSources, export_design, sources_of_hook, sources_of_labels
 from circuit_io.export_options import sources_of_options
+from circuit_io.prediction import read_prediction
 from circuit_io.store import open_design
 from gsr_plugin.cli import main
 from gsr_plugin.flow import run_flow
@@ -271,3 +272,24 @@ def test_a_missing_adjustment_is_told(
 def test_labels_and_hooks_give_the_adjustment(exported: Path, hook: Hook, tmp_path: Path) -> None:
     assert open_design(exported).manifest["warnings"] == []
     assert export_design(sources_of_hook(hook()), tmp_path / "out")["warnings"] == []
+
+
+# ---- writing
+
+
+def test_all_files_of_an_export_have_the_same_mode(exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("x")
+    modes = {p.name: p.stat().st_mode for p in exported.iterdir()}
+    assert set(modes.values()) == {(tmp_path / "plain").stat().st_mode}, modes
+
+
+def test_a_path_that_is_no_utf8_is_written_and_read(layout: Path, lef: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "caf\udce9"
+    try:
+        out.mkdir()
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes UTF-8 names only")
+    export_design(sources_of_labels(layout, lef=lef), out / "e")
+    assert open_design(out / "e").labels is not None
+    predict(out / "e", out / "p", device="cpu")
+    assert read_prediction(out / "p").maps
