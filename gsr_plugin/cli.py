@@ -8,11 +8,11 @@ import errno
 import logging
 import os
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from functools import wraps
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TextIO, TypeVar
 
 import click
 
@@ -32,6 +32,27 @@ class _Result(NamedTuple):
     value: Any
     text: str
     exit_code: int = 0
+
+
+class _LogToStderr(logging.StreamHandler[TextIO]):
+    """Writes to what sys.stderr is at the time: above a status line while there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+@contextmanager
+def _status(text: str, *, quiet: bool) -> Iterator[None]:
+    """A line on stderr that moves while the work is under way; nothing when `quiet` or not on a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True).status(Text(f"{text} ...")):
+        yield
 
 
 class _Program(click.Group):
@@ -87,7 +108,11 @@ def _common(command: F) -> F:
     def run(*args: Any, overwrite: bool, quiet: bool, json_path: str | None, **options: Any) -> None:  # noqa: ANN401
         from gsr_plugin.jsonable import to_json_line
 
-        logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING if quiet else logging.INFO)
+        logging.basicConfig(
+            format="%(levelname)s: %(message)s",
+            level=logging.WARNING if quiet else logging.INFO,
+            handlers=[_LogToStderr()],
+        )
         if json_path not in (None, "-") and Path(str(json_path)).exists() and not overwrite:
             raise InputError("exists already", path=str(json_path), mend="Pass --overwrite to replace it.")
         found: _Result = command(*args, overwrite=overwrite, quiet=quiet, **options)
@@ -157,10 +182,11 @@ def export(out: Path, overwrite: bool, quiet: bool, **options: Any) -> _Result: 
     gsr export --hook gsr/hook.json --out design
     gsr export --lef tech.lef cells.lef --labels labels/aes/v0 --out data/aes_v0
     """
-    from circuit_io.export import export_design
-    from circuit_io.export_options import sources_of_options
+    with _status(f"exporting to {out}", quiet=quiet):
+        from circuit_io.export import export_design
+        from circuit_io.export_options import sources_of_options
 
-    manifest = export_design(sources_of_options(**options), out, overwrite=overwrite)
+        manifest = export_design(sources_of_options(**options), out, overwrite=overwrite)
     counts, grid = manifest["counts"], manifest["grid"]
     size = f"{counts['insts']} insts, {counts['nets']} nets, {grid['nx']} x {grid['ny']} gcells"
     return _Result(manifest, f"{out}: {manifest['design']}, {size}")
@@ -253,9 +279,10 @@ def predict(
     gsr predict design --out prediction
     gsr predict design --weights runs/all --views 8 --out prediction
     """
-    from gsr_plugin.predict import predict as run
+    with _status(f"predicting {design}", quiet=quiet):
+        from gsr_plugin.predict import predict as run
 
-    manifest = run(design, out, weights=weights, device=device, views=views, run_id=run_id, overwrite=overwrite)
+        manifest = run(design, out, weights=weights, device=device, views=views, run_id=run_id, overwrite=overwrite)
     return _Result(manifest, f"{out}: prediction of {manifest['design']}")
 
 
@@ -276,9 +303,10 @@ def feedback(
     gsr feedback prediction --out feedback.tsv
     gsr feedback prediction --set threshold=0.9 --out feedback.tsv
     """
-    from flow_hooks.plan_prediction import plan_prediction
+    with _status(f"planning for {pred}", quiet=quiet):
+        from flow_hooks.plan_prediction import plan_prediction
 
-    plan = plan_prediction(pred, out, sets=sets, previous=previous, overwrite=overwrite)
+        plan = plan_prediction(pred, out, sets=sets, previous=previous, overwrite=overwrite)
     return _Result(plan, f"{out}: {len(plan.actions)} actions")
 
 
@@ -293,9 +321,10 @@ def report(pred: Path, out: Path, feedback: Path | None, overwrite: bool, quiet:
     \b
     gsr report prediction --out report.html
     """
-    from gsr_plugin.report import report as run
+    with _status(f"reporting on {pred}", quiet=quiet):
+        from gsr_plugin.report import report as run
 
-    files = run(pred, out, feedback=feedback, overwrite=overwrite)
+        files = run(pred, out, feedback=feedback, overwrite=overwrite)
     return _Result({"files": files}, str(out))
 
 

@@ -1,5 +1,6 @@
 """The program: quick help, thin commands, exit codes, clear errors, nothing half-written."""
 
+import contextlib
 import errno
 import importlib
 import json
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -309,6 +311,52 @@ def test_ctrl_c_is_130(corpus: Path, tmp_path: Path) -> None:
     assert "interrupted" in stderr
     assert "Traceback" not in stderr
     assert (out / "state" / "checkpoint.safetensors").is_file()
+
+
+def on_a_terminal(*args: object) -> tuple[str, str]:
+    """stdout of the program, and what its stderr shows on a terminal."""
+    master, slave = os.openpty()
+    command = [sys.executable, "-m", "gsr_plugin", *map(str, args)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TERM": "xterm"}
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=slave, env=environment)
+    os.close(slave)
+    shown = b""
+    with contextlib.suppress(OSError):  # a terminal whose other side has closed
+        while part := os.read(master, 65536):
+            shown += part
+    os.close(master)
+    stdout, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, shown
+    return stdout.decode(), shown.decode().replace("\r\n", "")
+
+
+def test_long_commands_show_on_a_terminal_what_they_do(placed: list[str], run: Path, tmp_path: Path) -> None:
+    design, pred = tmp_path / "[red]design", tmp_path / "pred"
+    stdout, shown = on_a_terminal("export", *placed, "--out", design, "--json")
+    assert json.loads(stdout)["design"] == "fir8"
+    assert "exporting to" in shown
+    assert "[red]design" in shown, "a name is no markup"
+    stdout, shown = on_a_terminal("predict", design, "--weights", run, "--out", pred)
+    assert stdout.strip() == f"{pred}: prediction of fir8"
+    assert "predicting" in shown
+    assert "planning for" in on_a_terminal("feedback", pred, "--out", tmp_path / "f.tsv")[1]
+    assert "reporting on" in on_a_terminal("report", pred, "--out", tmp_path / "r.html")[1]
+    shown = on_a_terminal("feedback", pred, "--out", tmp_path / "f.tsv", "--overwrite", "--quiet")[1]
+    assert shown == ""
+    result = gsr("feedback", pred, "--out", tmp_path / "f.tsv", "--overwrite")
+    assert "planning for" not in result.stderr, "no terminal"
+
+
+def test_an_interrupt_while_loading_is_quiet() -> None:
+    code = (
+        "import sys\nclass Stop:\n    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'click':\n            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Stop())\nfrom gsr_plugin.__main__ import main\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    assert scripts == {"gsr": "gsr_plugin.__main__:main"}
 
 
 def test_the_page_of_commands_is_up_to_date() -> None:
