@@ -70,6 +70,7 @@ class Design:
     blocked: dict[int, Int64[np.ndarray, "n 4"]]  # by routing level: power pins, obstructions, power grid
     blockage_rect_dbu: Int64[np.ndarray, "blockages 4"]  # placement blockages
     liberty: Liberty | None
+    warnings: tuple[str, ...] = ()
 
     @property
     def num_insts(self) -> int:
@@ -147,6 +148,9 @@ def join(library: LefLibrary, placed: DefDesign, liberty: Liberty | None) -> Des
     wide = placed_size(size[placed.inst_master], placed.inst_orient)
     rect = np.concatenate([placed.inst_xy_dbu, placed.inst_xy_dbu + wide], axis=1)
     pins = _pins(library, placed, macro, layers, liberty, masters)
+    warnings = [*_outside(placed, rect), *_without_libcell(placed, masters, liberty)]
+    for warning in warnings:
+        _log.warning(warning)
     return Design(
         name=placed.design,
         path=Path(placed.path),
@@ -169,8 +173,34 @@ def join(library: LefLibrary, placed: DefDesign, liberty: Liberty | None) -> Des
         blocked=_blocked(library, placed, macro, layers),
         blockage_rect_dbu=placed.blockage_rect_dbu[(placed.blockage_layer < 0)],
         liberty=liberty,
+        warnings=tuple(warnings),
         **pins,
     )
+
+
+def _outside(placed: DefDesign, rect_dbu: Int64[np.ndarray, "insts 4"]) -> list[str]:
+    """A warning when insts lie outside of the die, all or in part."""
+    low, high = placed.die_dbu[:2], placed.die_dbu[2:]
+    at = np.flatnonzero((rect_dbu[:, :2] < low).any(axis=1) | (rect_dbu[:, 2:] > high).any(axis=1))
+    if not len(at):
+        return []
+    return [f"{len(at)} of {len(rect_dbu)} insts reach out of the die (first: {placed.inst_names[int(at[0])]})"]
+
+
+def _without_libcell(placed: DefDesign, masters: Masters, liberty: Liberty | None) -> list[str]:
+    """A warning when masters of cells are in no Liberty file; an error when that is so for all of them."""
+    cells = np.flatnonzero(~masters.is_physical & ~masters.is_macro)
+    missing = cells[masters.libcell[cells] < 0]
+    if liberty is None or not len(missing):
+        return []
+    first = masters.names[int(missing[0])]
+    if len(missing) == len(cells):
+        raise InputError(
+            f"none of its {len(cells)} masters is in the Liberty files given (first: {first})",
+            path=placed.path,
+            mend="Give the Liberty files of the cells that this DEF uses, or none.",
+        )
+    return [f"{len(missing)} of {len(cells)} masters are in none of the Liberty files given (first: {first})"]
 
 
 def _masters(library: LefLibrary, placed: DefDesign) -> Int64[np.ndarray, " masters"]:

@@ -212,7 +212,7 @@ def export_design(sources: ExportSources, out: Path, *, overwrite: bool = False)
     graph, _, nodes = build_graph(design, grid, adjustment)
     labels = label_files.read_labels(sources.labels, grid, design.net_names, adjustment) if sources.labels else None
     manifest = _manifest(sources, design, grid, adjustment, graph.num_pins, nodes)
-    manifest["warnings"] = [*grid.warnings, *warnings]
+    manifest["warnings"] = [*design.warnings, *grid.warnings, *warnings]
     write_design(
         out,
         manifest=manifest,

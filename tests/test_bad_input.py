@@ -1,8 +1,10 @@
 """Wrong, cut and made-up input files: one clear error each, never a traceback and never a silent guess."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from circuit_io.export import ExportSources, export_design, sources_of_hook, sou
 from circuit_io.export_options import sources_of_options
 from circuit_io.prediction import read_prediction
 from circuit_io.store import open_design
+from circuit_io.text import read_bytes
 from gsr_plugin.cli import main
 from gsr_plugin.flow import run_flow
 from gsr_plugin.predict import predict
@@ -293,3 +296,37 @@ def test_a_path_that_is_no_utf8_is_written_and_read(layout: Path, lef: list[Path
     assert open_design(out / "e").labels is not None
     predict(out / "e", out / "p", device="cpu")
     assert read_prediction(out / "p").maps
+
+
+# ---- files that fit together in part
+
+
+def test_insts_out_of_the_die_are_told(
+    layout: Path, lef: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = read_bytes(layout / "placed.def.gz")
+    places = list(re.finditer(rb"- (\S+) \S+[^;]*?\+ PLACED \( (\d+) (\d+) \)", text))
+    first, second = places[3], places[7]
+    text = text[: second.start(2)] + b"-90000000" + text[second.end(2) :]
+    text = text[: first.start(3)] + b"90000000" + text[first.end(3) :]
+    (tmp_path / "out.def").write_bytes(text)
+    sources = sources_of_options(lef=lef, def_=tmp_path / "out.def", signal_layers="M2-M5", layer_adjustment="0.2")
+    found = export_design(sources, tmp_path / "out")["warnings"]
+    assert len(found) == 1
+    assert re.fullmatch(rf"2 of \d+ insts reach out of the die \(first: {first[1].decode()}\)", found[0])
+    assert caplog.messages == found
+
+
+def test_liberty_of_other_cells_is_refused_and_of_some_is_told(
+    kit: Path, layout: Path, lef: list[Path], tmp_path: Path
+) -> None:
+    text = read_bytes(kit / "tech" / "gsr45_typ.lib")
+    lib = tmp_path / "x.lib"
+    lib.write_bytes(text.replace(b"G45_XOR2_X1", b"OTHER"))
+    sources = sources_of_labels(layout, lef=lef, lib=[lib])
+    (warning,) = export_design(sources, tmp_path / "some")["warnings"]
+    assert re.fullmatch(r"1 of \d+ masters are in none of the Liberty files given \(first: G45_XOR2_X1\)", warning)
+    lib.write_bytes(text.replace(b"G45_", b"OTHER_"))
+    with pytest.raises(InputError, match=r"none of its \d+ masters is in the Liberty files given"):
+        export_design(sources, tmp_path / "none")
+    assert export_design(replace(sources, lib=[kit / "tech" / "gsr45_typ.lib"]), tmp_path / "all")["warnings"] == []
