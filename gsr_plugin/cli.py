@@ -102,7 +102,7 @@ def _common(command: F) -> F:
     @click.option("--quiet", is_flag=True, help="Show no progress and no remarks, only warnings.")
     @click.option(
         "--json", "json_path", is_flag=False, flag_value="-", metavar="[PATH]",
-        help="Write the result as JSON to PATH, or to stdout when no PATH follows.",
+        help="Write the result as JSON to PATH, or to stdout when no PATH follows (put it last then).",
     )  # fmt: skip
     @wraps(command)
     def run(*args: Any, overwrite: bool, quiet: bool, json_path: str | None, **options: Any) -> None:  # noqa: ANN401

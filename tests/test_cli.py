@@ -84,6 +84,7 @@ def test_every_command_has_an_example_and_the_common_options(name: str) -> None:
     assert f"gsr {name}" in text.split("Options:")[0].split("\n", 1)[1]
     for option in ("--overwrite", "--quiet", "--json [PATH]", "-h, --help"):
         assert option in text
+    assert "when no PATH follows (put it last then)" in " ".join(text.split()), "--json takes the word after it"
 
 
 @pytest.mark.parametrize("args", [["-h"], ["export", "-h"]])
