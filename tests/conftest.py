@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch starts: waiting threads must not spin on busy cores
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
