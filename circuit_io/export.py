@@ -18,6 +18,7 @@ from circuit_io.gcells import GcellGrid, make_grid
 from circuit_io.geometry import ORIENTS
 from circuit_io.manifest import (
     BOX,
+    FILE_NAME,
     LAYER_RANGE,
     NUMBER,
     OBJECT,
@@ -45,7 +46,8 @@ _HOOK = {
     "layer_adjustment": OBJECT,
     "dbu_per_um": NUMBER,
     "die_um": BOX,
-    **dict.fromkeys(("verilog", "family", "platform", "stage", "run_id", "metrics_file", "metrics_stage"), TEXT),
+    "metrics_file": FILE_NAME,
+    **dict.fromkeys(("verilog", "family", "platform", "stage", "run_id", "metrics_stage"), TEXT),
 }
 
 
@@ -53,7 +55,8 @@ _HOOK = {
 class ExportSources:
     """The files of one design and what the flow knows beside them.
 
-    `layer_adjustment` is by layer name or "*", and was read in `adjustment_path`.
+    `layer_adjustment` is by layer name or "*", and was read in `adjustment_path`. `hook` is what the flow's hook
+    said of the design, which the DEF must agree with.
     """
 
     lef: list[Path]
@@ -64,6 +67,7 @@ class ExportSources:
     signal_layers: tuple[str, str] | None = None
     layer_adjustment: dict[str, float] = field(default_factory=dict)
     adjustment_path: Path | str = "--layer-adjustment"
+    hook: Mapping[str, Any] | None = None
     gcell_um: float | None = None
     family: str | None = None
     technology: str | None = None
@@ -143,6 +147,7 @@ def sources_of_hook(path: Path, hook: Mapping[str, Any] | None = None) -> Export
         signal_layers=(layers[0], layers[1]) if layers else None,
         layer_adjustment=_fractions(hook.get("layer_adjustment") or {}, path),
         adjustment_path=path,
+        hook=hook,
         family=hook.get("family") or hook["design"],
         technology=hook.get("platform") or None,
         stage=hook.get("stage") or "place",
@@ -199,6 +204,8 @@ def export_design(sources: ExportSources, out: Path, *, overwrite: bool = False)
     if out.exists() and not overwrite:
         raise InputError("exists already", path=out, mend="Choose another --out, or pass --overwrite.")
     design = read_design(sources.lef, sources.def_, lib=sources.lib)
+    if sources.hook is not None:
+        _check_hook(sources.hook, design)
     grid = make_grid(
         design.die_dbu,
         design.layers,
@@ -250,6 +257,27 @@ def _adjustment(sources: ExportSources, grid: GcellGrid) -> tuple[dict[str, floa
                 mend=f"Leave --layer-adjustment out: {path} says what the router used.",
             )
     return out, []
+
+
+def _check_hook(hook: Mapping[str, Any], design: Design) -> None:
+    """Refuse a DEF that is not of the design that the hook saw.
+
+    OpenROAD may write a DEF in coarser units than its database has (`getDefUnits`), never in finer ones.
+    """
+    faults, dbu, um = Faults(design.path), hook.get("dbu_per_um"), 1.0 / design.dbu_per_um
+    mend = "Give the DEF that gsr_export_design wrote beside hook.json, or call it again."
+    if hook["design"].replace("\\", "") != design.name.replace("\\", ""):
+        faults.add(f'is of design "{design.name}", the hook of "{hook["design"]}"', mend=mend)
+    if dbu is not None and dbu % design.dbu_per_um:
+        faults.add(f"has {design.dbu_per_um} dbu a um, the hook's database {dbu:g}", mend=mend)
+    die = [v * um for v in design.die_dbu]
+    if hook.get("die_um") is not None and max(abs(a - b) for a, b in zip(die, hook["die_um"], strict=True)) > um:
+        faults.add(f"has a die of {_box(die)} um, the hook of {_box(hook['die_um'])} um", mend=mend)
+    faults.raise_if_any()
+
+
+def _box(values: list[Any]) -> str:
+    return " ".join(f"{v:.12g}" for v in values)
 
 
 def _by_layer(adjustment: object, grid: GcellGrid, *, path: Path | str) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from circuit_io.errors import InputError
 from circuit_io.gcells import HORIZONTAL, VERTICAL, GcellGrid, adjusted
@@ -17,6 +17,8 @@ from circuit_io.manifest import LAYER_RANGE, TEXT, Kind, check_kinds, read_json_
 from circuit_io.names import Names
 from circuit_io.text import read_bytes
 
+MAX_LENGTH_UM = 1e12  # of a net: far above any, and well within single precision
+_SPOILED = "The file was cut or edited."
 _DONE = {
     "signal_layers": LAYER_RANGE,
     "layer_adjustment": Kind("a number, or an object of layer names and numbers", lambda _: True).must(),
@@ -80,9 +82,9 @@ def read_gcell_grid(path: Path) -> tuple[Int64[np.ndarray, " nx"], Int64[np.ndar
     try:
         x = [int(r[2]) for r in rows if r[0] == "x"]
         y = [int(r[2]) for r in rows if r[0] == "y"]
-    except ValueError as e:
+        return np.asarray(x, np.int64), np.asarray(y, np.int64)
+    except (ValueError, OverflowError) as e:
         raise InputError(f"a coordinate is no number: {e}", path=path) from e
-    return np.asarray(x, np.int64), np.asarray(y, np.int64)
 
 
 def _rows(path: Path, header: list[str]) -> list[list[str]]:
@@ -104,17 +106,21 @@ def read_usage(path: Path, *, nx: int, ny: int) -> UsageTable:
     """The label table of a placement with a grid of nx x ny.
 
     Raises:
-        InputError: an index outside the grid, a missing entry, a value that is no number.
+        InputError: an index outside the grid, an entry that is missing or there twice, a value that is no number of
+            tracks, a direction that is neither HORIZONTAL nor VERTICAL.
     """
     wanted = ["layer", "direction", "ix", "iy", "capacity", "usage"]
     try:
         rows = pyarrow.csv.read_csv(io.BytesIO(read_bytes(path)))
     except pa.ArrowInvalid as e:
-        raise InputError(f"is no table of commas: {e}", path=path, mend="The file was cut or edited.") from e
+        raise InputError(f"is no table of commas: {e}", path=path, mend=_SPOILED) from e
     if rows.column_names[:6] != wanted or rows.column_names[6:] not in ([], ["reduction"]):
         raise InputError(
             f"its columns are {','.join(rows.column_names)}", path=path, line=1, mend=f"Expected {','.join(wanted)}."
         )
+    gaps = sum(rows[name].null_count for name in rows.column_names)
+    if gaps:
+        raise InputError(f"{gaps} values are missing", path=path, mend=_SPOILED)
     try:
         ix, iy = (rows[name].cast(pa.int64()).to_numpy() for name in ("ix", "iy"))
         values = [rows[name].cast(pa.float64()).to_numpy() for name in rows.column_names[4:]]
@@ -127,20 +133,42 @@ def read_usage(path: Path, *, nx: int, ny: int) -> UsageTable:
         raise InputError(f"an entry lies outside the grid of {nx} x {ny}", path=path, mend="Labels and DEF differ.")
     names = layer.dictionary.to_pylist()
     level = layer.indices.to_numpy()
+    for name, column in zip(rows.column_names[4:], values, strict=True):
+        wrong = np.flatnonzero(~(np.isfinite(column) & (column >= 0)))
+        if len(wrong):
+            what = f"{column[wrong[0]]:g} is no {name} in tracks"
+            raise InputError(what, path=path, line=int(wrong[0]) + 2, mend=_SPOILED)
+    directions = _directions(level, len(names), side, path)
+    times = np.bincount((level.astype(np.int64) * ny + iy) * nx + ix, minlength=len(names) * ny * nx)
+    if (times != 1).any():
+        missing, more = int((times == 0).sum()), int((times > 1).sum())
+        what = f"{missing} entries are missing" if missing else f"{more} entries are there more than once"
+        raise InputError(what, path=path, mend=_SPOILED)
     tables = np.full((len(values), len(names), ny, nx), np.nan)
     tables[:, level, iy, ix] = values
-    if not np.isfinite(tables).all():
-        missing = int((~np.isfinite(tables[0])).sum())
-        raise InputError(f"{missing} entries are missing", path=path, mend="The file was cut or edited.")
-    vertical = np.asarray([name.upper() == "VERTICAL" for name in side.dictionary.to_pylist()])[side.indices.to_numpy()]
-    first = [int(np.argmax(level == i)) for i in range(len(names))]
     return UsageTable(
         layers=tuple(names),
-        directions=tuple(VERTICAL if vertical[i] else HORIZONTAL for i in first),
+        directions=directions,
         capacity=tables[0],
         usage=tables[1],
         reduction=tables[2] if len(values) > 2 else None,
     )
+
+
+def _directions(
+    level: Int32[np.ndarray, " rows"], num_layers: int, side: pa.DictionaryArray, path: Path
+) -> tuple[int, ...]:
+    """The direction of each layer, the same in all of its rows."""
+    words = side.dictionary.to_pylist()
+    for word in words:
+        if word not in ("HORIZONTAL", "VERTICAL"):
+            raise InputError(f'"{word}" is no direction', path=path, mend="Expected HORIZONTAL or VERTICAL.")
+    of_row = np.asarray([VERTICAL if word == "VERTICAL" else HORIZONTAL for word in words], np.int64)
+    of_row = of_row[side.indices.to_numpy()]
+    vertical = np.bincount(level, weights=of_row, minlength=num_layers)
+    if ((vertical > 0) & (vertical < np.bincount(level, minlength=num_layers))).any():
+        raise InputError("a layer has two directions", path=path, mend=_SPOILED)
+    return tuple(VERTICAL if n else HORIZONTAL for n in vertical)
 
 
 def reductions(table: UsageTable, adjustment: dict[str, float]) -> Float64[np.ndarray, "layers ny nx"]:
@@ -217,14 +245,20 @@ def _net_lengths(folder: Path, net_names: Names) -> Float32[np.ndarray, " nets"]
         words = line.split()
         if len(words) < 4 or words[0] != b"grt:":
             continue
+        shown = words[1].decode(errors="replace")
         at = net_names.find(words[1])
         if at < 0:
             raise InputError(
-                f'net "{words[1].decode(errors="replace")}" is not in the design', path=path, line=number,
+                f'net "{shown}" is not in the design', path=path, line=number,
                 mend="Labels and DEF belong to different designs.",
             )  # fmt: skip
         try:
-            out[at] = float(words[2])
-        except ValueError as e:
-            raise InputError(f"{words[2]!r} is no length", path=path, line=number) from e
+            length = float(words[2])
+        except ValueError:
+            length = np.nan
+        if not 0 <= length <= MAX_LENGTH_UM:
+            raise InputError(f'"{words[2].decode(errors="replace")}" is no length in um', path=path, line=number)
+        if not np.isnan(out[at]):
+            raise InputError(f'net "{shown}" is there twice', path=path, line=number, mend=_SPOILED)
+        out[at] = length
     return out

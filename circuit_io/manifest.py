@@ -44,9 +44,14 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
+def _is_file_name(value: object) -> bool:
+    return isinstance(value, str) and value not in (".", "..") and not set(value) & set("/\\\0")
+
+
 TEXT = Kind("a text", _is_text)
 TEXTS = Kind("a list of texts", lambda v: _is_list(v, _is_text))
 LAYER_RANGE = Kind("two layer names", lambda v: _is_list(v, lambda name: isinstance(name, str) and name != "", 2))
+FILE_NAME = Kind("a plain file name", _is_file_name)
 NUMBER = Kind("a finite number", is_number)
 COUNT = Kind("a whole number above 0", _is_count)
 NUMBERS = Kind("a list of finite numbers", lambda v: _is_list(v, is_number))

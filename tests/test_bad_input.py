@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from circuit_io.errors import InputError
 from circuit_io.export import ExportSources, export_design, sources_of_hook, sources_of_labels
 from circuit_io.export_options import sources_of_options
+from circuit_io.labels import find
 from circuit_io.prediction import read_prediction
 from circuit_io.store import open_design
 from circuit_io.text import read_bytes
@@ -330,3 +331,96 @@ def test_liberty_of_other_cells_is_refused_and_of_some_is_told(
     with pytest.raises(InputError, match=r"none of its \d+ masters is in the Liberty files given"):
         export_design(sources, tmp_path / "none")
     assert export_design(replace(sources, lib=[kit / "tech" / "gsr45_typ.lib"]), tmp_path / "all")["warnings"] == []
+
+
+DIE = (61.435, 61.435)  # um
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"design": "crc_bank2"}, 'is of design "crc_bank", the hook of "crc_bank2"'),
+        ({"die_um": [0, 0, 10, 10]}, r"has a die of 0 0 [\d.]+ [\d.]+ um, the hook of 0 0 10 10 um"),
+        ({"dbu_per_um": 1000}, "has 2000 dbu a um, the hook's database 1000"),
+        ({"dbu_per_um": 4000}, ""),  # OpenROAD may write coarser units than its database has
+        ({"dbu_per_um": 2000, "die_um": [0.0, 0.0, *DIE]}, ""),
+    ],
+)
+def test_a_hook_of_another_def_is_refused(hook: Hook, tmp_path: Path, more: dict[str, object], message: str) -> None:
+    sources = sources_of_hook(hook(**more))
+    if not message:
+        export_design(sources, tmp_path / "out")
+        return
+    with pytest.raises(InputError, match=message):
+        export_design(sources, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["../x.json", "/tmp/x.json", "a/b", "..", "a\\b", "a\0b", 3])
+def test_the_metrics_file_is_a_plain_name(hook: Hook, tmp_path: Path, name: object) -> None:
+    with pytest.raises(InputError, match='"metrics_file" is of the wrong kind'):
+        run_flow(hook(metrics_file=name, metrics_stage="detailedplace"), tmp_path / "out", log_dir=tmp_path)
+
+
+# ---- tables of labels
+
+LINE = 400
+
+
+def _change(line: bytes, column: int, value: bytes) -> bytes:
+    words = line.split(b",")
+    words[column] = value
+    return b",".join(words)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda line: _change(line, 1, b"SIDEWAYS"), '"SIDEWAYS" is no direction'),
+        (lambda line: _change(line, 1, b"horizontal"), '"horizontal" is no direction'),
+        (lambda line: _change(line, 1, b"HORIZONTAL" if b"VERTICAL" in line else b"VERTICAL"), "two directions"),
+        (lambda line: line + b"\n" + line, "1 entries are there more than once"),
+        (lambda line: b"", "1 entries are missing"),
+        (lambda line: _change(line, 4, b"-1"), f"{LINE + 1}: -1 is no capacity in tracks"),
+        (lambda line: _change(line, 5, b"inf"), f"{LINE + 1}: inf is no usage in tracks"),
+        (lambda line: _change(line, 5, b"nan"), "nan is no usage|values are missing"),
+        (lambda line: _change(line, 2, b""), "values are missing"),
+        (lambda line: _change(line, 2, b"99999"), "outside the grid"),
+    ],
+)
+def test_a_usage_table_is_checked(
+    labels: Path, lef: list[Path], tmp_path: Path, change: Callable[[bytes], bytes], message: str
+) -> None:
+    path = find(labels, "gcell_usage.csv")
+    lines = read_bytes(path).splitlines()
+    lines[LINE] = change(lines[LINE])
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    with pytest.raises(InputError, match=message):
+        export_design(sources_of_labels(labels, lef=lef), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (b"nan", '"nan" is no length'),
+        (b"-1", '"-1" is no length'),
+        (b"1e300", '"1e300" is no length'),
+        (b"x", '"x" is no length'),
+        (b"", "is there twice"),
+    ],
+)
+def test_a_table_of_lengths_is_checked(
+    labels: Path, lef: list[Path], tmp_path: Path, value: bytes, message: str
+) -> None:
+    path = find(labels, "wire_length.csv")
+    lines = [line for line in read_bytes(path).splitlines() if line.startswith(b"grt:")]
+    words = lines[5].split()
+    lines[5] = b" ".join([*words[:2], value, *words[3:]]) if value else lines[4]
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    with pytest.raises(InputError, match=message):
+        export_design(sources_of_labels(labels, lef=lef), tmp_path / "out")
+
+
+def test_a_grid_of_large_numbers_is_refused(labels: Path, lef: list[Path], tmp_path: Path) -> None:
+    (labels / "gcell_grid.csv").write_text("axis,index,coord_dbu\nx,0," + "9" * 30 + "\n")
+    with pytest.raises(InputError, match="is no number"):
+        export_design(sources_of_labels(labels, lef=lef), tmp_path / "out")
