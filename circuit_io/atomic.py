@@ -1,14 +1,14 @@
 """Writes that are whole or absent: to a temporary name beside the target, then renamed."""
 
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from circuit_io.errors import InputError
+from circuit_io.manifest import MANIFEST, read_json_object
 
 _OVERWRITE = "Pass --overwrite to replace it, or choose another --out."
 
@@ -26,7 +26,7 @@ def new_folder(path: Path | str, *, schema: str, overwrite: bool = False) -> Ite
         InputError: the target exists and may not be replaced, or the disk refuses.
     """
     target = Path(path)
-    _refuse_folder(target, schema, overwrite=overwrite)
+    refuse_folder(target, schema=schema, overwrite=overwrite)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
@@ -50,19 +50,29 @@ def write_files(files: Mapping[Path, bytes | str], *, overwrite: bool = False) -
     """
     refuse_existing(files, overwrite=overwrite)
     temporaries: dict[Path, Path] = {}
+    target = Path()
     try:
-        for path, content in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
+        for target, content in files.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
             data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
-            temporaries[path] = temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-            temporary.write_bytes(data)
-        for path, temporary in temporaries.items():
-            temporary.replace(path)
+            temporaries[target] = temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+            with temporary.open("wb") as f:
+                f.write(data)
+                f.flush()
+                os.fsync(f.fileno())  # a rename may reach the disk before the bytes do
+        for target, temporary in temporaries.items():
+            temporary.replace(target)
     except OSError as e:
-        raise _cannot_write(Path(e.filename or next(iter(files))), e) from e
+        raise _cannot_write(target, e) from e
     finally:
         for temporary in temporaries.values():
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Write one file over an older one; a killed run leaves the last good file. See `write_files`."""
+    write_files({path: content}, overwrite=True)
 
 
 def refuse_existing(files: Iterable[Path], *, overwrite: bool = False) -> None:
@@ -78,18 +88,26 @@ def refuse_existing(files: Iterable[Path], *, overwrite: bool = False) -> None:
             raise InputError("exists already", path=path, mend=_OVERWRITE)
 
 
-def _refuse_folder(target: Path, schema: str, *, overwrite: bool) -> None:
+def refuse_folder(target: Path, *, schema: str, overwrite: bool = False) -> None:
+    """Check before long work that a folder can be written afterwards; an empty one may always be.
+
+    Raises:
+        InputError: it is no folder, exists and `overwrite` is not set, or holds another schema.
+    """
     if not (target.exists() or target.is_symlink()):
         return
     if not target.is_dir():
         raise InputError("exists and is not a folder", path=target, mend="Choose another --out.")
-    if not any(target.iterdir()):
-        return
+    try:
+        if not any(target.iterdir()):
+            return
+    except OSError as e:
+        raise _cannot_write(target, e) from e
     if not overwrite:
         raise InputError("exists already", path=target, mend=_OVERWRITE)
     try:
-        found = json.loads((target / "manifest.json").read_text("utf-8"))["schema"]
-    except (OSError, ValueError, KeyError, TypeError):
+        found = read_json_object(target / MANIFEST).get("schema")
+    except InputError:
         found = None
     if found != schema:
         raise InputError(

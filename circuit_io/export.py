@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from circuit_io import labels as label_files
+from circuit_io.atomic import refuse_folder
 from circuit_io.design import Design, read_design
 from circuit_io.errors import Faults, InputError, did_you_mean
 from circuit_io.features import Nodes, area_maps, build_graph, net_hpwl_um
@@ -29,7 +30,7 @@ from circuit_io.manifest import (
     is_number,
     read_json_object,
 )
-from circuit_io.store import write_design
+from circuit_io.store import SCHEMA, write_design
 from circuit_io.text import sha256
 
 _log = logging.getLogger(__name__)
@@ -201,8 +202,7 @@ def export_design(sources: ExportSources, out: Path, *, overwrite: bool = False)
     Raises:
         InputError: a file is bad or does not belong to the others; `out` exists and `overwrite` is off.
     """
-    if out.exists() and not overwrite:
-        raise InputError("exists already", path=out, mend="Choose another --out, or pass --overwrite.")
+    refuse_folder(out, schema=SCHEMA, overwrite=overwrite)
     design = read_design(sources.lef, sources.def_, lib=sources.lib)
     if sources.hook is not None:
         _check_hook(sources.hook, design)

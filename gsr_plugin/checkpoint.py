@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from circuit_io.atomic import write_whole
 from circuit_io.errors import InputError
-from gsr_plugin.weights import write_whole
 
 STATE = Path("state") / "checkpoint.safetensors"
 _HEADER, SCHEMA, VERSION = "gsr", "gsr-training-state", 1

@@ -1,9 +1,9 @@
 """One call from a flow hook: export, prediction, plan, annotations, report and metrics, then the file `done`."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from circuit_io.atomic import write_whole
 from circuit_io.errors import InputError
 from circuit_io.export import export_design, read_hook, sources_of_hook
 from circuit_io.prediction import export_of, read_prediction
@@ -67,7 +67,5 @@ def run_flow(
     report(out / "prediction", out / "report.html", feedback=out / "feedback.tsv" if plan else None, overwrite=True)
     if log_dir is not None and facts.get("metrics_file"):
         write_flow_metrics(log_dir / facts["metrics_file"], facts["metrics_stage"], notes.metrics)
-    temporary = out / f".done.{os.getpid()}"
-    temporary.write_text(run_id, encoding="utf-8")
-    temporary.replace(out / "done")
+    write_whole(out / "done", run_id)
     return FlowResult(out, run_id, notes.metrics, len(plan.actions) if plan else 0)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from circuit_io.atomic import refuse_folder
 from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, column
 from circuit_io.graph import CircuitGraph
@@ -14,7 +15,7 @@ from circuit_io.hotspots import net_overflow
 from circuit_io.manifest import MANIFEST
 from circuit_io.maps import Prediction, without_borders
 from circuit_io.metric_keys import expected_excess
-from circuit_io.prediction import prediction_manifest, write_prediction
+from circuit_io.prediction import SCHEMA, prediction_manifest, write_prediction
 from circuit_io.store import StoredDesign, open_design
 from circuit_io.transform import SYMMETRIES, inverse, transform, transform_edges
 from gsr_plugin.weights import SHIPPED, EdgeMaps, Weights, load_weights, versions
@@ -47,8 +48,7 @@ def predict(
     Raises:
         InputError: no export, no weights, or weights that do not fit.
     """
-    if out.exists() and not overwrite and any(out.iterdir() if out.is_dir() else [out]):
-        raise InputError("exists already", path=out, mend="Pass --overwrite to replace it, or choose another --out.")
+    refuse_folder(out, schema=SCHEMA, overwrite=overwrite)
     design = open_design(export)
     model = load_weights(weights or SHIPPED, device=device)
     prediction = predict_design(design, model, views=views)

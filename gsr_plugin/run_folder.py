@@ -5,11 +5,12 @@ import shutil
 from pathlib import Path
 from typing import IO
 
+from circuit_io.atomic import write_whole
 from circuit_io.errors import InputError
 from gsr_plugin.checkpoint import STATE
 from gsr_plugin.config import RunConfig, to_toml
 from gsr_plugin.jsonable import to_json_line
-from gsr_plugin.weights import CARD, WEIGHTS, write_whole
+from gsr_plugin.weights import CARD, WEIGHTS
 
 CONFIG, LOG = "config.toml", "log.jsonl"
 

@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from circuit_io.atomic import write_whole
 from circuit_io.errors import Faults, InputError
 from circuit_io.fields import names
 from circuit_io.graph import CircuitGraph
@@ -265,19 +265,6 @@ def write_weights(folder: Path, tensors: Mapping[str, Tensor], normaliser: Norma
     stored |= {f"{_STATISTICS}{name}": torch.from_numpy(a) for name, a in normaliser.arrays().items()}
     write_whole(folder / WEIGHTS, save_tensors(stored, {_HEADER: text}))
     write_whole(folder / CARD, (text + "\n").encode())
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write to a temporary name, then rename: a killed run leaves the last good file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as f:
-            f.write(content)
-            f.flush()
-            os.fsync(f.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_weights(path: Path, *, device: str = "auto") -> Weights:

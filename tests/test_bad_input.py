@@ -1,6 +1,7 @@
 """Wrong, cut and made-up input files: one clear error each, never a traceback and never a silent guess."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from circuit_io.atomic import write_files, write_whole
 from circuit_io.errors import InputError
 from circuit_io.export import ExportSources, export_design, sources_of_hook, sources_of_labels
 from circuit_io.export_options import sources_of_options
@@ -424,3 +426,37 @@ def test_a_grid_of_large_numbers_is_refused(labels: Path, lef: list[Path], tmp_p
     (labels / "gcell_grid.csv").write_text("axis,index,coord_dbu\nx,0," + "9" * 30 + "\n")
     with pytest.raises(InputError, match="is no number"):
         export_design(sources_of_labels(labels, lef=lef), tmp_path / "out")
+
+
+def _full(*_: object) -> None:
+    raise OSError(28, "No space left on device", "/somewhere/.temporary.tmp")
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_failed_write_names_the_target_and_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    first, second = tmp_path / "a.json", tmp_path / "b.json"
+    first.write_text("old")
+    monkeypatch.setattr(*((os, "fsync", _full) if call == "fsync" else (Path, "replace", _full)))
+    with pytest.raises(InputError, match="cannot be written: No space left on device") as caught:
+        write_files({first: "1", second: "2"}, overwrite=True)
+    assert caught.value.path == first
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+    assert first.read_text() == "old"
+
+
+def test_a_write_below_a_file_names_the_target(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="cannot be written") as caught:
+        write_whole(tmp_path / "file" / "x.json", "1")
+    assert caught.value.path == tmp_path / "file" / "x.json"
+
+
+def test_a_foreign_folder_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(DEEP)
+    for overwrite, message in ((False, "exists already"), (True, 'holds no "gsr-')):
+        with pytest.raises(InputError, match=message):
+            export_design(ExportSources(lef=[], def_=tmp_path / "none.def"), tmp_path, overwrite=overwrite)
+        with pytest.raises(InputError, match=message):
+            predict(tmp_path / "none", tmp_path, overwrite=overwrite)
