@@ -11,9 +11,9 @@ venv: $(VENV)/.done
 demo: $(VENV)/.done tcl
 	$(RUN)/python demos/demo.py --out $(OUT)/demo $(if $(TRAIN),--train)
 test: $(VENV)/.done tcl
-	OMP_NUM_THREADS=2 $(RUN)/python -m pytest -q -m "not slow and not gpu and not openroad"
+	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive $(RUN)/python -m pytest -q -m "not slow and not gpu and not openroad"
 slow: $(VENV)/.done
-	OMP_NUM_THREADS=2 $(RUN)/python -m pytest -q -m "slow and not gpu and not openroad"
+	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive $(RUN)/python -m pytest -q -m "slow and not gpu and not openroad"
 lint: $(VENV)/.done $(VENV)/tcl/.done
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .

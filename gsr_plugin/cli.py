@@ -136,9 +136,10 @@ def _device(command: F) -> F:
     )
 
 
-def _torch_allocator() -> None:
-    """Large pages for torch's CPU memory, unless the user has chosen: 3 to 6 times faster above 32 MB a tensor."""
+def _torch_settings() -> None:
+    """Large pages for CPU tensors (3 to 6 times faster above 32 MB) and threads that wait without spinning, unless set."""
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -152,7 +153,7 @@ def main() -> None:
     gsr predict design --out prediction
     gsr report prediction --out report.html
     """
-    _torch_allocator()
+    _torch_settings()
 
 
 @main.command(cls=_ManyValues)
