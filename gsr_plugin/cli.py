@@ -137,7 +137,11 @@ def _device(command: F) -> F:
 
 
 def _torch_settings() -> None:
-    """Large pages for CPU tensors (3 to 6 times faster above 32 MB) and threads that wait without spinning, unless set."""
+    """What torch reads when it starts, unless the user has chosen: see docs/engine.md.
+
+    Large pages for CPU memory are 3 to 6 times faster above 32 MB a tensor; threads that spin while they wait slow each
+    other down by factors on a busy machine.
+    """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
