@@ -1,5 +1,6 @@
 """Writes that are whole or absent: to a temporary name beside the target, then renamed."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -138,4 +139,5 @@ def _umask() -> int:
 
 
 def _cannot_write(path: Path, e: OSError) -> InputError:
-    return InputError(f"cannot be written: {e.strerror or e}", path=path, mend="Check space and permissions.")
+    full = "the disk is full: " if e.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return InputError(f"cannot be written: {full}{e.strerror or e}", path=path, mend="Check space and permissions.")

@@ -7,16 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
 from circuit_io import labels as label_files
 from circuit_io.atomic import refuse_folder
 from circuit_io.design import Design, read_design
 from circuit_io.errors import Faults, InputError, did_you_mean
-from circuit_io.features import Nodes, area_maps, build_graph, net_hpwl_um
+from circuit_io.export_tables import areas, inst_table, net_table
+from circuit_io.features import Nodes, build_graph
 from circuit_io.gcells import GcellGrid, make_grid
-from circuit_io.geometry import ORIENTS
 from circuit_io.manifest import (
     BOX,
     FILE_NAME,
@@ -35,8 +32,6 @@ from circuit_io.text import sha256
 
 _log = logging.getLogger(__name__)
 
-USES = ("SIGNAL", "POWER", "GROUND", "CLOCK", "OTHER")
-STATUS = ("UNPLACED", "PLACED", "FIXED", "COVER")
 SAME_ADJUSTMENT = 1e-6  # OpenROAD keeps adjustments in single precision
 _HOOK = {
     "lefs": TEXTS.must(),
@@ -223,8 +218,8 @@ def export_design(sources: ExportSources, out: Path, *, overwrite: bool = False)
     write_design(
         out,
         manifest=manifest,
-        insts=_inst_table(design, nodes),
-        nets=_net_table(design, graph.net_box),
+        insts=inst_table(design, nodes),
+        nets=net_table(design, graph.net_box),
         graph=graph,
         labels=labels,
         overwrite=overwrite,
@@ -343,63 +338,8 @@ def _manifest(
                  "x_um": (grid.x_dbu() * um).tolist(), "y_um": (grid.y_dbu() * um).tolist()},
         "counts": {"insts": len(nodes.inst), "ports": len(nodes.port), "nets": len(design.net_names), "pins": num_pins,
                    "physical_insts": design.num_insts - len(nodes.inst)},
-        "placement": _areas(design, grid),
+        "placement": areas(design, grid),
         "inputs": listed,
         "def_sha256": listed[0]["sha256"],
         "has_liberty": design.liberty is not None,
     }  # fmt: skip
-
-
-def _areas(design: Design, grid: GcellGrid) -> dict[str, float]:
-    """Areas in um^2: the core, what is fixed and movable in it, and what is free."""
-    um2 = 1.0 / design.dbu_per_um**2
-    movable, fixed = area_maps(design, grid)
-    tile = np.diff(grid.y_dbu())[:, None] * np.diff(grid.x_dbu())[None, :] * um2
-    x1, y1, x2, y2 = design.core_dbu
-    core = (x2 - x1) * (y2 - y1) * um2
-    moving, still = float((movable * tile).sum()), float((fixed * tile).sum())
-    return {"core_area_um2": core, "movable_area_um2": moving, "fixed_area_um2": still,
-            "free_area_um2": max(0.0, core - moving - still)}  # fmt: skip
-
-
-def _inst_table(design: Design, nodes: Nodes) -> pa.Table:
-    """Names and places of the graph's insts, ports last."""
-    um = 1.0 / design.dbu_per_um
-    inst, port = nodes.inst, nodes.port
-    names = design.inst_names.take(inst.tolist()).tolist() + design.port_names.take(port.tolist()).tolist()
-    rect = nodes.rect_dbu
-    master = design.masters.names.tolist()
-    orient = [ORIENTS[o] for o in design.inst_orient[inst]] + ["N"] * len(port)
-    status = [STATUS[s] for s in design.inst_status[inst]] + ["FIXED"] * len(port)
-    return pa.table(
-        {
-            "name": pa.array(_clean(names), pa.string()),
-            "master": pa.array([master[m] for m in design.inst_master[inst]] + [""] * len(port), pa.string()),
-            "x_um": rect[:, 0] * um,
-            "y_um": rect[:, 1] * um,
-            "width_um": (rect[:, 2] - rect[:, 0]) * um,
-            "height_um": (rect[:, 3] - rect[:, 1]) * um,
-            "orient": pa.array(orient, pa.string()),
-            "status": pa.array(status, pa.string()),
-            "is_macro": np.concatenate([design.masters.is_macro[design.inst_master[inst]], np.zeros(len(port), bool)]),
-            "is_port": nodes.is_port,
-        }
-    )
-
-
-def _net_table(design: Design, box: np.ndarray) -> pa.Table:
-    """Names, use, degree and half perimeter of the nets."""
-    return pa.table(
-        {
-            "name": pa.array(_clean(design.net_names.tolist()), pa.string()),
-            "use": pa.array([USES[min(u, 4)] for u in design.net_use], pa.string()),
-            "degree": np.bincount(design.pin_net, minlength=len(design.net_names)),
-            "hpwl_um": net_hpwl_um(design),
-            "x0": box[:, 0], "y0": box[:, 1], "x1": box[:, 2], "y1": box[:, 3],
-        }
-    )  # fmt: skip
-
-
-def _clean(names: list[str]) -> list[str]:
-    """Names as valid UTF-8: bytes that are not are shown as U+FFFD."""
-    return [n.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for n in names]

@@ -439,7 +439,7 @@ def test_a_failed_write_names_the_target_and_leaves_the_old_file(
     first, second = tmp_path / "a.json", tmp_path / "b.json"
     first.write_text("old")
     monkeypatch.setattr(*((os, "fsync", _full) if call == "fsync" else (Path, "replace", _full)))
-    with pytest.raises(InputError, match="cannot be written: No space left on device") as caught:
+    with pytest.raises(InputError, match="cannot be written: the disk is full: No space left on device") as caught:
         write_files({first: "1", second: "2"}, overwrite=True)
     assert caught.value.path == first
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]

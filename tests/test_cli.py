@@ -279,7 +279,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(corpus: Path, tmp_path: Path, mo
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("gsr_plugin.weights.os.fsync", full)
+        patch.setattr("circuit_io.atomic.os.fsync", full)
         assert "the disk is full" in bad(2, "train", corpus, "--resume", "--set", "train.max_minutes=0", "--out", out)
     assert (out / "weights.safetensors").read_bytes() == before
     assert not list(out.rglob("*.tmp"))
