@@ -25,6 +25,7 @@ from circuit_io.manifest import (
     NUMBERS,
     OBJECT,
     TEXT,
+    TEXT_TABLE,
     TEXTS,
     check_files,
     check_kinds,
@@ -35,7 +36,7 @@ from circuit_io.text import sha256
 
 SCHEMA, VERSION = "gsr-design", 1
 _AGAIN = "Export the design again."
-_KINDS = {
+EXPORT_KINDS = {
     **dict.fromkeys(("design", "family", "technology", "variant", "stage", "def_sha256"), TEXT),
     **dict.fromkeys(("die_um", "core_um"), BOX),
     "dbu_per_um": NUMBER,
@@ -49,6 +50,7 @@ _KINDS = {
     "grid.y_um": NUMBERS,
     "placement": NUMBER_TABLE,
     "counts": OBJECT,
+    "files": TEXT_TABLE,
     "fields": OBJECT.must(),
     "warnings": TEXTS,
 }
@@ -111,7 +113,7 @@ def open_design(folder: Path | str, *, verify: bool = True) -> StoredDesign:
     """
     folder = Path(folder)
     manifest = read_manifest(folder, schema=SCHEMA, newest=VERSION, made_by="gsr export")
-    check_kinds(manifest, _KINDS, path=folder / MANIFEST, mend=_AGAIN)
+    check_kinds(manifest, EXPORT_KINDS, path=folder / MANIFEST, mend=_AGAIN)
     if verify:
         check_files(folder, manifest, mend=_AGAIN)
     for kind, declared in FEATURES.items():

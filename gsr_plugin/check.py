@@ -58,7 +58,7 @@ def _schema(file: Path) -> str:
     """The schema that a JSON file names; "" when it is no JSON of ours."""
     try:
         content = json.loads(read_bytes(file))
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     return str(content.get("schema", "")) if isinstance(content, dict) else ""
 

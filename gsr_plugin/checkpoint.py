@@ -98,5 +98,5 @@ def read_checkpoint(out: Path) -> Checkpoint:
         if not isinstance(head, dict) or head.get("schema") != SCHEMA or head.get("schema_version") != VERSION:
             raise InputError(f"is no {SCHEMA} of version {VERSION}", path=path, mend="Start the run anew.")
         return Checkpoint(tensors, head["step"], head["losses"], head["seconds"], head["run"])
-    except (SafetensorError, OSError, ValueError, KeyError) as e:
+    except (SafetensorError, OSError, ValueError, KeyError, RecursionError) as e:
         raise InputError(f"is damaged: {e}", path=path, mend="Start the run anew with --overwrite.") from e

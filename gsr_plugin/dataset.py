@@ -19,7 +19,8 @@ from circuit_io.errors import InputError, did_you_mean
 from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, Field, column
 from circuit_io.graph import CircuitGraph
 from circuit_io.labels import Labels
-from circuit_io.store import open_design
+from circuit_io.manifest import check_kinds
+from circuit_io.store import EXPORT_KINDS, open_design
 from circuit_io.text import read_bytes
 
 KINDS: dict[str, tuple[Field, ...]] = {"inst": INST_FEATURES, "net": NET_FEATURES, "gcell": GCELL_FEATURES}
@@ -92,9 +93,12 @@ def find_designs(roots: Sequence[Path], *, labelled: bool = True) -> list[Entry]
 def _manifest(path: Path) -> dict[str, Any] | None:
     try:
         manifest = json.loads(read_bytes(path))
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise InputError(f"is no JSON: {e}", path=path, mend="Export the design again.") from e
-    return manifest if isinstance(manifest, dict) and manifest.get("schema") == "gsr-design" else None
+    if not isinstance(manifest, dict) or manifest.get("schema") != "gsr-design":
+        return None
+    check_kinds(manifest, EXPORT_KINDS, path=path, mend="Export the design again.")
+    return manifest
 
 
 def _entry(path: Path, manifest: dict[str, Any]) -> Entry:

@@ -23,6 +23,7 @@ from circuit_io.prediction import read_prediction
 from circuit_io.store import open_design
 from circuit_io.text import read_bytes
 from gsr_plugin.cli import main
+from gsr_plugin.dataset import find_designs
 from gsr_plugin.flow import run_flow
 from gsr_plugin.predict import predict
 from gsr_plugin.weights import SHIPPED, WEIGHTS, load_weights, pick_device
@@ -160,7 +161,8 @@ def test_hook_json_is_checked(hook: Hook, tmp_path: Path, more: dict[str, object
         ({"design": ["x"]}, '"design" is of the wrong kind'),
         ({"die_um": 3}, '"die_um" is of the wrong kind'),
         ({"placement": 3}, '"placement" is of the wrong kind'),
-        ({"files": 3}, 'lists no "files"'),
+        ({"files": 3}, '"files" is of the wrong kind'),
+        ({"files": {}}, 'lists no "files"'),
         ({"schema_version": True}, "is no version"),
     ],
 )
@@ -169,6 +171,29 @@ def test_an_export_manifest_is_checked(exported: Path, tmp_path: Path, more: dic
     _edit(folder / "manifest.json", **more)
     with pytest.raises(InputError, match=message):
         open_design(folder)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"files": 3}, '"files" is of the wrong kind'),
+        ({"family": ["x"]}, '"family" is of the wrong kind'),
+        ({"grid": {"nx": "1", "ny": 2}}, '"grid.nx" is of the wrong kind'),
+        (None, "is no JSON"),
+    ],
+)
+def test_a_set_of_designs_is_checked(
+    exported: Path, tmp_path: Path, more: dict[str, object] | None, message: str
+) -> None:
+    manifest = Path(shutil.copytree(exported, tmp_path / "set" / "export")) / "manifest.json"
+    if more is None:
+        manifest.write_text(DEEP)
+        done = CliRunner().invoke(main, ["check", str(tmp_path / "set")])
+        assert done.exception is None or isinstance(done.exception, SystemExit)
+    else:
+        _edit(manifest, **more)
+    with pytest.raises(InputError, match=message):
+        find_designs([tmp_path / "set"])
 
 
 @pytest.mark.parametrize("y_um", ["gone", [0, 1]])

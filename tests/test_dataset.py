@@ -49,7 +49,7 @@ def test_other_folders_and_unlabelled_designs_are_passed_over(tmp_path: Path) ->
     with pytest.raises(InputError, match="is no folder"):
         find_designs([tmp_path / "none"])
     (tmp_path / "c" / "manifest.json").write_text('{"schema": "gsr-design", "files": {"labels.safetensors": ""}}')
-    with pytest.raises(InputError, match="lacks"):
+    with pytest.raises(InputError, match='"grid" is missing'):
         find_designs([tmp_path])
 
 
