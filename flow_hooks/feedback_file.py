@@ -57,7 +57,15 @@ def _is_gentle(value: str) -> bool:
 
 
 def _is_addon(value: str) -> bool:
-    return 0 <= float(value) <= 0.5
+    return 0 <= float(value) <= 0.99
+
+
+def _is_margin(value: str) -> bool:
+    return 0 <= float(value or 0) <= 0.5
+
+
+def _is_adjustment(value: str) -> bool:
+    return -1 <= float(value) <= 1
 
 
 def _is_padding(value: str) -> bool:
@@ -88,7 +96,7 @@ ACTIONS: dict[str, ActionKind] = {
         "-routability_driven with small steps; value: inflation_ratio_coef;max_inflation_ratio", _is_gentle
     ),
     "uniform_density": ActionKind(
-        "global_placement at the density that is left when blockages are in place, plus the value", _is_addon
+        "global_placement at the density that is left when blockages are in place, plus the value", _is_margin
     ),
     "placement_density_addon": ActionKind("the value instead of the flow's PLACE_DENSITY_LB_ADDON", _is_addon),
     "padding": ActionKind(
@@ -98,6 +106,11 @@ ACTIONS: dict[str, ActionKind] = {
         "set_global_routing_region_adjustment; value: share of the tracks taken away, 0..1",
         _is_share,
         has_box=True,
+        has_layer=True,
+    ),
+    "layer_adjustment": ActionKind(
+        "set_global_routing_layer_adjustment, for the placement or (target route) for routing; value: share of the tracks",
+        _is_adjustment,
         has_layer=True,
     ),
 }

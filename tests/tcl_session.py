@@ -105,7 +105,8 @@ def run_tcl(
     )
     file = tmp_path / "session.tcl"
     file.write_bytes(text.encode())
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("GSR_")}
+    # OMP_WAIT_POLICY is set by conftest.py for the tests' own torch
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("GSR_") and k != "OMP_WAIT_POLICY"}
     run = subprocess.run(
         # Tcl 8.6 reads a script in the system's encoding unless told
         [find_tclsh(), "-encoding", "utf-8", str(file)],

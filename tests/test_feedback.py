@@ -409,6 +409,7 @@ def a_plan(**more: object) -> Plan:
                 Action("uniform_density", "0", 3.0),
                 Action("placement_density_addon", "0.1", 0.0),
                 *(Action("padding", "0;1", 0.5, target=name) for name in UGLY),
+                Action("layer_adjustment", "0.5", 0.0, target="route", layer="met 1"),
             ),
             "verdict": "some",
             "trouble": "local",
@@ -426,7 +427,7 @@ def test_the_file_is_as_agreed() -> None:
     lines = feedback_tsv(a_plan()).splitlines()
     assert lines[0] == (
         "#gsr-feedback 1 design=top%20level die_um=0,-1.5,20,12.25 grid=10,6 def_sha256=ab run_id=r%251 "
-        f"rows={5 + len(UGLY)}"
+        f"rows={6 + len(UGLY)}"
     )
     assert lines[1] == "action\ttarget\tx1\ty1\tx2\ty2\tlayer\tvalue\tscore"
     assert lines[2] == "density_blockage\t\t2\t4\t6\t12.25\t\t85\t1.25"
@@ -471,7 +472,7 @@ def test_the_reason_of_another_run_is_ignored(tmp_path: Path) -> None:
         ("grid=10,6", "grid=10", ":1: the first line is incomplete or wrong"),
         ("design=", "dsgn=", ":1: the first line is incomplete or wrong: 'design'"),
         ("r%251", "r%2", ":1: the first line is incomplete"),
-        ("rows=15", "rows=16", "15 actions found, the first line says 16"),
+        ("rows=16", "rows=17", "16 actions found, the first line says 17"),
         ("\tscore\n", "\n", ":2: columns action, target"),
         ("density_blockage\t", "density_blokage\t", ':3: unknown action "density_blokage"\n  Did you mean "density_bl'),
         ("\t85\t", "\t0\t", ':3: density_blockage: value "0" is out of range'),

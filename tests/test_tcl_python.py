@@ -27,6 +27,7 @@ def test_every_action_of_the_planner_is_carried_out(tmp_path: Path) -> None:
         Action("placement_density_addon", "0.1", 0.5),
         Action("padding", "1;2", 0.5, target="u1"),
         Action("region_adjustment", "0.3", 0.5, box_um=box, layer="metal2"),
+        Action("layer_adjustment", "0.4", 0.5, target="place", layer="metal3"),
     ]
     assert {a.action for a in actions} == set(ACTIONS)
     (tmp_path / "feedback.tsv").write_text(plan_of(*actions))
