@@ -109,7 +109,7 @@ ACTIONS: dict[str, ActionKind] = {
         has_layer=True,
     ),
     "layer_adjustment": ActionKind(
-        "set_global_routing_layer_adjustment, for the placement or (target route) for routing; value: share of the tracks",
+        "set_global_routing_layer_adjustment, for placement or (target route) routing; value: share of the tracks",
         _is_adjustment,
         has_layer=True,
     ),
