@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 
 from circuit_io.design import Design
-from circuit_io.features import Nodes, area_maps, net_hpwl_um
+from circuit_io.edge_maps import area_maps
+from circuit_io.features import Nodes, net_hpwl_um
 from circuit_io.gcells import GcellGrid
 from circuit_io.geometry import ORIENTS
 

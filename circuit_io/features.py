@@ -7,11 +7,11 @@ from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 
 from circuit_io import demand, fields
 from circuit_io.design import CLOCK, INPUT, OUTPUT, Design
-from circuit_io.gcells import HORIZONTAL, VERTICAL, GcellGrid, adjusted, blocked_tracks, expand
+from circuit_io.edge_maps import Map, Maps, area_maps, edge_maps
+from circuit_io.gcells import HORIZONTAL, VERTICAL, GcellGrid
 from circuit_io.graph import CircuitGraph
+from circuit_io.pin_gcells import pin_gcells
 from circuit_io.steiner import Trees, points_of_nets, steiner_trees
-
-Map = Float64[np.ndarray, "ny nx"]
 
 
 @dataclass(frozen=True)
@@ -27,18 +27,6 @@ class Nodes:
     def is_port(self) -> Bool[np.ndarray, " nodes"]:
         """True for ports."""
         return np.arange(len(self.rect_dbu)) >= len(self.inst)
-
-
-@dataclass(frozen=True)
-class Maps:
-    """Edge maps in tracks: what adjustments leave, what fixed shapes take, and expected wires."""
-
-    capacity: tuple[Map, Map]
-    total: tuple[Map, Map]
-    blocked: tuple[Map, Map]
-    rudy: tuple[Map, Map]
-    demand_l: tuple[Map, Map]
-    demand_z: tuple[Map, Map]
 
 
 def select_nodes(design: Design) -> Nodes:
@@ -57,103 +45,6 @@ def select_nodes(design: Design) -> Nodes:
     xy = design.port_xy_dbu[port]
     rect = np.concatenate([design.inst_rect_dbu[inst], np.concatenate([xy, xy], axis=1)])
     return Nodes(inst, port, of_pin, rect)
-
-
-def pin_gcells(design: Design, grid: GcellGrid) -> Int64[np.ndarray, " pins"]:
-    """The gcell of each pin, as the router takes it.
-
-    The middle of every shape on the pin's top layer votes for its gcell, the first of the most frequent wins; then, if
-    the shapes reach over a single track of that layer, the track's gcell counts across the layer's direction.
-
-    Source:
-        FastRoute's `findPins` and `pinOverlapsWithSingleTrack` in OpenROAD, read and re-expressed.
-    """
-    num_pins = len(design.pin_net)
-    rect, pin = design.shape_rect_dbu, design.shape_pin
-    middle = (rect[:, :2] + rect[:, 2:]) // 2
-    gcell = grid.row(middle[:, 1]) * grid.nx + grid.column(middle[:, 0])
-    out = np.zeros(num_pins, np.int64)
-    key = pin * grid.nx * grid.ny + gcell
-    unique, first, votes = np.unique(key, return_index=True, return_counts=True)
-    order = np.lexsort((first, -votes, unique // (grid.nx * grid.ny)))
-    owner = unique[order] // (grid.nx * grid.ny)
-    winner = np.flatnonzero(np.diff(owner, prepend=-1))
-    out[owner[winner]] = (unique[order] % (grid.nx * grid.ny))[winner]
-    bare = np.ones(num_pins, bool)
-    bare[pin] = False
-    out[bare] = _centres(design, grid)[bare]
-    return _to_single_tracks(design, grid, out)
-
-
-def _centres(design: Design, grid: GcellGrid) -> Int64[np.ndarray, " pins"]:
-    """Gcell of the owner of each pin, for pins without a shape on a routing layer."""
-    inst, port = np.maximum(design.pin_inst, 0), np.maximum(design.pin_port, 0)
-    xy = (design.inst_rect_dbu[inst, :2] + design.inst_rect_dbu[inst, 2:]) // 2
-    if len(design.port_xy_dbu):
-        xy = np.where((design.pin_inst >= 0)[:, None], xy, design.port_xy_dbu[port])
-    gcell: Int64[np.ndarray, " pins"] = grid.row(xy[:, 1]) * grid.nx + grid.column(xy[:, 0])
-    return gcell
-
-
-def _to_single_tracks(design: Design, grid: GcellGrid, gcell: Int64[np.ndarray, " pins"]) -> Int64[np.ndarray, " pins"]:
-    """Move pins that overlap one track only into that track's gcell."""
-    num_pins = len(gcell)
-    low = np.full((num_pins, 2), np.iinfo(np.int64).max)
-    high = np.full((num_pins, 2), np.iinfo(np.int64).min)
-    np.minimum.at(low, design.shape_pin, design.shape_rect_dbu[:, :2])
-    np.maximum.at(high, design.shape_pin, design.shape_rect_dbu[:, 2:])
-    x, y = gcell % grid.nx, gcell // grid.nx
-    for layer in design.layers:
-        pitch = layer.spacing_dbu
-        mine = np.flatnonzero((design.pin_level == layer.level) & (high[:, 0] >= low[:, 0]))
-        if pitch <= 0 or not len(mine):
-            continue
-        axis = 1 if layer.direction == HORIZONTAL else 0
-        lo, hi = low[mine, axis], high[mine, axis]
-        start = layer.track_start[0]
-        upper = (hi - start) // pitch * pitch + start
-        lower = upper - pitch
-        narrow = (hi - lo) <= 3 * pitch
-        both = (upper >= lo) & (upper <= hi) & (lower >= lo) & (lower <= hi)
-        use_upper = narrow & ~both & (upper > lo) & (upper < hi)
-        use_lower = narrow & ~both & ~use_upper & (lower > lo) & (lower < hi)
-        track = np.where(use_upper, upper, lower)
-        moved = use_upper | use_lower
-        target = grid.row(track) if axis else grid.column(track)
-        (y if axis else x)[mine[moved]] = target[moved]
-    moved_gcell: Int64[np.ndarray, " pins"] = y * grid.nx + x
-    return moved_gcell
-
-
-def edge_maps(
-    design: Design, grid: GcellGrid, adjustment: dict[str, float], trees: Trees, box: Int64[np.ndarray, "nets 4"]
-) -> Maps:
-    """All maps that features and baselines need; `adjustment` is by layer name."""
-    capacity, total, blocked = [], [], []
-    for direction in (HORIZONTAL, VERTICAL):
-        layers = grid.signal_layers(direction)
-        caps = [grid.capacity(layer) for layer in layers]
-        zero = np.zeros((grid.ny, grid.nx))
-        total.append(sum((c.astype(float) for c in caps), zero))
-        capacity.append(
-            sum(
-                (adjusted(c, adjustment.get(k.name, 0.0)).astype(float) for c, k in zip(caps, layers, strict=True)),
-                zero,
-            )
-        )
-        taken = [
-            np.minimum(blocked_tracks(grid, k, design.blocked.get(k.level, np.zeros((0, 4), np.int64))), c)
-            for k, c in zip(layers, caps, strict=True)
-        ]
-        blocked.append(sum((t.astype(float) for t in taken), zero))
-    return Maps(
-        (capacity[0], capacity[1]),
-        (total[0], total[1]),
-        (blocked[0], blocked[1]),
-        demand.rudy(box, grid.nx, grid.ny),
-        demand.demand_l(trees, grid.nx, grid.ny),
-        demand.demand_z(trees, grid.nx, grid.ny),
-    )
 
 
 def build_graph(design: Design, grid: GcellGrid, adjustment: dict[str, float]) -> tuple[CircuitGraph, Maps, Nodes]:
@@ -363,28 +254,6 @@ def _pin_features(
         "has_cap": has,
     }
     return _table(columns, fields.PIN_FEATURES)
-
-
-def area_maps(design: Design, grid: GcellGrid) -> tuple[Map, Map]:
-    """Share of each gcell under movable insts, and under fixed insts, macros and placement blockages."""
-    fixed = (design.inst_status >= 2) | design.masters.is_macro[design.inst_master]
-    blocks = np.concatenate([design.inst_rect_dbu[fixed], design.blockage_rect_dbu])
-    return _cover(design.inst_rect_dbu[~fixed], grid), np.minimum(_cover(blocks, grid), 1.0)
-
-
-def _cover(rect: Int64[np.ndarray, "n 4"], grid: GcellGrid) -> Map:
-    """Area of the rectangles in each gcell over the gcell's own."""
-    x0, x1, y0, y1 = grid.column(rect[:, 0]), grid.column(rect[:, 2]), grid.row(rect[:, 1]), grid.row(rect[:, 3])
-    width = x1 - x0 + 1
-    owner, nth = expand(width * (y1 - y0 + 1))
-    x, y = x0[owner] + nth % width[owner], y0[owner] + nth // width[owner]
-    bx, by = grid.x_dbu(), grid.y_dbu()
-    dx = np.minimum(rect[owner, 2], bx[x + 1]) - np.maximum(rect[owner, 0], bx[x])
-    dy = np.minimum(rect[owner, 3], by[y + 1]) - np.maximum(rect[owner, 1], by[y])
-    area = (np.maximum(dx, 0) * np.maximum(dy, 0)).astype(float)
-    total = np.bincount(y * grid.nx + x, weights=area, minlength=grid.nx * grid.ny).reshape(grid.ny, grid.nx)
-    share: Map = total / (np.diff(by)[:, None] * np.diff(bx)[None, :]).astype(float)
-    return share
 
 
 def _gcell_features(
