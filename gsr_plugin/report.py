@@ -19,6 +19,8 @@ from gsr_plugin.report_sections import Routed
 
 __all__ = ["Report", "Routed", "build_report", "report", "write_report"]
 
+PICTURES = ("congestion_h", "congestion_v", "plan", "accuracy", "uncertainty")  # every name that a report may use
+
 
 @dataclass(frozen=True)
 class Report:
@@ -75,6 +77,9 @@ def write_report(out: Path | str, made: Report, *, overwrite: bool = False) -> l
     files[out.with_suffix(".md")] = made.markdown(folder.name.replace(" ", "%20"))
     files[out] = made.html()
     write_files(files, overwrite=overwrite)
+    for path in (folder / f"{name}.png" for name in PICTURES):
+        if path not in files:  # of an earlier report with more sections
+            path.unlink(missing_ok=True)
     return list(files)
 
 

@@ -254,7 +254,10 @@ def test_existing_files_need_overwrite(case: Case, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exists already"):
         write_report(out, bare)
     assert not out.exists(), "nothing is written when one of the files is there"
+    stale = out.with_name("r_figures") / "accuracy.png"
+    stale.write_bytes(b"of an earlier report")
     write_report(out, bare, overwrite=True)
+    assert not stale.exists()
     with pytest.raises(InputError, match=r'ends in "\.html" is expected'):
         write_report(tmp_path / "report", bare)
 
