@@ -20,16 +20,15 @@ from circuit_io.pins import GROUND, POWER, levels_of, pins_of
 _log = logging.getLogger(__name__)
 
 PHYSICAL_CLASSES = ("CORE SPACER", "CORE WELLTAP", "CORE FEEDTHRU", "ENDCAP", "COVER", "PAD SPACER")
-INPUT, OUTPUT, INOUT = 0, 1, 2
+INPUT, OUTPUT = 0, 1  # of pin directions
 CLOCK = 3  # of `net_use`
 
 
 @dataclass(frozen=True)
 class Masters:
-    """The masters in use. `size_dbu` is not turned; `is_physical`: no signal pin or a filler, tap or end-cap class."""
+    """The masters in use; `is_physical`: no signal pin, or a filler, tap or end-cap class."""
 
     names: Names
-    size_dbu: Int64[np.ndarray, "masters 2"]
     is_macro: Bool[np.ndarray, " masters"]
     is_physical: Bool[np.ndarray, " masters"]
     libcell: Int32[np.ndarray, " masters"]  # row of the Liberty table, -1 when there is none
@@ -126,7 +125,6 @@ def join(library: LefLibrary, placed: DefDesign, liberty: Liberty | None) -> Des
     classes = [library.macro_class[m] for m in macro]
     masters = Masters(
         names=placed.master_names,
-        size_dbu=size,
         is_macro=np.asarray([c.startswith(("BLOCK", "RING", "PAD")) and "SPACER" not in c for c in classes], bool),
         is_physical=np.asarray([c.startswith(PHYSICAL_CLASSES) for c in classes], bool) | (mterm_use == 0),
         libcell=_libcells(liberty, placed.master_names),
