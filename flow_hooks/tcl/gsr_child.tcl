@@ -124,11 +124,13 @@ proc drain { pipe out start_ms limit } {
   set written 0
   fconfigure $pipe -blocking 0
   while { 1 } {
-    set bytes [read $pipe]
-    if { $written < $max_log_bytes } { puts -nonewline $out $bytes }
-    incr written [string length $bytes]
+    # a bounded read, since a child may write faster than it is read; the log takes what it has room for
+    set bytes [read $pipe 65536]
+    puts -nonewline $out [string range $bytes 0 [expr { $max_log_bytes - $written - 1 }]]
+    set written [expr { min($max_log_bytes, $written + [string length $bytes]) }]
     set passed [expr { ([now_ms $slept_ms] - $start_ms) / 1000.0 }]
     if { [eof $pipe] || $passed > $limit } { return $passed }
+    if { [string length $bytes] > 0 } { set pause_ms 2 }
     after $pause_ms
     incr slept_ms $pause_ms
     set pause_ms [expr { min(100, $pause_ms * 2) }]
