@@ -124,7 +124,7 @@ proc drain { pipe out start_ms limit } {
   set written 0
   fconfigure $pipe -blocking 0
   while { 1 } {
-    # a bounded read, since a child may write faster than it is read; the log takes what it has room for
+    # a bounded read, since a child may write faster than it is read; the log takes its fill of it
     set bytes [read $pipe 65536]
     puts -nonewline $out [string range $bytes 0 [expr { $max_log_bytes - $written - 1 }]]
     set written [expr { min($max_log_bytes, $written + [string length $bytes]) }]
