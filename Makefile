@@ -30,7 +30,7 @@ TCLSH_MISSING = tclsh is needed: install it (Debian: apt-get install tcl)
 tcl:
 	@command -v tclsh >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq tcl >/dev/null; } \
 	  || sudo -n apt-get install -y -qq tcl >/dev/null || { echo "$(TCLSH_MISSING)" >&2; exit 1; }
-$(VENV)/.done: pyproject.toml setup.py $(wildcard gsr_plugin/csrc/*) $(CONSTRAINTS)
+$(VENV)/.done: pyproject.toml setup.py $(wildcard circuit_io/csrc/* gsr_plugin/csrc/*) $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/pip install -q -U pip
 	$(RUN)/pip install -q -c $(CONSTRAINTS) -e ".[dev]"

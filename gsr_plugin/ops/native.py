@@ -4,11 +4,12 @@ import ctypes
 import logging
 from ctypes import c_float, c_int, c_int64, c_void_p
 from functools import cache
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from circuit_io.native import extension
 
 _log = logging.getLogger(__name__)
 
@@ -34,14 +35,8 @@ _SIGNATURES = {
 @cache
 def library() -> ctypes.CDLL | None:
     """The kernels, or None where they were not built (`python setup.py build_ext --inplace`)."""
-    root = Path(__file__).resolve().parent.parent
-    for path in (root / f"_kernels{suffix}" for suffix in EXTENSION_SUFFIXES):
-        if path.is_file():
-            try:
-                return _declared(ctypes.CDLL(str(path)))
-            except (OSError, AttributeError) as err:
-                _log.warning("%s cannot be used (%s): slower kernels run instead", path, err)
-    return None
+    stem = Path(__file__).resolve().parent.parent / "_kernels"
+    return extension(stem, _declared, otherwise="slower kernels run instead")
 
 
 def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
