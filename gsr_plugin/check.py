@@ -9,7 +9,7 @@ from pathlib import Path
 from circuit_io.errors import GsrError, InputError
 from circuit_io.text import read_bytes
 
-_LEF, _DEF, _LIB, _VERILOG = (".lef", ".tlef"), (".def",), (".lib",), (".v", ".vg", ".sv")
+_LEF, _DEF, _LIB, _VERILOG, _SPEF = (".lef", ".tlef"), (".def",), (".lib",), (".v", ".vg", ".sv"), (".spef",)
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ def _kind(path: Path) -> tuple[str, Callable[[Path], str]]:
         (_DEF, "DEF", _def),
         (_LIB, "Liberty", _lib),
         (_VERILOG, "Verilog", _verilog),
+        (_SPEF, "SPEF", _spef),
         ((".safetensors",), "model", _model),
         ((".tsv",), "feedback plan", _feedback),
         ((".toml",), "settings", _toml),
@@ -96,7 +97,7 @@ def _kind(path: Path) -> tuple[str, Callable[[Path], str]]:
 
 
 def _unknown(path: Path) -> str:
-    known = ", ".join([*_LEF, *_DEF, *_LIB, *_VERILOG, ".safetensors", ".tsv", ".toml"])
+    known = ", ".join([*_LEF, *_DEF, *_LIB, *_VERILOG, *_SPEF, ".safetensors", ".tsv", ".toml"])
     raise InputError("is of no kind that gsr knows", path=path, mend=f"Folders gsr wrote, or files ending in {known}.")
 
 
@@ -173,3 +174,10 @@ def _verilog(path: Path) -> str:
 
     netlist = read_verilog(path)
     return f"{netlist.top}, {len(netlist.inst_names)} insts, {len(netlist.net_names)} nets"
+
+
+def _spef(path: Path) -> str:
+    from circuit_io.spef import read_spef
+
+    spef = read_spef(path)
+    return "; ".join([f"{spef.design}, {len(spef.net_names)} nets", *spef.warnings])
