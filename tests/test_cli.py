@@ -18,11 +18,11 @@ from types import SimpleNamespace
 import click
 import pytest
 from click.testing import CliRunner, Result
+from synthetic_graph import write_corpus, write_synthetic
 
 from gsr_plugin import cli
 from gsr_plugin.bench import bench_names
 from gsr_plugin.cli_text import TWINS, commands_page
-from tests.synthetic_graph import write_corpus, write_synthetic
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--set", "model.layers=2", "--set", "model.width=16", "--set", "model.k=4", "--set", "train.epochs=1"]

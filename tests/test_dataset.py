@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic_graph import synthetic_graph, write_corpus, write_synthetic
 
 from circuit_io.errors import InputError
 from circuit_io.fields import INST_FEATURES, column
@@ -20,7 +21,6 @@ from gsr_plugin.dataset import (
     read_split,
     split,
 )
-from tests.synthetic_graph import synthetic_graph, write_corpus, write_synthetic
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic_graph import write_corpus
 
 from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, column
@@ -13,7 +14,6 @@ from gsr_plugin.dataset import Loader, find_designs, fit_normaliser
 from gsr_plugin.evaluate import MODEL, NEAREST, RUDY, NearestCell, RudyLine, evaluate
 from gsr_plugin.metrics import Scores
 from gsr_plugin.train import train
-from tests.synthetic_graph import write_corpus
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from synthetic_graph import synthetic_graph, write_corpus, write_synthetic
 
 from circuit_io.errors import InputError
 from gsr_plugin.checkpoint import STATE, read_checkpoint
@@ -22,7 +23,6 @@ from gsr_plugin.model import GsrGnn
 from gsr_plugin.schedule import Step, epoch_plan, learning_rate
 from gsr_plugin.train import DivergedError, placement_loss, run_config, train
 from gsr_plugin.weights import ModelCard, load_weights
-from tests.synthetic_graph import synthetic_graph, write_corpus, write_synthetic
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from synthetic_graph import synthetic_graph, synthetic_labels
 
 from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, column
 from circuit_io.transform import (
@@ -17,7 +18,6 @@ from circuit_io.transform import (
     transform_labels,
     without_liberty,
 )
-from tests.synthetic_graph import synthetic_graph, synthetic_labels
 
 ALL_FIELDS = {"inst": INST_FEATURES, "net": NET_FEATURES, "pin": PIN_FEATURES, "gcell": GCELL_FEATURES}
 RELATIONS = ("pin", "in", "adjacent", "covers", "near", "clique")
