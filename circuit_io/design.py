@@ -59,9 +59,11 @@ class Design:
     port_direction: Int8[np.ndarray, " ports"]
     net_names: Names
     net_use: Int8[np.ndarray, " nets"]
+    pin_names: Names  # each name once
     pin_net: Int32[np.ndarray, " pins"]
     pin_inst: Int32[np.ndarray, " pins"]
     pin_port: Int32[np.ndarray, " pins"]
+    pin_name: Int32[np.ndarray, " pins"]  # row of `pin_names`
     pin_direction: Int8[np.ndarray, " pins"]
     pin_cap_ff: Float32[np.ndarray, " pins"]  # nan where no Liberty tells
     pin_level: Int32[np.ndarray, " pins"]  # routing level of the pin's top layer
@@ -169,6 +171,7 @@ def join(library: LefLibrary, placed: DefDesign, liberty: Liberty | None) -> Des
         port_direction=placed.bterm_direction,
         net_names=placed.net_names,
         net_use=placed.net_use,
+        pin_names=placed.pin_names,
         blocked=_blocked(library, placed, macro, layers),
         blockage_rect_dbu=placed.blockage_rect_dbu[(placed.blockage_layer < 0)],
         liberty=liberty,

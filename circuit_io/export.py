@@ -11,7 +11,7 @@ from circuit_io import labels as label_files
 from circuit_io.atomic import refuse_folder
 from circuit_io.design import Design, read_design
 from circuit_io.errors import Faults, InputError, did_you_mean
-from circuit_io.export_tables import areas, inst_table, net_table
+from circuit_io.export_tables import areas, gcell_table, inst_table, master_table, net_table, pin_table
 from circuit_io.features import Nodes, build_graph
 from circuit_io.gcells import GcellGrid, make_grid
 from circuit_io.manifest import (
@@ -191,8 +191,16 @@ def _fractions(adjustment: object, path: Path | str) -> dict[str, float]:
     return out
 
 
-def export_design(sources: ExportSources, out: Path, *, overwrite: bool = False) -> dict[str, Any]:
+def export_design(
+    sources: ExportSources, out: Path, *, parquet: bool = False, overwrite: bool = False
+) -> dict[str, Any]:
     """Read a placed design, build its graph and write it to the folder `out`; returns the manifest.
+
+    Args:
+        sources: the files of the design.
+        out: the folder to write.
+        parquet: write pins, gcells and masters as tables too.
+        overwrite: replace an earlier export in `out`.
 
     Raises:
         InputError: a file is bad or does not belong to the others; `out` exists and `overwrite` is off.
@@ -215,6 +223,15 @@ def export_design(sources: ExportSources, out: Path, *, overwrite: bool = False)
     labels = label_files.read_labels(sources.labels, grid, design.net_names, adjustment) if sources.labels else None
     manifest = _manifest(sources, design, grid, adjustment, graph.num_pins, nodes)
     manifest["warnings"] = [*design.warnings, *grid.warnings, *warnings]
+    more = (
+        {
+            "pins": pin_table(design, nodes, graph),
+            "gcells": gcell_table(grid, design.dbu_per_um, graph, labels),
+            "masters": master_table(design),
+        }
+        if parquet
+        else None
+    )
     write_design(
         out,
         manifest=manifest,
@@ -222,6 +239,7 @@ def export_design(sources: ExportSources, out: Path, *, overwrite: bool = False)
         nets=net_table(design, graph.net_box),
         graph=graph,
         labels=labels,
+        more=more,
         overwrite=overwrite,
     )
     return manifest

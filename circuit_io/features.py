@@ -133,7 +133,7 @@ def _library_scale(design: Design) -> _Library:
     )  # fmt: skip
 
 
-def _drivers(design: Design) -> Bool[np.ndarray, " pins"]:
+def drivers(design: Design) -> Bool[np.ndarray, " pins"]:
     """Output pins of insts and input ports."""
     drives: Bool[np.ndarray, " pins"] = np.where(
         design.pin_inst >= 0, design.pin_direction == OUTPUT, design.pin_direction == INPUT
@@ -166,7 +166,7 @@ def _inst_features(
     def of_master(column: Shaped[np.ndarray, " masters"]) -> Shaped[np.ndarray, " nodes"]:
         return np.where(is_port, 0, column[master])
 
-    driver = _drivers(design)
+    driver = drivers(design)
     pins = np.bincount(nodes.of_pin, minlength=n)
     ins = np.bincount(nodes.of_pin[~driver], minlength=n)
     degree = np.bincount(design.pin_net, minlength=len(design.net_names))
@@ -214,7 +214,7 @@ def _net_features(
     n = len(box)
     net = design.pin_net
     width, height = np.maximum(box[:, 2] - box[:, 0], 0), np.maximum(box[:, 3] - box[:, 1], 0)
-    driver = _drivers(design)
+    driver = drivers(design)
     of_inst = driver & (design.pin_inst >= 0)
     drive = np.zeros(n)
     np.maximum.at(drive, net[of_inst], library.drive[design.inst_master[design.pin_inst[of_inst]]])
@@ -238,22 +238,25 @@ def _net_features(
 def _pin_features(
     design: Design, grid: GcellGrid, nodes: Nodes, centre: Int64[np.ndarray, "nodes 2"], library: _Library
 ) -> Float32[np.ndarray, "pins f"]:
-    n = len(design.pin_net)
-    count = np.maximum(np.bincount(design.shape_pin, minlength=n), 1)[:, None]
-    middle = (design.shape_rect_dbu[:, :2] + design.shape_rect_dbu[:, 2:]) / 2.0
-    place = np.stack([np.bincount(design.shape_pin, weights=middle[:, a], minlength=n) for a in (0, 1)], axis=1) / count
-    bare = np.bincount(design.shape_pin, minlength=n) == 0
-    offset = (place - centre[nodes.of_pin]) / grid.tile_dbu
-    offset[bare] = 0.0
+    offset = (pin_places_dbu(design, centre[nodes.of_pin]) - centre[nodes.of_pin]) / grid.tile_dbu
     has = np.isfinite(design.pin_cap_ff)
     columns = {
         "offset_x": offset[:, 0],
         "offset_y": offset[:, 1],
-        "is_driver": _drivers(design),
+        "is_driver": drivers(design),
         "cap": np.where(has, design.pin_cap_ff, 0.0) / library.cap_unit_ff,
         "has_cap": has,
     }
     return _table(columns, fields.PIN_FEATURES)
+
+
+def pin_places_dbu(design: Design, otherwise: Int64[np.ndarray, "pins 2"]) -> Float64[np.ndarray, "pins 2"]:
+    """Mean of the middles of each pin's shapes on its top layer; the centre of its inst where it has none."""
+    n = len(design.pin_net)
+    count = np.bincount(design.shape_pin, minlength=n)[:, None]
+    middle = (design.shape_rect_dbu[:, :2] + design.shape_rect_dbu[:, 2:]) / 2.0
+    total = np.stack([np.bincount(design.shape_pin, weights=middle[:, a], minlength=n) for a in (0, 1)], axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), otherwise)
 
 
 def _gcell_features(

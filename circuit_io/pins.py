@@ -35,7 +35,7 @@ def pins_of(
     mterm = _mterms(library, placed, macro, net, inst, name)
     port = _ports(placed, net, inst, name)
     order = np.lexsort((np.where(inst >= 0, inst, np.iinfo(np.int32).max), net))
-    net, inst, mterm, port = net[order], inst[order], mterm[order], port[order]
+    net, inst, name, mterm, port = net[order], inst[order], name[order], mterm[order], port[order]
     direction = np.where(
         inst >= 0, library.mterm_direction[np.maximum(mterm, 0)], placed.bterm_direction[np.maximum(port, 0)]
         if len(placed.bterm_direction) else -1,
@@ -45,6 +45,7 @@ def pins_of(
         "pin_net": net.astype(np.int32),
         "pin_inst": inst.astype(np.int32),
         "pin_port": port.astype(np.int32),
+        "pin_name": name.astype(np.int32),
         "pin_direction": direction.astype(np.int8),
         "pin_cap_ff": _pin_caps(library, placed, liberty, libcell, inst, mterm),
         "pin_level": level,

@@ -1,5 +1,6 @@
 """A design on disk: one folder with a manifest, Parquet tables and safetensors arrays (docs/format.md)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -77,16 +78,17 @@ def write_design(
     nets: pa.Table,
     graph: CircuitGraph,
     labels: Labels | None = None,
+    more: Mapping[str, pa.Table] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write an export folder; nothing is left behind when it fails.
+    """Write an export folder; nothing is left behind when it fails. `more`: further tables by name.
 
     Raises:
         InputError: `out` exists and `overwrite` is off, or cannot be written.
     """
     with new_folder(out, schema=SCHEMA, overwrite=overwrite) as work:
-        for name, table in (("insts.parquet", insts), ("nets.parquet", nets)):
-            with (work / name).open("wb") as f:  # pyarrow takes no path that is not UTF-8
+        for name, table in {"insts": insts, "nets": nets, **(more or {})}.items():
+            with (work / f"{name}.parquet").open("wb") as f:  # pyarrow takes no path that is not UTF-8
                 pq.write_table(table, f)
         arrays = {
             f.name: np.ascontiguousarray(getattr(graph, f.name)) for f in fields(graph) if f.name not in ("nx", "ny")

@@ -174,9 +174,10 @@ def main() -> None:
 @click.option("--stage", help="What has run before: place, cts, ...")
 @click.option("--labels", type=FOLDER, help="Router results; with done.json, --def and the settings come from there.")
 @click.option("--hook", type=FILE, help="hook.json of gsr_export_design, which names all files and settings.")
+@click.option("--parquet", is_flag=True, help="Write tables of pins, gcells and masters too, beside insts and nets.")
 @click.option("--out", type=OUT, required=True, help="Folder to write.")
 @_common
-def export(out: Path, overwrite: bool, quiet: bool, **options: Any) -> _Result:  # noqa: ANN401
+def export(out: Path, parquet: bool, overwrite: bool, quiet: bool, **options: Any) -> _Result:  # noqa: ANN401
     """Read a placed design and write its graph: the input of predict, train and evaluate.
 
     \b
@@ -191,7 +192,7 @@ def export(out: Path, overwrite: bool, quiet: bool, **options: Any) -> _Result: 
         from circuit_io.export import export_design
         from circuit_io.export_options import sources_of_options
 
-        manifest = export_design(sources_of_options(**options), out, overwrite=overwrite)
+        manifest = export_design(sources_of_options(**options), out, parquet=parquet, overwrite=overwrite)
     counts, grid = manifest["counts"], manifest["grid"]
     size = f"{counts['insts']} insts, {counts['nets']} nets, {grid['nx']} x {grid['ny']} gcells"
     return _Result(manifest, f"{out}: {manifest['design']}, {size}")
