@@ -6,7 +6,7 @@ DATA ?= $(or $(GSR_DATA),../shared/data)
 OUT ?= out
 RUN = $(VENV)/bin
 
-.PHONY: venv demo test slow lint format types docs clean
+.PHONY: venv demo test slow corpus lint format types docs clean
 venv: $(VENV)/.done
 demo: $(VENV)/.done tcl
 	$(RUN)/python demos/demo.py --out $(OUT)/demo $(if $(TRAIN),--train)
@@ -14,6 +14,9 @@ test: $(VENV)/.done tcl
 	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive $(RUN)/python -m pytest -q -m "not slow and not gpu and not openroad"
 slow: $(VENV)/.done
 	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive $(RUN)/python -m pytest -q -m "slow and not gpu and not openroad"
+corpus: $(VENV)/.done
+	@test -d "$(GSR_CORPUS)" || { echo "GSR_CORPUS names no folder: GSR_CORPUS=DIR make corpus" >&2; exit 1; }
+	OMP_NUM_THREADS=1 $(RUN)/python tests/corpus.py "$(GSR_CORPUS)" --out $(OUT)/corpus.tsv
 lint: $(VENV)/.done $(VENV)/tcl/.done
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .

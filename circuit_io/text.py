@@ -9,7 +9,7 @@ from pathlib import Path
 from circuit_io.errors import InputError
 
 MAX_BYTES = 16 << 30  # of text after unpacking; a 1.1-million-inst flat netlist has half a gigabyte
-MAX_RATIO = 1100  # deflate cannot exceed 1032:1
+PIECE = 1 << 24
 
 
 def read_bytes(path: Path | str) -> bytes:
@@ -31,15 +31,16 @@ def read_bytes(path: Path | str) -> bytes:
 
 
 def _gunzip(data: bytes, path: Path) -> bytes:
-    size = min(MAX_BYTES, len(data) * MAX_RATIO)
+    text = io.BytesIO()
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as f:
-            text = f.read(size + 1)
+            while piece := f.read(PIECE):  # read(n) of a gzip file sets n bytes aside, however few there are
+                if text.tell() + len(piece) > MAX_BYTES:
+                    raise InputError(f"unpacks to more than {MAX_BYTES:,} bytes", path=path, mend="Give it unpacked.")
+                text.write(piece)
     except (OSError, EOFError, zlib.error) as e:
         raise InputError(f"broken gzip archive: {e}", path=path, mend="Copy or compress the file again.") from e
-    if len(text) > size:
-        raise InputError(f"unpacks to more than {size:,} bytes", path=path, mend="Give the file uncompressed.")
-    return text
+    return text.getvalue()
 
 
 def line_of(text: bytes, position: int) -> int:

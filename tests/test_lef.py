@@ -2,7 +2,6 @@
 
 import gzip
 import math
-import os
 import random
 import re
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lef_peer import compare, peer_library
+from lef_peer import compare
 
 from circuit_io.errors import InputError
 from circuit_io.lef import LefLibrary, read_lef
@@ -136,33 +135,6 @@ def lefs_below(folder: Path) -> list[Path]:
 def test_real_cells_equal_openroads_parser(gsr_data: Path, tmp_path: Path, pdk: str, least: int) -> None:
     paths = lefs_below(gsr_data / "pdk" / pdk)
     assert sum(compare(path, tmp_path)[0] for path in paths) > least
-
-
-@pytest.mark.slow
-def test_all_real_libraries_equal_openroads_parser(gsr_data: Path, tmp_path: Path) -> None:
-    paths = lefs_below(gsr_data)
-    assert len(paths) > 10
-    counts = [compare(path, tmp_path) for path in paths]
-    assert sum(c[0] for c in counts) > 25_000
-    assert sum(c[1] for c in counts) > 60_000
-
-
-@pytest.mark.slow
-def test_a_corpus_equals_openroads_parser_or_is_refused(tmp_path: Path) -> None:
-    """Every LEF below the folder that GSR_CORPUS names, for instance a checkout of OpenROAD."""
-    if not os.environ.get("GSR_CORPUS"):
-        pytest.skip("GSR_CORPUS names no folder of LEF files")
-    read = refused = 0
-    for path in lefs_below(Path(os.environ["GSR_CORPUS"])):
-        try:
-            read_lef(path)
-        except InputError:
-            refused += 1
-            continue
-        read += 1
-        if peer_library(path, tmp_path) is not None:
-            compare(path, tmp_path)
-    assert read > 20 * refused
 
 
 # Values
