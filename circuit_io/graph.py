@@ -90,6 +90,23 @@ class CircuitGraph:
         degree = np.bincount(target, minlength=num_targets)
         return Edges(np.stack([source, target]), 1.0 / degree[target])
 
+    def num_edges(self, relation: str) -> int:
+        """Edges of `explicit(relation)`, counted without making them."""
+        if relation == "clique":
+            degree = np.bincount(self.pin_net, minlength=self.num_nets).astype(np.int64)
+            pair = self.pin_inst.astype(np.int64) * max(self.num_nets, 1) + self.pin_net
+            same = np.unique(pair, return_counts=True)[1]
+            return int((degree**2).sum() - (same**2).sum()) + self.num_insts
+        if relation == "near":
+            count = np.bincount(self.inst_gcell, minlength=self.num_gcells).reshape(self.ny, self.nx)
+            around = np.pad(count, 1)
+            window = sum(around[y : y + self.ny, x : x + self.nx] for x in range(3) for y in range(3))
+            return int((count * window).sum()) - self.num_insts
+        if relation in ("covers", "covered"):
+            x0, y0, x1, y1 = self.net_box.astype(np.int64).T
+            return int((np.maximum(x1 - x0 + 1, 0) * np.maximum(y1 - y0 + 1, 0)).sum())
+        return len(self._pairs(relation)[0])
+
     def _pairs(self, relation: str) -> tuple[Int64[np.ndarray, " edges"], Int64[np.ndarray, " edges"]]:
         inst, net = self.pin_inst.astype(np.int64), self.pin_net.astype(np.int64)
         cell = self.inst_gcell.astype(np.int64)
