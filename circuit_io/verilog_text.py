@@ -28,8 +28,11 @@ _IGNORED = {b"celldefine", b"endcelldefine", b"resetall", b"nounconnected_drive"
 _CLOSERS = {b"/*": b"*/", b"(*": b"*)", b'"': b'"'}
 
 
-def _blanked(text: bytes, faults: Faults) -> bytes:
-    """The text with comments, attributes and strings as blanks; one that never closes is a fault."""
+def blanked(text: bytes, faults: Faults, *, keeps_strings: bool = False) -> bytes:
+    """The text with comments, attributes and strings as blanks; one that never closes is a fault.
+
+    Every sign keeps its place. With `keeps_strings` a string stays as an empty one, followed by blanks.
+    """
     pieces, at = [], 0
     while code := _CODE(text, at):  # an escaped name is code: it may hold // or /* or a quote
         pieces.append(text[at : code.end()])
@@ -42,16 +45,18 @@ def _blanked(text: bytes, faults: Faults) -> bytes:
         if len(piece) < len(opener) + len(closer) or not piece.endswith(closer):
             line = line_of(text, quiet.start()) if faults.total < MAX_SHOWN else 0
             faults.add(f"{opener.decode()} is not closed", line=line, mend="Close it where it ends.")
-        pieces.append(b" " * len(piece) if b"\n" not in piece else _NOT_NEWLINE.sub(b" ", piece))
+        several = b"\n" in piece
+        blank = _NOT_NEWLINE.sub(lambda run: b" " * len(run[0]), piece) if several else b" " * len(piece)
+        pieces.append(b'""' + blank[2:] if keeps_strings and opener == b'"' and len(piece) > 1 else blank)
     return b"".join(pieces)
 
 
 def plain(text: bytes, faults: Faults, defines: Iterable[str] = ()) -> bytes:
     """The text without comments, attributes and strings, with `ifdef and `define carried out."""
     if b"/" in text or b'"' in text or b"(*" in text:
-        text = _blanked(text, faults)
+        text = blanked(text, faults)
     if b"`" in text:
-        text = _Directives(text, faults, defines).run()
+        text = Directives(text, faults, defines).run()
     return text
 
 
@@ -76,7 +81,9 @@ class SourceText:
         self.faults.add(what, line=self.line(at) if self.faults.total < MAX_SHOWN else 0, mend=mend)
 
 
-class _Directives:
+class Directives:
+    """Carries out the compiler directives of a text without comments and strings."""
+
     def __init__(self, text: bytes, faults: Faults, defines: Iterable[str]) -> None:
         self.text, self.faults = text, faults
         self.macros: dict[bytes, bytes] = {}
@@ -88,16 +95,20 @@ class _Directives:
         self.branches: list[tuple[bool, bool, int]] = []  # kept now, no other arm can be, where it began
 
     def fault(self, what: str, at: int, mend: str = "") -> None:
+        """Note a fault at a position."""
         self.faults.add(what, line=line_of(self.text, at) if self.faults.total < MAX_SHOWN else 0, mend=mend)
 
     @property
     def active(self) -> bool:
+        """Whether no `ifdef leaves out what comes."""
         return not self.branches or self.branches[-1][0]
 
     def keep(self, piece: bytes) -> None:
+        """Hand a piece on, or only its line ends where an `ifdef leaves it out."""
         self.out.append(piece if self.active else b"\n" * piece.count(b"\n"))
 
     def run(self) -> bytes:
+        """The text with all directives carried out."""
         at = 0
         while code := _NO_TICK(self.text, at):
             self.keep(self.text[at : code.end()])
@@ -126,16 +137,26 @@ class _Directives:
                 self.macros.pop(word[1], None)
             return word.end() if word else at
         if name == b"include":
-            self.fault("`include is not followed", found.start(), "Run a preprocessor first, or paste the file in.")
-            return self.end_of_line(at)
-        self.keep(self.expanded(name, found.start()))
+            return self.include(found.start(), at)
+        return self.expand(name, found.start(), at)
+
+    def include(self, start: int, at: int) -> int:
+        """A fault here; a reader of RTL does more."""
+        self.fault("`include is not followed", start, "Run a preprocessor first, or paste the file in.")
+        return self.end_of_line(at)
+
+    def expand(self, name: bytes, start: int, at: int) -> int:
+        """Put in the text of a macro; where the text goes on."""
+        self.keep(self.expanded(name, start))
         return at
 
     def end_of_line(self, at: int) -> int:
+        """Position of the line's end."""
         newline = self.text.find(b"\n", at)
         return len(self.text) if newline < 0 else newline
 
     def branch(self, name: bytes, start: int, at: int) -> int:
+        """Carry out `ifdef, `ifndef, `elsif, `else or `endif."""
         if name in (b"ifdef", b"ifndef", b"elsif"):
             word = _WORD.match(self.text, at)
             if word is None:
@@ -158,6 +179,7 @@ class _Directives:
         return at
 
     def define(self, start: int, at: int) -> int:
+        """Take up a macro of one line."""
         found = _DEFINE.match(self.text, at)
         if found is None or found[2] or b"`" in found[3] or found[3].rstrip().endswith(b"\\"):
             what = "`define with arguments, with macros inside or over several lines"
