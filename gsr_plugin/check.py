@@ -9,7 +9,8 @@ from pathlib import Path
 from circuit_io.errors import GsrError, InputError
 from circuit_io.text import read_bytes
 
-_LEF, _DEF, _LIB, _VERILOG, _SPEF = (".lef", ".tlef"), (".def",), (".lib",), (".v", ".vg", ".sv"), (".spef",)
+_LEF, _DEF, _LIB, _VERILOG = (".lef", ".tlef"), (".def",), (".lib",), (".v", ".vg", ".sv")
+_SPEF, _SDC = (".spef",), (".sdc",)
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def _kind(path: Path) -> tuple[str, Callable[[Path], str]]:
         (_LIB, "Liberty", _lib),
         (_VERILOG, "Verilog", _verilog),
         (_SPEF, "SPEF", _spef),
+        (_SDC, "SDC", _sdc),
         ((".safetensors",), "model", _model),
         ((".tsv",), "feedback plan", _feedback),
         ((".toml",), "settings", _toml),
@@ -97,7 +99,7 @@ def _kind(path: Path) -> tuple[str, Callable[[Path], str]]:
 
 
 def _unknown(path: Path) -> str:
-    known = ", ".join([*_LEF, *_DEF, *_LIB, *_VERILOG, *_SPEF, ".safetensors", ".tsv", ".toml"])
+    known = ", ".join([*_LEF, *_DEF, *_LIB, *_VERILOG, *_SPEF, *_SDC, ".safetensors", ".tsv", ".toml"])
     raise InputError("is of no kind that gsr knows", path=path, mend=f"Folders gsr wrote, or files ending in {known}.")
 
 
@@ -181,3 +183,10 @@ def _spef(path: Path) -> str:
 
     spef = read_spef(path)
     return "; ".join([f"{spef.design}, {len(spef.net_names)} nets", *spef.warnings])
+
+
+def _sdc(path: Path) -> str:
+    from circuit_io.sdc import read_sdc
+
+    sdc = read_sdc(path)
+    return "; ".join([f"{len(sdc.clocks)} clocks, {len(sdc.commands)} commands", *sdc.warnings])
