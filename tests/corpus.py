@@ -40,7 +40,7 @@ READERS = {
 PEERS = {  # (path, scratch folder): an AssertionError where another tool differs
     "def": "def_peer:agree",
     "lef": "lef_peer:agree",
-    "verilog": "test_verilog:assert_yosys_agrees",
+    "verilog": "verilog_peer:agree",
     "liberty": "liberty_peer:agree",
     "spef": "spef_peer:agree",
     "sdc": "sdc_peer:agree",
