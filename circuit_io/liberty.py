@@ -4,7 +4,10 @@ Tables are laid out one way whatever the template says: first axis the input (or
 the load (or the constrained pin's transition), third axis any other variable. An axis the table does not have is empty.
 """
 
+import gc
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +16,8 @@ from jaxtyping import Bool, Float64, Int8, Int16, Int32, Int64
 
 from circuit_io.errors import Faults, InputError
 from circuit_io.liberty_cells import Builder
-from circuit_io.liberty_text import scan, scan_with_liberty_parser
+from circuit_io.liberty_native import scan_natively
+from circuit_io.liberty_text import Group, Source, scan, scan_with_liberty_parser
 from circuit_io.logic import FUNCTION_CLASSES
 from circuit_io.names import Names
 from circuit_io.text import line_of, read_bytes
@@ -152,24 +156,47 @@ def read_liberty(*paths: Path | str, backend: str = "own") -> Liberty:
     Raises:
         InputError: not Liberty, cut short, or a cell given twice with different text.
     """
-    backends = {"own": scan, "liberty-parser": scan_with_liberty_parser}
+    backends = {"own": _scan, "liberty-parser": scan_with_liberty_parser}
     if backend not in backends:
         raise InputError(f'no Liberty backend "{backend}"', mend="Known: " + ", ".join(backends))
     if not paths:
         raise InputError("no Liberty file given", mend="Pass at least one .lib file.")
     builder = Builder(TABLE_KINDS, PIN_DIRECTIONS, TIMING_SENSES)
-    for path in paths:
-        faults = Faults(path)
-        raw = read_bytes(path)
-        if (nul := raw.find(b"\0")) >= 0:
-            mend = "Give a Liberty file in ASCII or UTF-8, plain or gzip."
-            raise InputError("holds a NUL byte, so it is not text", path=path, line=line_of(raw, nul), mend=mend)
-        text = raw.decode("utf-8-sig", "surrogateescape")
-        libraries, scanner = backends[backend](text, faults)
-        faults.raise_if_any()
-        if not libraries:
-            raise InputError("holds no library", path=path, mend="Give a Liberty (.lib) file.")
-        for library in libraries:
-            builder.add_library(library, str(path), scanner)
-        faults.raise_if_any()
+    with _no_collection():
+        for path in paths:
+            _add_file(builder, path, backends[backend])
     return Liberty(**builder.columns())
+
+
+def _add_file(
+    builder: Builder, path: Path | str, scanner: Callable[[bytes, Faults], tuple[list[Group], Source]]
+) -> None:
+    faults = Faults(path)
+    raw = read_bytes(path)
+    if (nul := raw.find(b"\0")) >= 0:
+        mend = "Give a Liberty file in ASCII or UTF-8, plain or gzip."
+        raise InputError("holds a NUL byte, so it is not text", path=path, line=line_of(raw, nul), mend=mend)
+    libraries, source = scanner(raw.removeprefix(b"\xef\xbb\xbf"), faults)
+    faults.raise_if_any()
+    if not libraries:
+        raise InputError("holds no library", path=path, mend="Give a Liberty (.lib) file.")
+    for library in libraries:
+        builder.add_library(library, str(path), source)
+    faults.raise_if_any()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the search for cycles: a tree has none, and many objects."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _scan(text: bytes, faults: Faults) -> tuple[list[Group], Source]:
+    """Our own scanners: the one in C where it is built and the text is plain, else the one in Python."""
+    return scan_natively(text, faults) or scan(text, faults)

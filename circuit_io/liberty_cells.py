@@ -2,14 +2,15 @@
 
 import math
 from array import array
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from circuit_io.liberty_pins import Pin, capacitance_of, pins_of, related_pins
 from circuit_io.liberty_tables import read_table
-from circuit_io.liberty_text import Group, Scanner
+from circuit_io.liberty_text import Group, Source, TableText
 from circuit_io.liberty_units import Library, open_library
 from circuit_io.logic import CLASS_ID, classify, is_adder, truth_table
 from circuit_io.names import Names
@@ -25,10 +26,9 @@ class Builder:
         self.kinds = {k: i for i, k in enumerate(kinds)}
         self.directions = {d: i for i, d in enumerate(directions)}
         self.senses = {s: i for i, s in enumerate(senses)}
-        self.rows: dict[str, list[Any]] = {}
-        self.cells: dict[str, object] = {}  # name -> what its group says
-        self.flat = {k: array("d") for k in ("index_1", "index_2", "index_3", "values_ns")}
-        self.ptr = {k: array("q", [0]) for k in ("index_1", "index_2", "index_3", "values_ns")}
+        self.rows: defaultdict[str, list[Any]] = defaultdict(list)
+        self.cells: dict[str, Callable[[], object]] = {}  # name -> what its group says
+        self.tables: tuple[list[np.ndarray], ...] = ([], [], [], [])  # index 1 to 3, values; one per table
         self.table_kind = array("b")
         self.timing_ptr = array("q", [0])
         self.cell_pin_ptr = array("q", [0])
@@ -36,15 +36,15 @@ class Builder:
     def put(self, **row: Any) -> None:  # noqa: ANN401
         """Append one value to each named column."""
         for name, value in row.items():
-            self.rows.setdefault(name, []).append(value)
+            self.rows[name].append(value)
 
     def count(self, column: str) -> int:
         """Rows so far."""
-        return len(self.rows.get(column, ()))
+        return len(self.rows[column])
 
-    def add_library(self, group: Group, path: str, scanner: Scanner) -> None:
+    def add_library(self, group: Group, path: str, source: Source) -> None:
         """Add all cells of one library."""
-        library = open_library(group, scanner)
+        library = open_library(group, source)
         a = library.attributes
 
         def value(name: str, scale: float = 1.0, default: float = math.nan) -> float:
@@ -78,9 +78,9 @@ class Builder:
             library.fault(f"{cell.title} must have one name", cell.at, "Write cell (name) { ... }.")
             return
         name = cell.args[0]
-        content = library.scanner.content(cell)
+        content = library.source.content(cell)
         if name in self.cells:
-            if self.cells[name] != content:
+            if self.cells[name]() != content():
                 mend = "Give the files of one corner and one threshold flavour only."
                 library.fault(f'cell "{name}" is defined twice, with different content', cell.at, mend)
             return
@@ -159,7 +159,7 @@ class Builder:
                 if id(group) not in timings:
                     timings[id(group)] = (len(self.timing_ptr) - 1, self._add_tables(group, library))
                 timing, slope = timings[id(group)]
-                steepest = np.fmax(steepest, slope)
+                steepest = _steeper(steepest, slope)
                 related = related_pins(group, buses, ids, len(buses.get(bus, ())), bit, library)
                 kind = group.attributes.get("timing_type", "combinational")
                 if kind in _EDGES:
@@ -174,7 +174,7 @@ class Builder:
                         arc_when=group.attributes.get("when", ""),
                         arc_timing=timing,
                     )
-        return float(steepest), clocks
+        return steepest, clocks
 
     def _add_tables(self, timing: Group, library: Library) -> float:
         """Add the tables of one timing group; the steepest delay over load, kohm."""
@@ -183,21 +183,17 @@ class Builder:
             kind = self.kinds.get(group.name)
             if kind is None:
                 continue
-            table = read_table(group, library)
+            table = read_table(group if isinstance(group, TableText) else group.table(), library)
             if table is None:
                 continue
-            axes, values = table
-            for name, axis in zip(("index_1", "index_2", "index_3"), axes, strict=True):
-                self.flat[name].frombytes(axis.tobytes())
-                self.ptr[name].append(len(self.flat[name]))
-            self.flat["values_ns"].frombytes(values.tobytes())
-            self.ptr["values_ns"].append(len(self.flat["values_ns"]))
+            layout, values = table
+            for parts, part in zip(self.tables, (*layout.axes, values), strict=True):
+                parts.append(part)
             self.table_kind.append(kind)
-            if group.name in ("cell_rise", "cell_fall") and len(axes[1]) > 1 and axes[1][-1] > axes[1][0]:
-                row = values[values.shape[0] // 2, :, 0]
-                slope = np.fmax(slope, (row[-1] - row[0]) / (axes[1][-1] - axes[1][0]) * 1e3)  # ns / fF = 1000 kohm
+            if group.name in ("cell_rise", "cell_fall"):
+                slope = _steeper(slope, layout.slope(values) * 1e3)  # ns / fF = 1000 kohm
         self.timing_ptr.append(len(self.table_kind))
-        return float(slope)
+        return slope
 
     def columns(self) -> dict[str, Any]:
         """All columns by the field names of `Liberty`."""
@@ -205,17 +201,18 @@ class Builder:
         out: dict[str, Any] = {}
         for dtype, names in types.items():
             for name in names:
-                out[name] = np.array(self.rows.get(name, []), np.dtype(dtype))
+                out[name] = np.array(self.rows[name], np.dtype(dtype))
         for name in _NAMES:
-            out[name] = Names.of(self.rows.get(name, []))
+            out[name] = Names.of(self.rows[name])
         for name in _LISTS:
-            out[name] = self.rows.get(name, [])
+            out[name] = self.rows[name]
         out["cell_pin_ptr"] = np.array(self.cell_pin_ptr, np.int64)
         out["timing_table_ptr"] = np.array(self.timing_ptr, np.int64)
         out["table_kind"] = np.array(self.table_kind, np.int8)
-        for name in self.flat:
-            out[f"table_{name.removesuffix('_ns')}_ptr"] = np.array(self.ptr[name], np.int64)
-            out[f"table_{name}"] = np.array(self.flat[name], np.float64)
+        for name, parts in zip(("index_1", "index_2", "index_3", "values"), self.tables, strict=True):
+            ptr = out[f"table_{name}_ptr"] = np.zeros(len(parts) + 1, np.int64)
+            np.cumsum([len(part) for part in parts], out=ptr[1:])
+            out[f"table_{name}{'_ns' if name == 'values' else ''}"] = np.concatenate([np.zeros(0), *parts])
         return out
 
 
@@ -233,6 +230,11 @@ _BOOLS = (
     *("is_sequential", "is_latch", "is_clock_gate", "is_buffer", "is_inverter", "is_macro", "dont_use"),
     "pin_is_clock",
 )
+
+
+def _steeper(a: float, b: float) -> float:
+    """The greater of two slopes, nan being none."""
+    return b if math.isnan(a) or b > a else a
 
 
 def _flag(text: str | None) -> bool:
@@ -277,7 +279,7 @@ def _function_class(
         return "tristate"
     if any(not p.attributes.get("function") for p in outputs):
         return "unknown"
-    inputs = [p.name for p, d in zip(pins.values(), directions, strict=True) if d in (0, 2)]
+    inputs = tuple(p.name for p, d in zip(pins.values(), directions, strict=True) if d in (0, 2))
     try:
         tables = [truth_table(p.attributes["function"], inputs) for p in outputs]
     except ValueError:

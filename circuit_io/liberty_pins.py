@@ -27,10 +27,10 @@ def pins_of(cell: Group, library: Library) -> tuple[dict[str, Pin], dict[str, li
     pins: dict[str, Pin] = {}
     buses: dict[str, list[str]] = {}
     types = {g.args[0]: g for g in cell.of("type") if g.args}
-    for group in cell.groups:
+    for group in cell.of("pin", "bus", "bundle"):
         if group.name == "pin":
             _merge_pin(group, pins, library, "", {})
-        elif group.name in ("bus", "bundle"):
+        else:
             for name in group.args:
                 if group.name == "bus":
                     bits = _bus_bits(name, group, types, library)

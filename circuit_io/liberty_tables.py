@@ -1,78 +1,116 @@
-"""Liberty tables: own index before the template's, one order of axes, ns and fF."""
+"""Liberty tables: own index before the template's, one order of axes, ns and fF.
+
+Tables of one template with the same index texts share a `Layout`: a library has thousands of tables and few of those.
+"""
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
-from circuit_io.liberty_text import Group
+from circuit_io.liberty_text import Group, TableText
 from circuit_io.liberty_units import MAX_NUMBER, Library
 
 _SLEW_AXIS = {"input_net_transition", "input_transition_time", "related_pin_transition"}
 _LOAD_AXIS = {"total_output_net_capacitance", "constrained_pin_transition", "output_net_wire_cap", "output_net_pin_cap"}
 _CAP_AXES = {"total_output_net_capacitance", "output_net_wire_cap", "output_net_pin_cap"}
 _CAP_AXES_3 = {"related_out_total_output_net_capacitance", "equal_or_opposite_output_net_capacitance"}
+_NO_TEMPLATE = Group("lu_table_template", ["scalar"], 0)
 
 
-def _floats(texts: Iterable[str], library: Library, at: int, what: str) -> np.ndarray:
-    words = " ".join(texts).replace(",", " ").split()
+@dataclass(frozen=True)
+class Layout:
+    """How the tables of one template with the same axes are laid out."""
+
+    axes: list[np.ndarray]  # transition, load or constrained transition, other; in ns and fF, empty if absent
+    written: tuple[int, ...]  # the shape as the file has it
+    turn: tuple[int, ...]  # its axes in our order
+    count: int
+    load_step: float  # from the first to the last load, fF; 0 with fewer than two
+
+    def in_order(self, values: np.ndarray) -> np.ndarray:
+        """Values as written, in our order, flat."""
+        return values.reshape(self.written).transpose(self.turn).ravel() if len(self.turn) > 1 else values
+
+    def slope(self, values: np.ndarray) -> float:
+        """Delay over load (ns / fF) at the middle transition, of values in our order; nan where loads do not rise."""
+        if not self.load_step > 0:
+            return math.nan
+        n1, n2, n3 = (max(1, len(axis)) for axis in self.axes)
+        first = n1 // 2 * n2 * n3
+        step: float = values.item(first + (n2 - 1) * n3) - values.item(first)
+        return step / self.load_step
+
+
+def _floats(texts: Iterable[str] | np.ndarray, library: Library, at: int, what: str) -> np.ndarray:
+    """Finite decimal numbers, or a noted fault."""
+    if isinstance(texts, np.ndarray):  # the scanner has read them
+        return texts
+    text = " ".join(texts).replace(",", " ")
     try:
-        values = np.array([float(w) for w in words])
+        values = np.array([float(w) for w in text.split()])
     except ValueError:
         values = np.array([math.nan])
-    if not (np.abs(values) < MAX_NUMBER).all():
+    if "_" in text or not text.isascii() or not (np.abs(values) < MAX_NUMBER).all():
         library.fault(f"{what} holds something that is not a number", at, "Write finite decimal numbers.")
         return np.zeros(0)
     return values
 
 
-def _axis(texts: list[str], variable: str, library: Library, group: Group) -> np.ndarray:
-    """An index, kept by its text: a library has thousands of tables and few axes."""
-    key = tuple(texts)
-    axis = library.axes.get(key)
+def _axis(texts: tuple[str, ...], variable: str, library: Library, table: TableText) -> np.ndarray:
+    """An index, kept by its text."""
+    axis = library.axes.get(texts)
     if axis is None:
-        axis = library.axes[key] = _floats(texts, library, group.at, f"{variable} of {group.title}")
+        axis = library.axes[texts] = _floats(texts, library, table.at, f"{variable} of {table.title}")
         if len(axis) > 1 and not (np.diff(axis) > 0).all():
-            library.fault(f"{variable} of {group.title} does not rise", group.at, "Sort its index.")
+            library.fault(f"{variable} of {table.title} does not rise", table.at, "Sort its index.")
     return axis
 
 
-def read_table(group: Group, library: Library) -> tuple[list[np.ndarray], np.ndarray] | None:
-    """Axes (transition, load or constrained transition, other) and values of a table, in ns and fF."""
-    name = group.args[0] if group.args else ""
-    template = library.templates.get(name)
+def read_table(table: TableText, library: Library) -> tuple[Layout, np.ndarray] | None:
+    """How a table is laid out, and its values in that order, ns."""
+    layout = _layout(table, library)
+    if layout is None:
+        return None
+    values = _floats(table.values, library, table.at, f"values of {table.name}")
+    if len(values) != layout.count:
+        shape = " x ".join(str(n) for n in layout.written) or "1"
+        library.fault(f"{table.title} has {len(values)} values, its axes ask for {shape}", table.at, "Check its index.")
+        return None
+    return layout, layout.in_order(values) * library.time_ns
+
+
+def _layout(table: TableText, library: Library) -> Layout | None:
+    name = table.args[0] if table.args else ""
+    layout = library.layouts.get((name, table.indices))
+    if layout is not None:
+        return layout
+    template = library.templates.get(name) or _NO_TEMPLATE
+    if name != "scalar" and template is _NO_TEMPLATE:
+        library.fault(f'template "{name}" is not defined', table.at, library.near(name, library.templates))
+        return None
     axes: list[np.ndarray] = []
     variables: list[str] = []
-    if name != "scalar" and template is None:
-        library.fault(f'template "{name}" is not defined', group.at, library.near(name, library.templates))
-        return None
-    for i in (1, 2, 3) if template else ():
-        variable = template.attributes.get(f"variable_{i}") if template else None
+    for i in range(3):
+        variable = template.attributes.get(f"variable_{i + 1}")
         if variable is None:
             break
-        texts = group.complex.get(f"index_{i}") or template.complex.get(f"index_{i}", []) if template else []
-        axes.append(_axis(texts, variable, library, group))
+        texts = table.indices[i] or tuple(template.complex.get(f"index_{i + 1}", ()))
+        axes.append(_axis(texts, variable, library, table))
         variables.append(variable)
-    values = _floats(group.complex.get("values", []), library, group.at, f"values of {group.name}")
-    if len(values) != math.prod(len(axis) for axis in axes):
-        shape = " x ".join(str(len(axis)) for axis in axes) or "1"
-        library.fault(f"{group.title} has {len(values)} values, its axes ask for {shape}", group.at, "Check its index.")
-        return None
-    return _in_order(axes, variables, values, library)
+    layout = library.layouts[name, table.indices] = _placed(axes, variables, library)
+    return layout
 
 
-def _in_order(
-    axes: list[np.ndarray], variables: list[str], values: np.ndarray, library: Library
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Turn a table to the layout of this module and convert its units."""
+def _placed(axes: list[np.ndarray], variables: list[str], library: Library) -> Layout:
+    """Axes in the order and the units of this module."""
     places: list[int | None] = [None, None, None]
     for i, variable in enumerate(variables):
         wanted = 0 if variable in _SLEW_AXIS else 1 if variable in _LOAD_AXIS else 2
         if places[wanted] is not None:
             wanted = places.index(None)
         places[wanted] = i
-    shaped = values.reshape([len(axis) for axis in axes])
-    shaped = shaped.transpose([p for p in places if p is not None])
     out: list[np.ndarray] = []
     for place in places:
         if place is None:
@@ -81,4 +119,7 @@ def _in_order(
         variable = variables[place]
         scale = library.cap_ff if variable in _CAP_AXES | _CAP_AXES_3 else library.time_ns
         out.append(axes[place] * (scale if variable in _SLEW_AXIS | _LOAD_AXIS | _CAP_AXES_3 else 1.0))
-    return out, shaped.reshape([max(1, len(axis)) for axis in out]) * library.time_ns
+    written = tuple(len(axis) for axis in axes)
+    turn = tuple(p for p in places if p is not None)
+    step = float(out[1][-1] - out[1][0]) if len(out[1]) > 1 else 0.0
+    return Layout(out, written, turn if turn != tuple(range(len(turn))) else (), math.prod(written), step)

@@ -1,15 +1,20 @@
 """Liberty text as a tree of groups, by our own scanner or by the optional `liberty-parser` package.
 
 The scanner takes one statement per regular-expression match; groups that no column is made from (power, current-source
-models, waveforms) are passed over as one match. Comments and line continuations are blanked in place, so a position in
-the text gives the line in the file.
+models, waveforms, variation tables of LVF) are passed over as one match. Comments and line continuations are blanked in
+place, so a position in the text gives the line in the file. `liberty_native.py` reads the same tree faster.
 """
 
 import re
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from circuit_io.errors import MAX_SHOWN, Faults, InputError
 
+ERRORS = "surrogateescape"  # bytes that are not UTF-8 survive
 MAX_DEPTH = 60  # of groups; the standard needs about eight
 
 _STRING = r'"(?:[^"\\]++|\\.)*+"'
@@ -48,6 +53,24 @@ def _nested(depth: int) -> str:
 _TO_CLOSE = re.compile(_nested(5), re.DOTALL)
 
 
+Indices = tuple[tuple[str, ...], ...]
+
+
+class TableText(NamedTuple):
+    """A table as the file has it: the texts of its own index_1 to index_3, and its values, read already or not."""
+
+    name: str
+    at: int
+    args: list[str]
+    indices: Indices
+    values: "list[str] | np.ndarray"
+
+    @property
+    def title(self) -> str:
+        """The group as the file writes it."""
+        return f"{self.name} ({', '.join(self.args)})"
+
+
 class Group:
     """One Liberty group: its arguments, simple and complex attributes (the last of a name wins) and sub-groups."""
 
@@ -58,7 +81,7 @@ class Group:
         self.name, self.args, self.at, self.end = name, args, at, at
         self.attributes: dict[str, str] = {}
         self.complex: dict[str, list[str]] = {}
-        self.groups: list[Group] = []
+        self.groups: list[Group | TableText] = []  # tables are found among the groups of `timing` alone
 
     @property
     def title(self) -> str:
@@ -67,10 +90,17 @@ class Group:
 
     def of(self, *names: str) -> "list[Group]":
         """Its sub-groups of these kinds."""
-        return [g for g in self.groups if g.name in names]
+        return [g for g in self.groups if g.name in names and isinstance(g, Group)]
+
+    def table(self) -> TableText:
+        """The group as a table."""
+        indices = tuple(tuple(self.complex.get(index, ())) for index in ("index_1", "index_2", "index_3"))
+        return TableText(self.name, self.at, self.args, indices, self.complex.get("values", []))
 
 
-def _content(group: Group) -> object:
+def _content(group: Group | TableText) -> object:
+    if isinstance(group, TableText):
+        return group
     return [group.name, group.args, group.attributes, group.complex, [_content(g) for g in group.groups]]
 
 
@@ -84,7 +114,14 @@ def unquote(text: str) -> str:
     return text.strip()
 
 
-def _arguments(text: str) -> list[str]:
+def plain_value(text: str) -> str:
+    """What stands after a colon, without quotes and outer blanks."""
+    text = text.strip()
+    return text if text[:1] != '"' else text[1:-1].strip() if "\\" not in text else unquote(text)
+
+
+def arguments(text: str) -> list[str]:
+    """What stands in parentheses, one text per argument, without quotes and outer blanks."""
     text = text.strip()
     if not text:
         return []
@@ -114,24 +151,44 @@ def blank_comments(text: str) -> str:
         at = comment.end()
 
 
+class Source:
+    """Where a tree came from: the text of one file, or "" where positions are not known, and its faults."""
+
+    def __init__(self, text: str | bytes, faults: Faults) -> None:
+        """Take the text in the unit of the positions: comments blanked in a `str`, as in the file in `bytes`."""
+        self.text, self.faults = text, faults
+        self._plain = b""
+
+    def fault(self, what: str, at: int, mend: str) -> None:
+        """Note a fault; only the ones that will be shown pay for a line number."""
+        line = 0
+        if self.text and self.faults.total < MAX_SHOWN:
+            line = self.text.count("\n", 0, at) + 1 if isinstance(self.text, str) else self.text.count(b"\n", 0, at) + 1
+        self.faults.add(what, line=line, mend=mend)
+
+    def content(self, group: Group) -> Callable[[], object]:
+        """What a group says, to be asked only to tell a repeat from a clash; the group itself is not kept."""
+        if not self.text:
+            content = _content(group)
+            return lambda: content
+        return partial(self._between, group.at, group.end)
+
+    def _between(self, at: int, end: int) -> bytes:
+        if isinstance(self.text, str):
+            return self.text[at:end].encode("utf-8", ERRORS)
+        self._plain = self._plain or blank_comments(self.text.decode("utf-8", ERRORS)).encode("utf-8", ERRORS)
+        return self._plain[at:end]
+
+
 class Scanner:
     """Scans one file into its `library` groups; faults are gathered, not raised."""
 
     def __init__(self, text: str, faults: Faults) -> None:
         """Take the text of one file."""
         self.text = blank_comments(text)
-        self.faults = faults
+        self.source = Source(self.text, faults)
         self.libraries: list[Group] = []
         self._stack: list[Group] = []
-
-    def fault(self, what: str, at: int, mend: str) -> None:
-        """Note a fault; only the ones that will be shown pay for a line number."""
-        is_placed = bool(self.text) and self.faults.total < MAX_SHOWN
-        self.faults.add(what, line=self.text.count("\n", 0, at) + 1 if is_placed else 0, mend=mend)
-
-    def content(self, group: Group) -> object:
-        """What a group says, to tell a repeat from a clash."""
-        return self.text[group.at : group.end] if self.text else _content(group)
 
     def scan(self) -> list[Group]:
         """All libraries of the file."""
@@ -150,18 +207,15 @@ class Scanner:
             elif kind == "close":
                 stack.pop().end = at
             elif kind == "value":
-                value = found["value"].strip()
-                if value[:1] == '"':
-                    value = value[1:-1].strip() if "\\" not in value else unquote(value)
-                stack[-1].attributes[found["name"]] = value
+                stack[-1].attributes[found["name"]] = plain_value(found["value"])
             else:
-                stack[-1].complex[found["name"]] = _arguments(found["args"])
+                stack[-1].complex[found["name"]] = arguments(found["args"])
                 if found["name"] == "include_file":
                     mend = "Paste its text in place, or pass both files to read_liberty if each is a whole library."
-                    self.fault("include_file is not followed", found.start("name"), mend)
+                    self.source.fault("include_file is not followed", found.start("name"), mend)
         for group in stack[-1:]:
             mend = "It is cut short, or a closing brace is missing."
-            self.fault(f"the file ends inside {group.title}", group.at, mend)
+            self.source.fault(f"the file ends inside {group.title}", group.at, mend)
         return self.libraries
 
     def _open(self, found: "re.Match[str]") -> int:
@@ -170,7 +224,7 @@ class Scanner:
             passed = _TO_CLOSE.match(self.text, at)
             if passed:
                 return passed.end()
-        group = Group(name, _arguments(found["args"]), found.start("name"))
+        group = Group(name, arguments(found["args"]), found.start("name"))
         if self._stack:
             self._stack[-1].groups.append(group)
         elif name == "library":
@@ -179,16 +233,17 @@ class Scanner:
             self._outside(found)
         self._stack.append(group)
         if len(self._stack) > MAX_DEPTH:
-            self.fault(f"groups nested deeper than {MAX_DEPTH}", group.at, "A Liberty file has about eight levels.")
-            self.faults.raise_if_any()
+            mend = "A Liberty file has about eight levels."
+            self.source.fault(f"groups nested deeper than {MAX_DEPTH}", group.at, mend)
+            self.source.faults.raise_if_any()
         return at
 
     def _outside(self, found: "re.Match[str]") -> None:
         if found.lastgroup == "close":
-            self.fault('"}" closes nothing', found.start("close"), "Delete it.")
+            self.source.fault('"}" closes nothing', found.start("close"), "Delete it.")
             return
         mend = "A Liberty file holds library (name) { ... }."
-        self.fault(f'"{found["name"]}" stands outside a library', found.start("name"), mend)
+        self.source.fault(f'"{found["name"]}" stands outside a library', found.start("name"), mend)
 
     def _junk(self, at: int) -> int:
         """Note what is no statement and go to the next line."""
@@ -200,19 +255,19 @@ class Scanner:
         newline = len(self.text) if newline < 0 else newline
         shown = self.text[at : min(newline, at + 40)]
         if shown.startswith("/*"):
-            self.fault("a comment is not closed", at, "Add */ where it ends.")
+            self.source.fault("a comment is not closed", at, "Add */ where it ends.")
             return len(self.text)
-        self.fault(f"not a Liberty statement: {shown!r}", at, "Check quotes and braces here.")
+        self.source.fault(f"not a Liberty statement: {shown!r}", at, "Check quotes and braces here.")
         return newline
 
 
-def scan(text: str, faults: Faults) -> tuple[list[Group], Scanner]:
-    """The libraries of one file, and the scanner that knows its lines."""
-    scanner = Scanner(text, faults)
-    return scanner.scan(), scanner
+def scan(text: bytes, faults: Faults) -> tuple[list[Group], Source]:
+    """The libraries of one file, and where they came from."""
+    scanner = Scanner(text.decode("utf-8", ERRORS), faults)
+    return scanner.scan(), scanner.source
 
 
-def scan_with_liberty_parser(text: str, faults: Faults) -> tuple[list[Group], Scanner]:
+def scan_with_liberty_parser(text: bytes, faults: Faults) -> tuple[list[Group], Source]:
     """The same tree by the package `liberty-parser`, which knows no line numbers.
 
     Raises:
@@ -223,13 +278,12 @@ def scan_with_liberty_parser(text: str, faults: Faults) -> tuple[list[Group], Sc
     except ImportError as e:
         mend = "pip install liberty-parser (GPL-3), or use backend='own'."
         raise InputError("backend 'liberty-parser' needs a package that is missing", mend=mend) from e
-    scanner = Scanner("", faults)
-    text = blank_comments(text)  # it would keep the backslash of a continuation in a name
+    plain = blank_comments(text.decode("utf-8", ERRORS))  # it would keep the backslash of a continuation in a name
     try:
-        libraries = parse_multi_liberty(text)
+        libraries = parse_multi_liberty(plain)
     except Exception as e:  # the package raises its own, assertion and value errors
         raise InputError(f"liberty-parser refuses the file: {e}", path=faults.path) from e
-    return [_converted(group, 0) for group in libraries], scanner
+    return [_converted(group, 0) for group in libraries], Source("", faults)
 
 
 def _converted(theirs: Any, depth: int) -> Group:  # noqa: ANN401

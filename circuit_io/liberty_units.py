@@ -4,16 +4,20 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from circuit_io.errors import MAX_SHOWN, did_you_mean
-from circuit_io.liberty_text import Group, Scanner
+from circuit_io.liberty_text import Group, Indices, Source
+
+if TYPE_CHECKING:
+    from circuit_io.liberty_tables import Layout
 
 _EXPONENT = {"": 0, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15, "a": -18, "k": 3}
 MAX_NUMBER = 1e30  # in any unit; more is no physical value and would overflow
-_UNIT = re.compile(r"([-+.\deE]*?)\s*([munpfak]?)([sFfWw])", re.IGNORECASE)
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_UNIT = re.compile(r"([-+.\deE]*?)\s*([munpfak]?)([sFfWw])", re.IGNORECASE | re.ASCII)
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 
 
 @dataclass
@@ -26,8 +30,9 @@ class Library:
     attributes: dict[str, str]
     templates: dict[str, Group]
     types: dict[str, Group]
-    scanner: Scanner
+    source: Source
     axes: dict[tuple[str, ...], np.ndarray] = field(default_factory=dict)  # index texts already read
+    layouts: dict[tuple[str, Indices], "Layout"] = field(default_factory=dict)  # liberty_tables
 
     def number(self, text: str | None, at: int, what: str, default: float = math.nan) -> float:
         """A finite number, or a noted fault."""
@@ -40,11 +45,11 @@ class Library:
 
     def near(self, name: str, known: Iterable[str]) -> str:
         """A remedy that lists near names, as long as the fault will be shown."""
-        return did_you_mean(name, known) if self.scanner.faults.total < MAX_SHOWN else ""
+        return did_you_mean(name, known) if self.source.faults.total < MAX_SHOWN else ""
 
     def fault(self, what: str, at: int, mend: str = "") -> None:
         """Note a fault at a position of the file."""
-        self.scanner.fault(what, at, mend)
+        self.source.fault(what, at, mend)
 
 
 def _unit(text: str | None, base: int, default: str, letters: str, library: Library, at: int) -> float:
@@ -59,13 +64,13 @@ def _unit(text: str | None, base: int, default: str, letters: str, library: Libr
     return scale * power if exponent >= 0 else scale / power
 
 
-def open_library(group: Group, scanner: Scanner) -> Library:
+def open_library(group: Group, source: Source) -> Library:
     """Units, templates and bus types of a library."""
     a = group.attributes
-    library = Library(1.0, 1.0, 1.0, a, {}, {}, scanner)
+    library = Library(1.0, 1.0, 1.0, a, {}, {}, source)
     library.time_ns = _unit(a.get("time_unit"), -9, "1ns", "sS", library, group.at)
     library.leakage_nw = _unit(a.get("leakage_power_unit"), -9, "1nW", "wW", library, group.at)
-    load = group.complex.get("capacitive_load_unit", ["1", "pf"])
+    load = group.complex.get("capacitive_load_unit") or ["1", "pf"]
     library.cap_ff = _unit("".join(load), -15, "1pf", "fF", library, group.at)
     for sub in group.of("lu_table_template"):
         library.templates[sub.args[0] if sub.args else ""] = sub

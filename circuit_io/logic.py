@@ -113,7 +113,8 @@ class _Evaluator:
         return value
 
 
-def truth_table(function: str, inputs: Sequence[str]) -> int:
+@lru_cache(maxsize=4096)
+def truth_table(function: str, inputs: tuple[str, ...]) -> int:
     """Truth table of a Liberty function; `!` and `'` bind first, then `^`, `& *` or a blank, then `+ |`.
 
     Raises:

@@ -193,7 +193,7 @@ def test_drive_is_the_steepest_delay_over_load(tmp_path: Path) -> None:
     ],
 )
 def test_function_classes(function: str, inputs: str, kind: str) -> None:
-    names = inputs.split()
+    names = tuple(inputs.split())
     assert classify(truth_table(function, names), len(names)) == kind
     mirrored = names[::-1]
     assert classify(truth_table(function, mirrored), len(names)) == kind
@@ -203,7 +203,7 @@ def test_function_classes(function: str, inputs: str, kind: str) -> None:
 @given(data=st.data())
 def test_truth_table_equals_python(data: st.DataObject) -> None:
     """Every operator in the four ways Liberty writes them, against Python's own."""
-    names = ["A", "B1", "C[0]", "_d"]
+    names = ("A", "B1", "C[0]", "_d")
 
     def term(depth: int) -> tuple[str, str]:
         kind = data.draw(st.sampled_from(["name", "not", "tick", "or", "xor", "and"] if depth else ["name"]))
@@ -225,7 +225,7 @@ def test_truth_table_equals_python(data: st.DataObject) -> None:
 
 
 def test_adder_is_parity_and_carry() -> None:
-    names = ["A", "B", "C"]
+    names = ("A", "B", "C")
     assert is_adder([truth_table("A^B^C", names), truth_table("(A B)+(B C)+(A C)", names)], 3)
     assert not is_adder([truth_table("A^B^C", names), truth_table("A B C", names)], 3)
 
@@ -233,7 +233,7 @@ def test_adder_is_parity_and_carry() -> None:
 @pytest.mark.parametrize("text", ["A &", "(A", "A)", "Z", "A % B", "!" * 500 + "A", "(" * 5000 + "A" + ")" * 5000, ""])
 def test_what_is_no_function_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        truth_table(text, ["A", "B"])
+        truth_table(text, ("A", "B"))
 
 
 # --- nasty input (research/io.md section 8) -------------------------------------------------------------------------
