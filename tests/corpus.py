@@ -35,7 +35,7 @@ READERS = {
     "verilog": "circuit_io.verilog:read_verilog",
     "liberty": "circuit_io.liberty:read_liberty",
     "spef": "circuit_io.spef:read_spef",
-    "sdc": "circuit_io.sdc:read_sdc",
+    "sdc": "sdc_peer:read",
 }
 PEERS = {  # (path, scratch folder): an AssertionError where another tool differs
     "def": "def_peer:agree",
