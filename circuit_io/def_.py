@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float64, Int8, Int16, Int32, Int64
 from circuit_io import def_floorplan as floorplan
 from circuit_io.codes import NO_NET
 from circuit_io.collector import collector_paused
-from circuit_io.def_nets import COMPONENT, NET, check_ports, has_routing, read_components, read_nets
+from circuit_io.def_native import scan_netlist
+from circuit_io.def_nets import COMPONENT, NET, check_ports, read_netlist
 from circuit_io.def_pins import read_pins
 from circuit_io.def_text import DefText
 from circuit_io.def_vias import read_vias
@@ -166,7 +167,7 @@ def _read(path: Path) -> DefDesign:
     columns |= _netlist(text, layers, via_index)
     text.faults.raise_if_any()
     columns |= {"layer_names": Names.of(layers), "via_names": Names.of(via_index)}
-    return DefDesign(path=path, has_routing=has_routing(text), **columns)
+    return DefDesign(path=path, **columns)
 
 
 def _header(text: DefText) -> dict[str, Any]:
@@ -205,16 +206,12 @@ def _grid_columns(name: str, table: Int64[np.ndarray, "n 5"]) -> dict[str, Any]:
 
 
 def _netlist(text: DefText, layers: dict[bytes, int], vias: dict[bytes, int]) -> dict[str, Any]:
-    columns = read_components(text)
-    insts: dict[bytes, int] = columns["inst_names"].index
-    pins: dict[bytes, int] = {}
-    nets, _ = read_nets(text, b"NETS", insts=insts, pins=pins)
-    specials, rests = read_nets(text, b"SPECIALNETS", insts=insts, pins=pins)
+    netlist = scan_netlist(text) or read_netlist(text)
     wires = WireReader(text, layers, vias)
-    for i, (rest, position) in enumerate(zip(rests, text.positions(b"SPECIALNETS", NET), strict=True)):
+    for i, (rest, position) in enumerate(netlist.rests):
         wires.read(i, rest, position)
-    columns |= read_pins(text, layers, nets["names"].index, specials["names"].index)
-    check_ports(text, nets, list(pins), set(columns["bterm_names"].raw_list()))
-    columns |= {("net_" if k in ("names", "use", "ptr") else "") + k: v for k, v in nets.items()}
-    columns |= {f"special_{k}": v for k, v in specials.items()}
-    return columns | wires.columns() | {"pin_names": Names.of(pins)}
+    columns = netlist.insts | read_pins(text, layers, netlist.net_ids, netlist.special_ids)
+    check_ports(text, netlist, set(columns["bterm_names"].raw_list()))
+    columns |= {("net_" if k in ("names", "use", "ptr") else "") + k: v for k, v in netlist.nets.items()}
+    columns |= {f"special_{k}": v for k, v in netlist.specials.items()}
+    return columns | wires.columns() | {"pin_names": netlist.pin_names, "has_routing": netlist.has_routing}

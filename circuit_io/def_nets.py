@@ -1,7 +1,8 @@
 """COMPONENTS, NETS and SPECIALNETS of a DEF file: insts and their connections, whole sections at a time."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
@@ -22,7 +23,7 @@ NET = re.compile(
     rb"\s*+(?:-\s++([^\s;]++)((?:\s++\(\s++\S++\s++\S++\s++(?:\+\s++SYNTHESIZED\s++)?\))*+)\s*+"
     rb"(?:\+\s++USE\s++(\w++)\s*+)?(\+[^;]*)?;" + JUNK
 )
-_SYNTHESIZED = re.compile(rb"\+\s++SYNTHESIZED\s++\)")
+_CONNECTION = re.compile(rb"\(\s++(\S++)\s++(\S++)\s++(?:\+\s++SYNTHESIZED\s++)?\)")
 _USE = re.compile(rb"\+\s++USE\s++(\w++)")
 _ROUTED = re.compile(rb"\+\s++ROUTED\s")
 _PASSED = frozenset(
@@ -30,6 +31,38 @@ _PASSED = frozenset(
 )
 FROM_ONE_RUN = "Write LEF and DEF from the same run."
 _BTERM, _EVERY, _UNKNOWN = -1, -2, -9
+
+
+@dataclass(frozen=True)
+class Netlist:
+    """The columns of COMPONENTS, NETS and SPECIALNETS, and what PINS and the special wires ask of them."""
+
+    insts: dict[str, Any]  # the inst fields of `DefDesign`
+    nets: dict[str, Any]  # names, use, ptr, conn_inst, conn_pin
+    specials: dict[str, Any]
+    rests: list[tuple[bytes, int]]  # of each special net what follows its connections, and the position of its "-"
+    pin_names: Names
+    net_ids: Mapping[bytes, int]  # at least of the nets that PINS names
+    special_ids: Mapping[bytes, int]
+    has_routing: bool
+
+
+def read_netlist(text: DefText) -> Netlist:
+    """All of it, in Python."""
+    insts = read_components(text)
+    index, pins = insts["inst_names"].index, dict[bytes, int]()
+    nets, _ = read_nets(text, b"NETS", insts=index, pins=pins)
+    specials, rests = read_nets(text, b"SPECIALNETS", insts=index, pins=pins)
+    return Netlist(
+        insts=insts,
+        nets=nets,
+        specials=specials,
+        rests=list(zip(rests, text.positions(b"SPECIALNETS", NET), strict=True)),
+        pin_names=Names.of(pins),
+        net_ids=nets["names"].index,
+        special_ids=specials["names"].index,
+        has_routing=b"NETS" in text.sections and bool(_ROUTED.search(text.text, *text.sections[b"NETS"])),
+    )
 
 
 def read_components(text: DefText) -> dict[str, Any]:
@@ -48,25 +81,32 @@ def read_components(text: DefText) -> dict[str, Any]:
         what = f'inst "{show(names[i])}": "{show(turns[i])}" is no orientation'
         text.fault(what, where(i), "Use one of " + " ".join(ORIENTS) + ".")
     orient[orient < 0] = 0
-    for i, rest in enumerate(rests):
-        if rest:
-            for attribute in PLUS.split(rest)[1:]:
-                key = attribute.split(None, 1)[0] if attribute.strip() else b""
-                if key in STATUS:
-                    status[i], xy[i], orient[i] = place(text, attribute.strip(), where(i))
-                elif key not in _PASSED:
-                    what = f'inst "{show(names[i])}": unknown attribute "+ {show(key[:40])}"'
-                    text.fault(what, where(i), near(key[:40], _PASSED | STATUS.keys()))
+    table = {"inst_status": status, "inst_xy_dbu": xy, "inst_orient": orient}
+    read_attributes(text, ((i, names[i], rest) for i, rest in enumerate(rests) if rest), table)
     master_ids = {m: i for i, m in enumerate(dict.fromkeys(masters))}
     _report_repeats(text, names, "inst", where)
     return {
         "inst_names": Names.of(names),
         "inst_master": np.fromiter(map(master_ids.__getitem__, masters), np.int32, len(rows)),
         "master_names": Names.of(master_ids),
-        "inst_status": status,
-        "inst_xy_dbu": xy,
-        "inst_orient": orient,
+        **table,
     }
+
+
+def read_attributes(text: DefText, rests: Iterable[tuple[int, bytes, bytes]], table: dict[str, Any]) -> None:
+    """Read number, name and attributes of insts into the columns `inst_status`, `inst_xy_dbu` and `inst_orient`."""
+    for i, name, rest in rests:
+        for attribute in PLUS.split(rest)[1:]:
+            key = attribute.split(None, 1)[0] if attribute.strip() else b""
+            if key in STATUS:
+                at = text.positions(b"COMPONENTS", COMPONENT)[i]
+                table["inst_status"][i], table["inst_xy_dbu"][i], table["inst_orient"][i] = place(
+                    text, attribute.strip(), at
+                )
+            elif key not in _PASSED:
+                what = f'inst "{show(name)}": unknown attribute "+ {show(key[:40])}"'
+                at = text.positions(b"COMPONENTS", COMPONENT)[i]
+                text.fault(what, at, near(key[:40], _PASSED | STATUS.keys()))
 
 
 def _report_repeats(text: DefText, names: list[bytes], kind: str, where: Callable[[int], int]) -> None:
@@ -120,7 +160,7 @@ def _connections(conns: list[bytes]) -> tuple[list[bytes], list[bytes], np.ndarr
     """First and second words of all `( inst pin )`, and where those of each net begin."""
     text = b"".join(conns)
     if b"SYNTHESIZED" in text:
-        conns = [_SYNTHESIZED.sub(b")", c) for c in conns]
+        conns = [_CONNECTION.sub(rb"( \1 \2 )", c) for c in conns]
         text = b"".join(conns)
     words = text.split()
     counts = np.fromiter((c.count(b"(") for c in conns), np.int64, len(conns))
@@ -145,18 +185,15 @@ def _uses(
     return codes
 
 
-def check_ports(text: DefText, nets: dict[str, Any], pins: Sequence[bytes], ports: set[bytes]) -> None:
-    """A fault for each `( PIN name )` of NETS that PINS does not list; `nets` is from `read_nets`."""
+def check_ports(text: DefText, netlist: Netlist, ports: set[bytes]) -> None:
+    """A fault for each `( PIN name )` of NETS that is not among `ports`, the names in PINS."""
+    nets = netlist.nets
     on_port = np.flatnonzero(nets["conn_inst"] == _BTERM)
     used = nets["conn_pin"][on_port]
-    unknown = {int(p) for p in np.unique(used) if pins[p] not in ports}
+    pins = {p: netlist.pin_names.raw(p) for p in np.unique(used).tolist()}
+    unknown = {p for p, name in pins.items() if name not in ports}
     for c, p in zip(on_port.tolist(), used.tolist(), strict=True) if unknown else ():
         if p in unknown:
             i = int(np.searchsorted(nets["ptr"], c, side="right")) - 1
             what = f'net "{nets["names"][i]}" uses pin "{show(pins[p])}", which PINS does not list'
             text.fault(what, text.positions(b"NETS", NET)[i], FROM_ONE_RUN)
-
-
-def has_routing(text: DefText) -> bool:
-    """True when any net of NETS is routed."""
-    return b"NETS" in text.sections and bool(_ROUTED.search(text.text, *text.sections[b"NETS"]))

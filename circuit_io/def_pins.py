@@ -1,6 +1,7 @@
 """PINS of a DEF file: ports with their nets, places and shapes."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +43,7 @@ class _Pin:
 
 
 def read_pins(
-    text: DefText, layers: dict[bytes, int], nets: dict[bytes, int], specials: dict[bytes, int]
+    text: DefText, layers: dict[bytes, int], nets: Mapping[bytes, int], specials: Mapping[bytes, int]
 ) -> dict[str, Any]:
     """The bterm fields of `DefDesign`.
 

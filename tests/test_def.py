@@ -579,6 +579,7 @@ PART = 'COMPONENTS has a statement that cannot be read: "'
         ("+ SPACING 3 RECT", "+ SPARING 3 RECT", "- LAYER m2", ["blockage that cannot be read", "Expected LAYER"]),
         ("( u1 A )", "( u9 A )", "- a ( PIN a )", ['net "a" uses inst "u9"', "COMPONENTS does not list", "same run"]),
         ("( u1 A )", "( * A )", "- a ( PIN a )", ['net "a" uses inst "*"']),
+        ("( u1 A )", "( + SYNTHESIZED )", "- a ( PIN a )", ['net "a" uses inst "+"']),
         ("( u1 A )", "( u1 A", "- a ( PIN a )", ['NETS has a statement that cannot be read: "- a ( PIN']),
         ("( PIN y )", "( PIN z )", "- y ( u1", ['net "y" uses pin "z"', "PINS does not list"]),
         ("+ USE CLOCK ;\n- open", "+ USE CLOK ;\n- open", "- y ( u1", ["unknown USE CLOK", '"CLOCK"']),

@@ -142,8 +142,23 @@ int32_t scan_append(scan_names *t, const char *word, int64_t size) {
     return t->failed ? -1 : (int32_t)t->count++;
 }
 
+void scan_find_all(const scan_names *t, const scan_word *words, int count, int32_t *ids) {
+    const int64_t *offsets = (const int64_t *)(const void *)t->offsets.data;
+    for (int i = 0; i < count; i++) scan_prefetch(t, words[i].hash);
+    for (int i = 0; i < count && !t->failed; i++) {
+        ids[i] = (int32_t)((uint32_t)t->slots[words[i].hash & t->mask] - 1);
+        if (ids[i] >= 0) SCAN_PREFETCH(&offsets[ids[i]]);
+    }
+    for (int i = 0; i < count && !t->failed; i++)
+        if (ids[i] >= 0) SCAN_PREFETCH(t->blob.data + offsets[ids[i]]);
+    for (int i = 0; i < count; i++) ids[i] = scan_find(t, words[i].at, words[i].size, words[i].hash);
+}
+
 int32_t scan_intern(scan_names *t, const char *word, int64_t size, bool *fresh) {
-    uint32_t hash = scan_hash(word, size);
+    return scan_intern_hashed(t, word, size, scan_hash(word, size), fresh);
+}
+
+int32_t scan_intern_hashed(scan_names *t, const char *word, int64_t size, uint32_t hash, bool *fresh) {
     int32_t id = scan_find(t, word, size, hash);
     if (fresh) *fresh = id < 0;
     if (id >= 0) return id;
