@@ -5,18 +5,18 @@ column (horizontal) or row (vertical) is 0. All maps are sums over nets, done wi
 """
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64, Int
 
 from circuit_io.steiner import Trees
 
 Map = Float64[np.ndarray, "ny nx"]
 
 
-def _scatter(index: Int64[np.ndarray, " n"], weight: Float64[np.ndarray, " n"], shape: tuple[int, int]) -> Map:
+def _scatter(index: Int[np.ndarray, " n"], weight: Float64[np.ndarray, " n"], shape: tuple[int, int]) -> Map:
     return np.bincount(index, weights=weight, minlength=shape[0] * shape[1]).astype(np.float64).reshape(shape)
 
 
-def rudy(box: Int64[np.ndarray, "nets 4"], nx: int, ny: int) -> tuple[Map, Map]:
+def rudy(box: Int[np.ndarray, "nets 4"], nx: int, ny: int) -> tuple[Map, Map]:
     """Expected wires per edge if every net has one straight wire of each direction, anywhere in its gcell box.
 
     Args:
@@ -34,10 +34,10 @@ def rudy(box: Int64[np.ndarray, "nets 4"], nx: int, ny: int) -> tuple[Map, Map]:
 
 
 def _boxes(
-    a0: Int64[np.ndarray, " n"],
-    a1: Int64[np.ndarray, " n"],
-    b0: Int64[np.ndarray, " n"],
-    b1: Int64[np.ndarray, " n"],
+    a0: Int[np.ndarray, " n"],
+    a1: Int[np.ndarray, " n"],
+    b0: Int[np.ndarray, " n"],
+    b1: Int[np.ndarray, " n"],
     weight: Float64[np.ndarray, " n"],
     na: int,
     nb: int,
@@ -57,10 +57,10 @@ def demand_l(trees: Trees, nx: int, ny: int) -> tuple[Map, Map]:
 
 
 def _runs(
-    a0: Int64[np.ndarray, " n"],
-    a1: Int64[np.ndarray, " n"],
-    b0: Int64[np.ndarray, " n"],
-    b1: Int64[np.ndarray, " n"],
+    a0: Int[np.ndarray, " n"],
+    a1: Int[np.ndarray, " n"],
+    b0: Int[np.ndarray, " n"],
+    b1: Int[np.ndarray, " n"],
     w0: Float64[np.ndarray, " n"],
     w1: Float64[np.ndarray, " n"],
     na: int,
@@ -91,10 +91,10 @@ def demand_z(trees: Trees, nx: int, ny: int) -> tuple[Map, Map]:
 
 
 def _z_direction(
-    a0: Int64[np.ndarray, " n"],
-    a1: Int64[np.ndarray, " n"],
-    b0: Int64[np.ndarray, " n"],
-    b1: Int64[np.ndarray, " n"],
+    a0: Int[np.ndarray, " n"],
+    a1: Int[np.ndarray, " n"],
+    b0: Int[np.ndarray, " n"],
+    b1: Int[np.ndarray, " n"],
     outer: Float64[np.ndarray, " n"],
     inner: Float64[np.ndarray, " n"],
     bent: Bool[np.ndarray, " n"],

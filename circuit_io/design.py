@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32, Int8, Int32, Int64
 
+from circuit_io.arrays import expand, numbered
 from circuit_io.def_ import DefDesign, read_def
 from circuit_io.errors import Faults, InputError, did_you_mean
-from circuit_io.gcells import HORIZONTAL, RoutingLayer, expand
-from circuit_io.geometry import place_rects, placed_size
+from circuit_io.forms import Obstacles, PinForms, turned
+from circuit_io.gcells import HORIZONTAL, RoutingLayer
+from circuit_io.geometry import ORIENTS, placed_size
 from circuit_io.lef import LefLibrary, read_lef
 from circuit_io.liberty import Liberty, read_liberty
 from circuit_io.names import Names
@@ -66,10 +68,9 @@ class Design:
     pin_name: Int32[np.ndarray, " pins"]  # row of `pin_names`
     pin_direction: Int8[np.ndarray, " pins"]
     pin_cap_ff: Float32[np.ndarray, " pins"]  # nan where no Liberty tells
-    pin_level: Int32[np.ndarray, " pins"]  # routing level of the pin's top layer
-    shape_pin: Int64[np.ndarray, " pin_shapes"]  # shapes on the pin's top layer, sorted by pin
-    shape_rect_dbu: Int64[np.ndarray, "pin_shapes 4"]
-    blocked: dict[int, Int64[np.ndarray, "n 4"]]  # by routing level: power pins, obstructions, power grid
+    pin_form: Int32[np.ndarray, " pins"]  # in `forms`: the pin's shapes on its top layer
+    forms: PinForms
+    obstacles: Obstacles
     blockage_rect_dbu: Int64[np.ndarray, "blockages 4"]  # placement blockages
     liberty: Liberty | None
     warnings: tuple[str, ...] = ()
@@ -78,6 +79,13 @@ class Design:
     def num_insts(self) -> int:
         """Placed insts, fillers included."""
         return len(self.inst_master)
+
+    def pin_base_dbu(self, pins: slice) -> Int64[np.ndarray, "some 2"]:
+        """What is to be added to the shapes of the pins' forms: the lower left of the inst, nothing for a port."""
+        inst = self.pin_inst[pins]
+        base = self.inst_rect_dbu[np.maximum(inst, 0), :2] if self.num_insts else np.zeros((len(inst), 2), np.int64)
+        base[inst < 0] = 0
+        return base
 
 
 def read_design(lef: list[Path], def_: Path, *, lib: list[Path] | None = None) -> Design:
@@ -172,7 +180,7 @@ def join(library: LefLibrary, placed: DefDesign, liberty: Liberty | None) -> Des
         net_names=placed.net_names,
         net_use=placed.net_use,
         pin_names=placed.pin_names,
-        blocked=_blocked(library, placed, macro, layers),
+        obstacles=_obstacles(library, placed, macro, size, rect[:, :2], layers),
         blockage_rect_dbu=placed.blockage_rect_dbu[(placed.blockage_layer < 0)],
         liberty=liberty,
         warnings=tuple(warnings),
@@ -288,10 +296,15 @@ def _port_places(placed: DefDesign) -> Int64[np.ndarray, "ports 2"]:
     return xy
 
 
-def _blocked(
-    library: LefLibrary, placed: DefDesign, macro: Int64[np.ndarray, " masters"], layers: tuple[RoutingLayer, ...]
-) -> dict[int, Int64[np.ndarray, "n 4"]]:
-    """Shapes that take tracks before any net is routed, by routing level: see FastRoute's `findObstructions`."""
+def _obstacles(
+    library: LefLibrary,
+    placed: DefDesign,
+    macro: Int64[np.ndarray, " masters"],
+    size_dbu: Int64[np.ndarray, "masters 2"],
+    xy_dbu: Int64[np.ndarray, "insts 2"],
+    layers: tuple[RoutingLayer, ...],
+) -> Obstacles:
+    """Power pins and obstructions of the masters, power grid and blockages."""
     use = library.mterm_use[library.shape_mterm]
     supply = (use == POWER) | (use == GROUND)
     owner = np.concatenate([library.mterm_macro[library.shape_mterm[supply]], library.obs_macro]).astype(np.int64)
@@ -299,23 +312,22 @@ def _blocked(
     local = np.concatenate([library.shape_rect_um[supply], library.obs_rect_um]).reshape(-1, 4)
     local = local + np.tile(library.macro_origin_um[owner], (1, 2))
     local_dbu = np.rint(local * placed.dbu_per_um).astype(np.int64)
-    level = library.routing_level[layer]
-    inst_macro = macro[placed.inst_master]
-    size = np.rint(library.macro_size_um * placed.dbu_per_um).astype(np.int64)
+    level, turns = library.routing_level[layer], len(ORIENTS)
+    used, form = numbered(placed.inst_master.astype(np.int64) * turns + placed.inst_orient, len(macro) * turns)
     wire_level = levels_of(library, placed.layer_names)
-    out: dict[int, Int64[np.ndarray, "n 4"]] = {}
+    solid_level = _blockage_level(placed, wire_level)
+    out = Obstacles(form, xy_dbu)
     for routing in layers:
         mine = np.flatnonzero(level == routing.level)
         mine = mine[np.argsort(owner[mine], kind="stable")]
-        ptr = np.searchsorted(owner[mine], np.arange(len(library.macro_names) + 1))
-        inst, nth = expand(np.diff(ptr)[inst_macro])
-        shape = mine[ptr[inst_macro[inst]] + nth]
-        rects = place_rects(
-            local_dbu[shape], size[inst_macro[inst]], placed.inst_orient[inst], placed.inst_xy_dbu[inst]
-        )
+        at = [np.searchsorted(owner[mine], macro, side=side) for side in ("left", "right")]
+        of_master, nth = expand(at[1] - at[0])
+        ptr = np.concatenate([[0], np.cumsum(at[1] - at[0])])
+        rect = local_dbu[mine[at[0][of_master] + nth]]
+        out.forms[routing.level] = turned(ptr, rect, size_dbu, used // turns, used % turns)
         wires = placed.swire_rect_dbu[wire_level[placed.swire_layer] == routing.level]
-        solid = placed.blockage_rect_dbu[_blockage_level(placed, wire_level) == routing.level]
-        out[routing.level] = np.concatenate([rects.reshape(-1, 4), wires.reshape(-1, 4), solid.reshape(-1, 4)])
+        solid = placed.blockage_rect_dbu[solid_level == routing.level]
+        out.fixed[routing.level] = np.concatenate([wires.reshape(-1, 4), solid.reshape(-1, 4)])
     return out
 
 

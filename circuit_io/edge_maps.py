@@ -6,8 +6,9 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from circuit_io import demand
+from circuit_io.arrays import expand
 from circuit_io.design import Design
-from circuit_io.gcells import HORIZONTAL, VERTICAL, GcellGrid, adjusted, blocked_tracks, expand
+from circuit_io.gcells import HORIZONTAL, VERTICAL, GcellGrid, adjusted, blocked_tracks, crossing
 from circuit_io.steiner import Trees
 
 Map = Float64[np.ndarray, "ny nx"]
@@ -42,7 +43,12 @@ def edge_maps(
             )
         )
         taken = [
-            np.minimum(blocked_tracks(grid, k, design.blocked.get(k.level, np.zeros((0, 4), np.int64))), c)
+            np.minimum(
+                blocked_tracks(
+                    grid, k, np.concatenate([crossing(grid, k, part) for part in design.obstacles.parts(k.level)])
+                ),
+                c,
+            )
             for k, c in zip(layers, caps, strict=True)
         ]
         blocked.append(sum((t.astype(float) for t in taken), zero))

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64, Shaped
+from jaxtyping import Bool, Float32, Float64, Int32, Int64, Shaped
 
 from circuit_io import demand, fields
+from circuit_io.arrays import blocks
 from circuit_io.design import CLOCK, INPUT, OUTPUT, Design
 from circuit_io.edge_maps import Map, Maps, area_maps, edge_maps
 from circuit_io.gcells import HORIZONTAL, VERTICAL, GcellGrid
@@ -52,10 +53,9 @@ def build_graph(design: Design, grid: GcellGrid, adjustment: dict[str, float]) -
     nodes = select_nodes(design)
     gcell = pin_gcells(design, grid)
     num_nets = len(design.net_names)
-    net = design.pin_net.astype(np.int64)
-    points_net, points = points_of_nets(net, gcell, grid.nx)
+    points_net, points = points_of_nets(design.pin_net, gcell, grid.nx)
     trees = steiner_trees(points_net, points, num_nets)
-    box = _boxes(net, gcell, num_nets, grid.nx)
+    box = _boxes(points_net, points, num_nets)
     maps = edge_maps(design, grid, adjustment, trees, box)
     centre = (nodes.rect_dbu[:, :2] + nodes.rect_dbu[:, 2:]) // 2
     inst_gcell = grid.row(centre[:, 1]) * grid.nx + grid.column(centre[:, 0])
@@ -66,7 +66,7 @@ def build_graph(design: Design, grid: GcellGrid, adjustment: dict[str, float]) -
         inst_gcell=inst_gcell.astype(np.int32),
         pin_inst=nodes.of_pin.astype(np.int32),
         pin_net=design.pin_net,
-        pin_gcell=gcell.astype(np.int32),
+        pin_gcell=gcell,
         net_box=box.astype(np.int32),
         inst_features=_inst_features(design, grid, nodes, centre, library),
         net_features=_net_features(design, box, trees, np.bincount(points_net, minlength=num_nets), library),
@@ -77,17 +77,14 @@ def build_graph(design: Design, grid: GcellGrid, adjustment: dict[str, float]) -
 
 
 def _boxes(
-    net: Int64[np.ndarray, " pins"], gcell: Int64[np.ndarray, " pins"], num_nets: int, nx: int
+    net: Int32[np.ndarray, " points"], xy: Int32[np.ndarray, "points 2"], num_nets: int
 ) -> Int64[np.ndarray, "nets 4"]:
-    box = np.empty((num_nets, 4), np.int64)
-    box[:] = (1, 1, 0, 0)
-    has = np.bincount(net, minlength=num_nets) > 0
-    box[has] = (np.iinfo(np.int32).max, np.iinfo(np.int32).max, -1, -1)
-    x, y = gcell % nx, gcell // nx
-    np.minimum.at(box[:, 0], net, x)
-    np.minimum.at(box[:, 1], net, y)
-    np.maximum.at(box[:, 2], net, x)
-    np.maximum.at(box[:, 3], net, y)
+    """Box of each net's points, which are sorted by net; x1 < x0 for a net without any."""
+    box = np.tile(np.asarray([1, 1, 0, 0]), (num_nets, 1))
+    first = np.flatnonzero(np.diff(net, prepend=-1))
+    if len(first):
+        box[net[first], :2] = np.minimum.reduceat(xy, first, axis=0)
+        box[net[first], 2:] = np.maximum.reduceat(xy, first, axis=0)
     return box
 
 
@@ -252,11 +249,14 @@ def _pin_features(
 
 def pin_places_dbu(design: Design, otherwise: Int64[np.ndarray, "pins 2"]) -> Float64[np.ndarray, "pins 2"]:
     """Mean of the middles of each pin's shapes on its top layer; the centre of its inst where it has none."""
-    n = len(design.pin_net)
-    count = np.bincount(design.shape_pin, minlength=n)[:, None]
-    middle = (design.shape_rect_dbu[:, :2] + design.shape_rect_dbu[:, 2:]) / 2.0
-    total = np.stack([np.bincount(design.shape_pin, weights=middle[:, a], minlength=n) for a in (0, 1)], axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), otherwise)
+    count, total = design.forms.count[:, None], design.forms.reduced(np.add, design.forms.middles_2dbu())
+    out = np.empty((len(design.pin_net), 2))
+    for block in blocks(len(out)):
+        form = design.pin_form[block]
+        of = count[form]
+        place = (total[form] + 2 * of * design.pin_base_dbu(block)) / 2.0 / np.maximum(of, 1)
+        out[block] = np.where(of > 0, place, otherwise[block])
+    return out
 
 
 def _gcell_features(
@@ -264,7 +264,7 @@ def _gcell_features(
     grid: GcellGrid,
     nodes: Nodes,
     maps: Maps,
-    gcell: Int64[np.ndarray, " pins"],
+    gcell: Int32[np.ndarray, " pins"],
     trees: Trees,
     box: Int64[np.ndarray, "nets 4"],
 ) -> Float32[np.ndarray, "gcells f"]:
@@ -340,12 +340,19 @@ def _edge_window(values: Map, direction: int, half_rows: int, half_columns: int)
 
 def net_hpwl_um(design: Design) -> Float64[np.ndarray, " nets"]:
     """Half perimeter of the box of each net's pin shapes' middles, in um."""
-    n = len(design.net_names)
-    middle = (design.shape_rect_dbu[:, :2] + design.shape_rect_dbu[:, 2:]) / 2.0
-    net = design.pin_net[design.shape_pin]
-    low, high = np.full((n, 2), np.inf), np.full((n, 2), -np.inf)
-    np.minimum.at(low, net, middle)
-    np.maximum.at(high, net, middle)
-    span = np.where(np.isfinite(low) & np.isfinite(high), high - low, 0.0)
-    hpwl: Float64[np.ndarray, " nets"] = span.sum(axis=1) / design.dbu_per_um
+    forms, n = design.forms, len(design.net_names)
+    span = np.concatenate([forms.reduced(f, forms.middles_2dbu()) for f in (np.minimum, np.maximum)], axis=1)
+    has = forms.has_shape()
+    low, high = np.full((n, 2), np.iinfo(np.int64).max), np.full((n, 2), np.iinfo(np.int64).min)
+    for block in blocks(len(design.pin_net)):
+        form, base, net = design.pin_form[block], 2 * design.pin_base_dbu(block), design.pin_net[block]
+        seen = has[form]
+        form, base, net = form[seen], base[seen], net[seen]
+        first = np.flatnonzero(np.diff(net, prepend=-1))
+        if len(first):
+            at = net[first]  # a net's pins may lie in several blocks
+            low[at] = np.minimum(low[at], np.minimum.reduceat(span[form, :2] + base, first, axis=0))
+            high[at] = np.maximum(high[at], np.maximum.reduceat(span[form, 2:] + base, first, axis=0))
+    size = np.where(high >= low, high, 0) - np.where(high >= low, low, 0)
+    hpwl: Float64[np.ndarray, " nets"] = size.sum(axis=1) / 2.0 / design.dbu_per_um
     return hpwl

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Int64
 
+from circuit_io.arrays import expand
 from circuit_io.errors import InputError, did_you_mean
 
 _log = logging.getLogger(__name__)
@@ -186,6 +187,14 @@ def _tile(layers: tuple[RoutingLayer, ...], top: int, path: str) -> int:
     return PITCHES_PER_TILE * sorted(spacings)[len(spacings) // 2]
 
 
+def crossing(grid: GcellGrid, layer: RoutingLayer, rect_dbu: Int64[np.ndarray, "n 4"]) -> Int64[np.ndarray, "kept 4"]:
+    """The shapes that cross a border along the layer's direction inside the die: `blocked_tracks` counts no others."""
+    index, a = (grid.column, 0) if layer.direction == HORIZONTAL else (grid.row, 1)
+    low, high = (np.clip(rect_dbu[:, a + k], grid.die_dbu[a], grid.die_dbu[a + 2]) for k in (0, 2))
+    kept: Int64[np.ndarray, "kept 4"] = rect_dbu[index(high) > index(low)]
+    return kept
+
+
 def blocked_tracks(
     grid: GcellGrid, layer: RoutingLayer, rect_dbu: Int64[np.ndarray, "n 4"]
 ) -> Int64[np.ndarray, "ny nx"]:
@@ -216,13 +225,6 @@ def blocked_tracks(
     length = _union_lengths(edge, start, end, along * across)
     out = -(-length // spacing).reshape(along, across)
     return out if layer.direction == VERTICAL else out.T
-
-
-def expand(count: Int64[np.ndarray, " n"]) -> tuple[Int64[np.ndarray, " total"], Int64[np.ndarray, " total"]]:
-    """For `count[i]` items of each owner i: the owner of every item and its number within the owner."""
-    owner = np.repeat(np.arange(len(count)), count)
-    first = np.cumsum(count) - count
-    return owner, np.arange(len(owner)) - first[owner]
 
 
 def _union_lengths(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
 
-from circuit_io.gcells import expand
+from circuit_io.arrays import expand
 
 RELATIONS = (
     "pin", "pinned", "in", "holds", "west", "east", "south", "north", "adjacent", "covers", "covered", "near", "clique",

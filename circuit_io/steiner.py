@@ -7,38 +7,44 @@ shortens the tree. Nets with the same number of points are built together, so th
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int, Int32, Int64
 
-from circuit_io.gcells import expand
+from circuit_io.arrays import expand, unique
 
-_BATCHED = 64  # nets with more points are built one by one
+_BATCH = 1 << 17  # points of nets of one size that are built at once: they stay in the cache
 _ROUNDS = 3  # of median improvement; later rounds save under 0.1 % of the length on the labelled designs
+_WIDE = 8192  # points of a net from which on its points are kept by neighbourhood
+_HOOD = 256  # points of a neighbourhood
+_FAR = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
 class Trees:
     """`segment_net` and `ends` (x0, y0, x1, y1 in gcells) of every segment; nets within one gcell have none."""
 
-    segment_net: Int64[np.ndarray, " segments"]
-    ends: Int64[np.ndarray, "segments 4"]
+    segment_net: Int[np.ndarray, " segments"]
+    ends: Int[np.ndarray, "segments 4"]
 
-    def lengths(self) -> Int64[np.ndarray, " segments"]:
+    def lengths(self) -> Int[np.ndarray, " segments"]:
         """Manhattan length of every segment, in gcells."""
-        lengths: Int64[np.ndarray, " segments"] = np.abs(self.ends[:, 2:] - self.ends[:, :2]).sum(axis=1)
+        x0, y0, x1, y1 = self.ends.T
+        lengths: Int[np.ndarray, " segments"] = np.abs(x1 - x0) + np.abs(y1 - y0)
         return lengths
 
 
 def points_of_nets(
-    pin_net: Int64[np.ndarray, " pins"], pin_gcell: Int64[np.ndarray, " pins"], nx: int
-) -> tuple[Int64[np.ndarray, " points"], Int64[np.ndarray, "points 2"]]:
+    pin_net: Int[np.ndarray, " pins"], pin_gcell: Int[np.ndarray, " pins"], nx: int
+) -> tuple[Int32[np.ndarray, " points"], Int32[np.ndarray, "points 2"]]:
     """The different gcells of every net: their net and (ix, iy), sorted by net."""
-    big = int(pin_gcell.max()) + 1 if len(pin_gcell) else 1
-    key = np.unique(pin_net * big + pin_gcell)
-    gcell = key % big
-    return key // big, np.stack([gcell % nx, gcell // nx], axis=1)
+    bits = int(pin_gcell.max()).bit_length() if len(pin_gcell) else 0
+    key = unique((pin_net.astype(np.int64) << bits) | pin_gcell)
+    gcell = (key & ((1 << bits) - 1)).astype(np.int32)
+    xy = np.empty((len(key), 2), np.int32)
+    np.divmod(gcell, nx, out=(xy[:, 1], xy[:, 0]))
+    return (key >> bits).astype(np.int32), xy
 
 
-def steiner_trees(net: Int64[np.ndarray, " points"], xy: Int64[np.ndarray, "points 2"], num_nets: int) -> Trees:
+def steiner_trees(net: Int32[np.ndarray, " points"], xy: Int32[np.ndarray, "points 2"], num_nets: int) -> Trees:
     """A short rectilinear tree for every net, from its points sorted by net (see `points_of_nets`).
 
     Source:
@@ -47,94 +53,175 @@ def steiner_trees(net: Int64[np.ndarray, " points"], xy: Int64[np.ndarray, "poin
     """
     count = np.bincount(net, minlength=num_nets)
     first = np.cumsum(count) - count
-    nets, children, parents = [], [], []
-    for size in np.unique(count[count > 1]).tolist():
-        mine = np.flatnonzero(count == size)
-        for part in np.array_split(mine, max(1, len(mine) * size // 4_000_000 + 1) if size <= _BATCHED else len(mine)):
-            at = first[part][:, None] + np.arange(size)
-            child, parent = _prim(xy[at])
-            nets.append(np.repeat(part, size - 1))
-            children.append(np.take_along_axis(at, child, 1).ravel())
-            parents.append(np.take_along_axis(at, parent, 1).ravel())
-    if not nets:
-        return Trees(np.zeros(0, np.int64), np.zeros((0, 4), np.int64))
-    segment_net, a, b = np.concatenate(nets), np.concatenate(children), np.concatenate(parents)
-    for _ in range(_ROUNDS):
-        segment_net, a, b, xy, changed = _improve(segment_net, a, b, xy)
-        if not changed:
-            break
-    order = np.argsort(segment_net, kind="stable")
-    ends = np.concatenate([xy[a[order]], xy[b[order]]], axis=1)
-    keep = (ends[:, :2] != ends[:, 2:]).any(axis=1)
-    return Trees(segment_net[order][keep], ends[keep])
+    a, b = _prim_trees(xy, count, first)
+    segments = np.maximum(count - 1, 0)
+    ptr = np.concatenate([[0], np.cumsum(segments)])
+    nets, ends = [np.zeros(0, np.int32)], [np.zeros((0, 4), np.int32)]
+    begin = 0
+    while begin < num_nets:
+        end = max(begin + 1, int(np.searchsorted(ptr, ptr[begin] + _BATCH, side="right")) - 1)
+        mine, low = slice(ptr[begin], ptr[end]), first[begin]
+        points = xy[low : first[end - 1] + count[end - 1]]
+        found = _improved(segments[begin:end], a[mine] - low, b[mine] - low, points)
+        nets.append(found[0] + np.int32(begin))
+        ends.append(found[1])
+        begin = end
+    return Trees(np.concatenate(nets), np.concatenate(ends))
+
+
+def _prim_trees(
+    xy: Int32[np.ndarray, "points 2"], count: Int64[np.ndarray, " nets"], first: Int64[np.ndarray, " nets"]
+) -> tuple[Int64[np.ndarray, " segments"], Int64[np.ndarray, " segments"]]:
+    """Child and parent (points) of the segments of every net's minimum tree, by net, in the order they are added."""
+    segments = np.maximum(count - 1, 0)
+    begin = np.cumsum(segments) - segments
+    a, b = np.empty(segments.sum(), np.int64), np.empty(segments.sum(), np.int64)
+    order = np.argsort(count, kind="stable")
+    sizes, starts = np.unique(count[order], return_index=True)
+    for size, of_size in zip(sizes.tolist(), np.split(order, starts[1:]), strict=True):
+        if size < 2:
+            continue
+        for part in np.array_split(of_size, len(of_size) * size // _BATCH + 1):
+            points = xy[first[part] + np.arange(size)[:, None]]
+            child, parent = _prim(points[..., 0], points[..., 1]) if size < _WIDE else _prim_wide(points[:, 0])
+            at = begin[part] + np.arange(size - 1)[:, None]
+            a[at], b[at] = first[part] + child, first[part] + parent
+    return a, b
 
 
 def _prim(
-    xy: Int64[np.ndarray, "nets points 2"],
-) -> tuple[Int64[np.ndarray, "nets points_less_1"], Int64[np.ndarray, "nets points_less_1"]]:
+    x: Int32[np.ndarray, "points nets"], y: Int32[np.ndarray, "points nets"]
+) -> tuple[Int64[np.ndarray, "points_less_1 nets"], Int64[np.ndarray, "points_less_1 nets"]]:
     """Child and parent of each edge of a minimum tree per net; among equals the lowest index."""
-    n, size = xy.shape[:2]
-    rows = np.arange(n)
-    far = np.iinfo(np.int64).max
-    distance = np.abs(xy - xy[:, :1]).sum(axis=2)
-    distance[:, 0] = far
-    parent = np.zeros((n, size), np.int64)
-    done = np.zeros((n, size), bool)
-    done[:, 0] = True
-    child_out = np.empty((n, size - 1), np.int64)
-    parent_out = np.empty((n, size - 1), np.int64)
+    size, n = x.shape
+    x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)
+    rows, bits = np.arange(n), (size - 1).bit_length()
+    wide = (int(np.ptp(x)) + int(np.ptp(y)) + 1) << bits > np.iinfo(np.int32).max
+    kind = np.int64 if wide else np.int32
+    number, far = np.arange(size, dtype=kind)[:, None], np.iinfo(kind).max
+    key = np.full((size, n), far, kind)  # distance to the tree, then the point's number
+    parent = np.zeros((size, n), np.int32)
+    outside = np.ones((size, n), bool)
+    children, parents = np.empty((size - 1, n), np.int64), np.empty((size - 1, n), np.int64)
+    new = np.zeros(n, np.int64)
     for step in range(size - 1):
-        new = distance.argmin(axis=1)
-        child_out[:, step], parent_out[:, step] = new, parent[rows, new]
-        done[rows, new] = True
-        d = np.abs(xy - xy[rows, new][:, None]).sum(axis=2)
-        closer = (d < distance) & ~done
-        distance[closer] = d[closer]
-        parent[closer] = np.broadcast_to(new[:, None], parent.shape)[closer]
-        distance[rows, new] = far
-    return child_out, parent_out
+        outside[new, rows] = False
+        key[new, rows] = far
+        distance = np.abs(x - x[new, rows]).astype(kind, copy=False)
+        distance += np.abs(y - y[new, rows])
+        distance <<= bits
+        distance |= number
+        closer = distance < key
+        closer &= outside
+        np.copyto(key, distance, where=closer)
+        np.copyto(parent, new.astype(np.int32), where=closer)
+        new = (key.min(axis=0) & ((1 << bits) - 1)).astype(np.int64)
+        children[step], parents[step] = new, parent[new, rows]
+    return children, parents
 
 
-def _improve(
-    net: Int64[np.ndarray, " segments"],
+def _prim_wide(
+    xy: Int32[np.ndarray, "points 2"],
+) -> tuple[Int64[np.ndarray, "points_less_1 1"], Int64[np.ndarray, "points_less_1 1"]]:
+    """The tree of `_prim` for one net of many points: a step looks at neighbourhoods that it may bring nearer."""
+    n, bits = len(xy), (len(xy) - 1).bit_length()
+    hoods = -(-n // _HOOD)
+    strip = max(1, int((int(np.ptp(xy[:, 1])) + 1) / hoods**0.5))
+    order = np.lexsort((xy[:, 0], xy[:, 1] // strip))
+    place = np.empty(n, np.int64)
+    place[order] = np.arange(n)
+    number = np.full((hoods, _HOOD), -1, np.int64)
+    number.ravel()[:n] = order
+    points = xy[number].astype(np.int64)  # what fills the last hood counts as inside the tree
+    low, high = points.min(axis=1), points.max(axis=1)
+    distance = np.where(number < 0, -1, np.int64(1) << 38)  # to the tree; -1 inside it
+    parent = np.zeros((hoods, _HOOD), np.int64)
+    nearest, farthest = np.full(hoods, _FAR), distance.max(axis=1)
+    children, parents = np.empty((n - 1, 1), np.int64), np.empty((n - 1, 1), np.int64)
+    new = 0
+    for step in range(n - 1):
+        hood, at = divmod(int(place[new]), _HOOD)
+        distance[hood, at] = -1
+        gap = np.maximum(low - xy[new], 0) + np.maximum(xy[new] - high, 0)
+        near = gap.sum(axis=1) < farthest
+        near[hood] = True
+        look = np.flatnonzero(near)
+        found, known = np.abs(points[look] - xy[new]).sum(axis=2), distance[look]
+        closer = found < known
+        known[closer] = found[closer]
+        distance[look] = known
+        parent[look] = np.where(closer, new, parent[look])
+        nearest[look] = np.where(known < 0, _FAR, (known << bits) | number[look]).min(axis=1)
+        farthest[look] = known.max(axis=1)
+        new = int(nearest.min()) & ((1 << bits) - 1)
+        children[step], parents[step] = new, parent.ravel()[place[new]]
+    return children, parents
+
+
+def _improved(
+    segments: Int64[np.ndarray, " nets"],
     a: Int64[np.ndarray, " segments"],
     b: Int64[np.ndarray, " segments"],
-    xy: Int64[np.ndarray, "points 2"],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, bool]:
-    """One round: pairs of segments at a common node are replaced by three to their median where that is shorter.
+    xy: Int32[np.ndarray, "points 2"],
+) -> tuple[Int32[np.ndarray, " kept"], Int32[np.ndarray, "kept 4"]]:
+    """The segments of some nets after all rounds, sorted by net, without those of no length."""
+    net = np.repeat(np.arange(len(segments), dtype=np.int32), segments)
+    nets, ends = [], []
+    done = segments[net] == 1
+    for left in reversed(range(_ROUNDS + 1)):
+        done |= left == 0
+        nets.append(net[done])
+        ends.append(np.concatenate([xy[a[done]], xy[b[done]]], axis=1))
+        net, a, b = net[~done], a[~done], b[~done]
+        if not len(net):
+            break
+        net, a, b, xy, is_shorter = _round(net, a, b, xy, len(segments))
+        done = ~is_shorter[net]
+    all_nets, all_ends = np.concatenate(nets), np.concatenate(ends)
+    order = np.argsort(all_nets, kind="stable")
+    all_nets, all_ends = all_nets[order], all_ends[order]
+    keep = (all_ends[:, :2] != all_ends[:, 2:]).any(axis=1)
+    return all_nets[keep], all_ends[keep]
 
-    Each segment joins its best pair only, so that all replacements of a round are independent.
+
+def _round(
+    net: Int32[np.ndarray, " segments"],
+    a: Int64[np.ndarray, " segments"],
+    b: Int64[np.ndarray, " segments"],
+    xy: Int32[np.ndarray, "points 2"],
+    num_nets: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of segments at a common node are replaced by three to their median where that is shorter.
+
+    Each segment joins its best pair only, so that all replacements of a round are independent. The last array marks
+    the nets that have become shorter.
     """
-    node = np.concatenate([a, b])
-    other = np.concatenate([b, a])
-    segment = np.tile(np.arange(len(a)), 2)
-    order = np.argsort(node, kind="stable")
-    node, other, segment = node[order], other[order], segment[order]
-    degree = np.bincount(node, minlength=len(xy))
-    first = np.cumsum(degree) - degree
-    rank = np.arange(len(node)) - first[node]
-    i, nth = expand(rank)  # every half-segment with all earlier ones at the same node
+    half = np.sort((np.concatenate([a, b]) << 32) | np.arange(2 * len(a)))  # by node, in their order
+    node, half = half >> 32, half & 0xFFFFFFFF
+    segment = half % len(a)
+    other = np.concatenate([b, a])[half]
+    first = np.searchsorted(node, np.arange(len(xy)))
+    i, nth = expand(np.arange(len(node)) - first[node])  # every half-segment with all earlier ones at the same node
     j = first[node[i]] + nth
     p, q, r = xy[node[i]], xy[other[i]], xy[other[j]]
     low, high = np.minimum(np.minimum(p, q), r), np.maximum(np.maximum(p, q), r)
     saving = np.abs(p - q).sum(1) + np.abs(p - r).sum(1) - (high - low).sum(1)
     good = np.flatnonzero(saving > 0)
-    if not len(good):
-        return net, a, b, xy, False
-    i, j, saving = i[good], j[good], saving[good]
-    median = p[good] + q[good] + r[good] - low[good] - high[good]
+    i, j = i[good], j[good]
+    median = (p[good] + q[good] + r[good] - low[good] - high[good]).astype(np.int32)
     # the best pair of each segment: larger saving first, then the order of the pairs
-    rank_of = np.empty(len(good), np.int64)
-    rank_of[np.lexsort((np.arange(len(good)), -saving))] = np.arange(len(good))
-    best = np.full(len(a), len(good), np.int64)
-    np.minimum.at(best, segment[i], rank_of)
-    np.minimum.at(best, segment[j], rank_of)
-    chosen = (best[segment[i]] == rank_of) & (best[segment[j]] == rank_of)
+    rank = (-saving[good].astype(np.int64) << 32) | np.arange(len(good))
+    best = np.full(len(a), _FAR)
+    np.minimum.at(best, segment[i], rank)
+    np.minimum.at(best, segment[j], rank)
+    chosen = (best[segment[i]] == rank) & (best[segment[j]] == rank)
     i, j, median = i[chosen], j[chosen], median[chosen]
     new = len(xy) + np.arange(len(i))
     keep = np.ones(len(a), bool)
     keep[segment[i]] = keep[segment[j]] = False
+    is_shorter = np.zeros(num_nets, bool)
+    is_shorter[net[segment[i]]] = True
     net_out = np.concatenate([net[keep], np.repeat(net[segment[i]], 3)])
     a_out = np.concatenate([a[keep], np.stack([node[i], other[i], other[j]], axis=1).ravel()])
     b_out = np.concatenate([b[keep], np.repeat(new, 3)])
-    return net_out, a_out, b_out, np.concatenate([xy, median]), True
+    return net_out, a_out, b_out, np.concatenate([xy, median]), is_shorter

@@ -217,13 +217,12 @@ def _compare_insts(library: LefLibrary, design: DefDesign, theirs: dict[str, kdb
 def _compare_iterms(library: LefLibrary, design: DefDesign, layout: kdb.Layout, theirs: dict[str, kdb.Instance]) -> int:
     """Twice the centre of every iterm on a signal net, as the graph has it: the box of its shapes on its top layer."""
     pins = pins_of(library, design, _macros(library, design), None, np.full(len(design.master_names), -1, np.int32))
-    low = np.full((len(pins["pin_net"]), 2), np.iinfo(np.int64).max)
-    high = np.full_like(low, np.iinfo(np.int64).min)
-    np.minimum.at(low, pins["shape_pin"], pins["shape_rect_dbu"][:, :2])
-    np.maximum.at(high, pins["shape_pin"], pins["shape_rect_dbu"][:, 2:])
-    at = (pins["pin_inst"] >= 0) & (pins["pin_level"] > 0)
+    form, at = pins["pin_form"], pins["pin_inst"] >= 0
+    twice = pins["forms"].box_dbu()[form].reshape(-1, 2, 2).sum(axis=1)
+    at &= pins["forms"].has_shape()[form]
     at[at] = design.inst_status[pins["pin_inst"][at]] > 0
-    ours = np.column_stack([pins["pin_net"][at], pins["pin_inst"][at], low[at] + high[at]])
+    inst = pins["pin_inst"][at]
+    ours = np.column_stack([pins["pin_net"][at], inst, twice[at] + 2 * design.inst_xy_dbu[inst]])
 
     net, inst, pin = (
         np.repeat(np.arange(len(design.net_names)), np.diff(design.net_ptr)),
