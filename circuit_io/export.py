@@ -11,6 +11,7 @@ from circuit_io import labels as label_files
 from circuit_io.atomic import refuse_folder
 from circuit_io.design import Design, read_design
 from circuit_io.errors import Faults, InputError, did_you_mean
+from circuit_io.export_modules import RtlSources, find_modules
 from circuit_io.export_tables import areas, gcell_table, inst_table, master_table, net_table, pin_table
 from circuit_io.features import Nodes, build_graph
 from circuit_io.gcells import GcellGrid, make_grid
@@ -29,6 +30,7 @@ from circuit_io.manifest import (
 )
 from circuit_io.store import SCHEMA, write_design
 from circuit_io.text import sha256
+from circuit_io.verilog import Netlist, read_verilog
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ _HOOK = {
     "dbu_per_um": NUMBER,
     "die_um": BOX,
     "metrics_file": FILE_NAME,
+    **dict.fromkeys(("rtl", "rtl_include", "rtl_defines"), TEXTS),
     **dict.fromkeys(("verilog", "family", "platform", "stage", "run_id", "metrics_stage"), TEXT),
 }
 
@@ -69,6 +72,7 @@ class ExportSources:
     technology: str | None = None
     stage: str = "place"
     variant: str | None = None
+    rtl: RtlSources = field(default_factory=RtlSources)
 
 
 def parse_layer_range(text: str) -> tuple[str, str]:
@@ -147,6 +151,12 @@ def sources_of_hook(path: Path, hook: Mapping[str, Any] | None = None) -> Export
         family=hook.get("family") or hook["design"],
         technology=hook.get("platform") or None,
         stage=hook.get("stage") or "place",
+        rtl=RtlSources(
+            [place(p) for p in hook.get("rtl") or []],
+            hook.get("rtl_defines") or [],
+            [place(p) for p in hook.get("rtl_include") or []],
+            is_lenient=True,
+        ),
     )
 
 
@@ -217,12 +227,14 @@ def export_design(
         path=str(sources.def_),
     )
     adjustment, warnings = _adjustment(sources, grid)
-    if sources.verilog is not None:
-        check_netlist(design, sources.verilog)
+    netlist = None if sources.verilog is None else check_netlist(design, sources.verilog)
+    modules = find_modules(design, sources.rtl, netlist)
     graph, _, nodes = build_graph(design, grid, adjustment)
     labels = label_files.read_labels(sources.labels, grid, design.net_names, adjustment) if sources.labels else None
     manifest = _manifest(sources, design, grid, adjustment, graph.num_pins, nodes)
-    manifest["warnings"] = [*design.warnings, *grid.warnings, *warnings]
+    manifest["warnings"] = [*design.warnings, *grid.warnings, *warnings, *modules.warnings]
+    insts, nets, tables, said = modules.tables(inst_table(design, nodes), net_table(design, graph.net_box), nodes)
+    manifest |= said
     more = (
         {
             "pins": pin_table(design, nodes, graph),
@@ -235,11 +247,11 @@ def export_design(
     write_design(
         out,
         manifest=manifest,
-        insts=inst_table(design, nodes),
-        nets=net_table(design, graph.net_box),
+        insts=insts,
+        nets=nets,
         graph=graph,
         labels=labels,
-        more=more,
+        more=tables | (more or {}),
         overwrite=overwrite,
     )
     return manifest
@@ -304,13 +316,11 @@ def _by_layer(adjustment: object, grid: GcellGrid, *, path: Path | str) -> dict[
     return {k.name: given.get(k.name, given.get("*", 0.0)) for k in grid.layers if low <= k.level <= high}
 
 
-def check_netlist(design: Design, path: Path) -> None:
-    """Refuse a Verilog netlist that is not the placed design's: a cross-check of the two readers and of the user.
+def check_netlist(design: Design, path: Path) -> Netlist:
+    """The netlist of a Verilog file; one that is not the placed design's is refused, to check the readers and the user.
 
     Every inst of the netlist must be in the DEF with the same master; the DEF may have more (fill, tap, clock buffers).
     """
-    from circuit_io.verilog import read_verilog
-
     netlist = read_verilog(path)
 
     def strip(raw: bytes) -> bytes:
@@ -330,6 +340,7 @@ def check_netlist(design: Design, path: Path) -> None:
                 mend="Give the netlist that this DEF was placed from, or leave --verilog out.",
             )
     faults.raise_if_any()
+    return netlist
 
 
 def _manifest(
@@ -339,6 +350,7 @@ def _manifest(
     inputs = [("def", sources.def_), *(("lef", p) for p in sources.lef), *(("lib", p) for p in sources.lib)]
     if sources.verilog:
         inputs.append(("verilog", sources.verilog))
+    inputs += [("rtl", p) for p in sources.rtl.paths if p.is_file()]
     listed = [{"role": role, "name": p.name, "sha256": sha256(p.read_bytes())} for role, p in inputs]
     return {
         "design": design.name,

@@ -7,6 +7,7 @@ from typing import Any
 
 from circuit_io.errors import InputError
 from circuit_io.export import ExportSources, parse_adjustment, parse_layer_range, sources_of_hook, sources_of_labels
+from circuit_io.export_modules import RtlSources
 from circuit_io.labels import has
 
 
@@ -25,6 +26,9 @@ def sources_of_options(
     stage: str | None = None,
     labels: Path | None = None,
     hook: Path | None = None,
+    rtl: Sequence[Path] = (),
+    rtl_include: Sequence[Path] = (),
+    rtl_define: Sequence[str] = (),
 ) -> ExportSources:
     """What a hook or a label folder says, overridden by the options that are given.
 
@@ -55,5 +59,6 @@ def sources_of_options(
         "variant": variant,
         "stage": stage,
         "labels": labels,
+        "rtl": RtlSources(rtl, rtl_define, rtl_include) if rtl else None,
     }
     return replace(base, **{name: value for name, value in given.items() if value is not None})

@@ -59,6 +59,7 @@ class Hierarchy:
     own: frozenset[bytes]
     modules: dict[str, RtlModule]
     places: list[Place]
+    is_single: bool = False  # all is in the top
     _rows: dict[tuple[str, ...], int] = field(default_factory=dict)
     _heads: dict[bytes, int] = field(default_factory=dict)
 
@@ -118,7 +119,8 @@ def by_rtl(rtl: Rtl) -> Hierarchy:
     firsts = [i.name.partition(".")[0].partition("[")[0] for i in top.instances]
     own = frozenset(n.encode("utf-8", "surrogateescape") for n in (*top.signals, *top.blocks, *firsts))
     place = _place("", Step(0, top.name), -1, modules)
-    return Hierarchy("rtl", _RtlTree(modules, rtl.top).find, own, modules, [place])
+    is_single = not any(i.module in modules for i in top.instances)
+    return Hierarchy("rtl", _RtlTree(modules, rtl.top).find, own, modules, [place], is_single)
 
 
 @dataclass

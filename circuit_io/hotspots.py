@@ -1,6 +1,6 @@
 """Hot spots of a predicted congestion map, and which nets are expected to fill them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -280,6 +280,20 @@ def _box_sum(
     return np.asarray(corners.reshape(ny + 1, nx + 1).cumsum(0).cumsum(1)[:ny, :nx], np.float64)
 
 
+def spot_wires(
+    prediction: Prediction, net_box: Int32[np.ndarray, "nets 4"], spots: Sequence[HotSpot]
+) -> Iterator[Float64[np.ndarray, " nets"]]:
+    """For each hot spot the expected wire of every net inside its box, in um: see `rank_nets`."""
+    shares: dict[str, NetShares] = {}
+    width, height = prediction.gcell_um()
+    for spot in spots:
+        d = spot.direction
+        if d not in shares:
+            demand = prediction.maps[f"congestion_{d}"] * prediction.maps[f"capacity_{d}"]
+            shares[d] = NetShares(net_box, demand, direction=d)
+        yield shares[d].inside(spot.edges) * (width if d == "h" else height)
+
+
 def rank_nets(
     prediction: Prediction, net_box: Int32[np.ndarray, "nets 4"], spots: Sequence[HotSpot], *, top: int = 10
 ) -> list[list[NetInSpot]]:
@@ -288,15 +302,8 @@ def rank_nets(
     The predicted demand of an edge (congestion x capacity, tracks) is split among nets as `NetShares` says; a track
     over an edge is one gcell of wire, so the sum over the edges of a hot spot's box is the net's expected wire there.
     """
-    shares: dict[str, NetShares] = {}
-    width, height = prediction.gcell_um()
     out = []
-    for spot in spots:
-        d = spot.direction
-        if d not in shares:
-            demand = prediction.maps[f"congestion_{d}"] * prediction.maps[f"capacity_{d}"]
-            shares[d] = NetShares(net_box, demand, direction=d)
-        wire_um = shares[d].inside(spot.edges) * (width if d == "h" else height)
+    for wire_um in spot_wires(prediction, net_box, spots):
         total = wire_um.sum()
         best = np.argsort(-wire_um, kind="stable")[:top]
         out.append([NetInSpot(int(i), float(wire_um[i]), float(wire_um[i] / total)) for i in best if wire_um[i] > 0])

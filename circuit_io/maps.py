@@ -122,6 +122,10 @@ class PlacedDesign(Protocol):
         """Table of nets, with `name`."""
 
     @property
+    def modules(self) -> pa.Table | None:
+        """Table of modules, where they are known; insts and nets have the column `module` then."""
+
+    @property
     def graph(self) -> HasNetBoxes:
         """The graph, with `net_box`."""
 

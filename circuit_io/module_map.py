@@ -41,6 +41,12 @@ def map_modules(design: Design, hierarchy: Hierarchy) -> ModuleMap:
     whose names tell, with only the registers' names shown, 3 to 42 % were given a module so, and 87 to 92 % of these
     the right one; giving all gates that of their neighbours' majority is wrong for 37 to 90 % (docs/prediction.md).
     """
+    if hierarchy.is_single:
+        top = np.zeros(design.num_insts, np.int32)
+        ways = np.full(len(top), BY_NAME, np.int8)
+        return ModuleMap(
+            hierarchy.source, tuple(hierarchy.places), top, ways, np.zeros(len(design.net_names), np.int32)
+        )
     module = hierarchy.rows(design.inst_names)
     way = np.where(module >= 0, BY_NAME, NONE).astype(np.int8)
     net = hierarchy.rows(design.net_names)

@@ -51,6 +51,7 @@ EXPORT_KINDS = {
     "grid.y_um": NUMBERS,
     "placement": NUMBER_TABLE,
     "counts": OBJECT,
+    "modules": OBJECT,
     "files": TEXT_TABLE,
     "fields": OBJECT.must(),
     "warnings": TEXTS,
@@ -60,7 +61,7 @@ FEATURES = {"inst": INST_FEATURES, "net": NET_FEATURES, "gcell": GCELL_FEATURES,
 
 @dataclass(frozen=True)
 class StoredDesign:
-    """An export folder in memory: its manifest, the tables with names, the graph, and labels where it has them."""
+    """An export folder in memory: manifest, tables with names, graph; labels and modules where it has them."""
 
     path: Path
     manifest: dict[str, Any]
@@ -68,6 +69,7 @@ class StoredDesign:
     nets: pa.Table
     graph: CircuitGraph
     labels: Labels | None
+    modules: pa.Table | None = None
 
 
 def write_design(
@@ -128,13 +130,27 @@ def open_design(folder: Path | str, *, verify: bool = True) -> StoredDesign:
         arrays = load_file(folder / "graph.safetensors")
         graph = CircuitGraph(nx=manifest["grid"]["nx"], ny=manifest["grid"]["ny"], **arrays)
         insts, nets = _table(folder / "insts.parquet"), _table(folder / "nets.parquet")
+        modules = _table(folder / "modules.parquet") if "modules.parquet" in manifest["files"] else None
         labels = (
             Labels(**load_file(folder / "labels.safetensors")) if "labels.safetensors" in manifest["files"] else None
         )
     except (OSError, SafetensorError, pa.ArrowException, TypeError, KeyError, ValueError) as e:
         raise InputError(f"cannot be read: {e}", path=folder, mend=_AGAIN) from e
     _check_graph(folder, graph, insts, nets, labels)
-    return StoredDesign(folder, manifest, insts, nets, graph, labels)
+    _check_modules(folder, modules, insts, nets)
+    return StoredDesign(folder, manifest, insts, nets, graph, labels, modules)
+
+
+def _check_modules(folder: Path, modules: pa.Table | None, insts: pa.Table, nets: pa.Table) -> None:
+    """Every module that insts, nets and modules name is there."""
+    if modules is None:
+        return
+    for name, table, column in (
+        ("insts", insts, "module"), ("nets", nets, "module"), ("modules", modules, "parent"),
+    ):  # fmt: skip
+        rows = np.asarray(table[column]) if column in table.column_names else np.full(1, -2)
+        if len(rows) and not (rows.min() >= -1 and rows.max() < len(modules)):
+            raise InputError(f"{name} name a module that is not there", path=folder / "modules.parquet", mend=_AGAIN)
 
 
 def _table(path: Path) -> pa.Table:

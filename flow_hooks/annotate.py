@@ -15,6 +15,7 @@ from circuit_io.hotspots import HotSpot, HotspotConfig, NetInSpot, find_hotspots
 from circuit_io.manifest import to_json
 from circuit_io.maps import PlacedDesign, Prediction, heatmap_csv
 from circuit_io.metric_keys import metric, prediction_metrics, stage_prefix
+from circuit_io.module_shares import ModuleInSpot, rank_modules
 from flow_hooks.feedback_file import Plan
 from flow_hooks.markers import markers_json, markers_tr
 from flow_hooks.tsv import encode, number
@@ -85,11 +86,12 @@ def annotate(
     spots = [spot for spot in find_hotspots(prediction, config) if spot.is_hot]
     ranked = rank_nets(prediction, design.graph.net_box, spots, top=top_nets)
     names = net_names(design, ranked)
+    modules = rank_modules(prediction, design, spots)
     metrics = prediction_metrics(prediction) | (plan_metrics(plan, prediction.stage) if plan else {})
     contents: dict[str, str | bytes] = {
         "markers.rpt": markers_tr(spots, names),
         "markers.json": markers_json(spots, names, source=f"gsr {prediction.manifest.get('run_id', '')}".strip()),
-        "hotspots.tsv": hotspots_tsv(spots, names),
+        "hotspots.tsv": hotspots_tsv(spots, names, modules),
         "congestion_h.csv": heatmap_csv(prediction, "congestion_h"),
         "congestion_v.csv": heatmap_csv(prediction, "congestion_v"),
         "metrics.json": to_json(metrics),
@@ -128,14 +130,28 @@ def net_names(design: PlacedDesign, ranked: Sequence[Sequence[NetInSpot]]) -> li
     return [[str(column[n.net_id].as_py()) for n in nets] for nets in ranked]
 
 
-def hotspots_tsv(spots: Sequence[HotSpot], nets: Sequence[Sequence[str]]) -> str:
-    """Hot spots as Tcl reads them: names percent-encoded and separated by commas, lengths in um."""
-    lines = ["#gsr-hotspots 1", "\t".join(HOTSPOT_COLUMNS)]
-    for spot, names in zip(spots, nets, strict=True):
+def hotspots_tsv(
+    spots: Sequence[HotSpot], nets: Sequence[Sequence[str]], modules: Sequence[Sequence[ModuleInSpot]] = ()
+) -> str:
+    """Hot spots as Tcl reads them: names percent-encoded and separated by commas, lengths in um.
+
+    The column `top_modules` is there when modules are known: for each its name, share of the cell area, and place in
+    the RTL, with blanks between.
+    """
+    has_modules = any(modules)
+    lines = ["#gsr-hotspots 1", "\t".join([*HOTSPOT_COLUMNS, *(["top_modules"] if has_modules else [])])]
+    for i, (spot, names) in enumerate(zip(spots, nets, strict=True)):
         box = map(number, spot.box_um)
-        top = ",".join(encode(name, ",") for name in names)
-        lines.append("\t".join([str(spot.rank), spot.name, *box, f"{spot.peak:.4f}", top]))
+        fields = [str(spot.rank), spot.name, *box, f"{spot.peak:.4f}", ",".join(encode(n, ",") for n in names)]
+        if has_modules:
+            fields.append(",".join(encode(module_text(m), ",") for m in modules[i] if m.name))
+        lines.append("\t".join(fields))
     return "\n".join(lines) + "\n"
+
+
+def module_text(module: ModuleInSpot) -> str:
+    """A module in a line: `alu 31% alu.v:12`."""
+    return f"{module.name} {100 * module.area_frac:.0f}% {module.source}".strip()
 
 
 def metrics_tsv(metrics: Mapping[str, float]) -> str:

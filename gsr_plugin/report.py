@@ -9,6 +9,7 @@ from circuit_io.atomic import refuse_existing, write_files
 from circuit_io.errors import InputError
 from circuit_io.hotspots import HotspotConfig, find_hotspots, rank_nets
 from circuit_io.maps import PlacedDesign, Prediction
+from circuit_io.module_shares import rank_modules
 from circuit_io.prediction import export_of, read_prediction
 from flow_hooks.annotate import check_fit, net_names
 from flow_hooks.feedback_file import Plan, read_feedback
@@ -128,12 +129,13 @@ def build_report(
     spots = find_hotspots(prediction, hotspots)
     ranked = rank_nets(prediction, design.graph.net_box, spots, top=top_nets) if design else [[] for _ in spots]
     names = net_names(design, ranked) if design else [[] for _ in spots]
+    modules = rank_modules(prediction, design, spots) if design else [[] for _ in spots]
     pictures: list[Picture] = []
     blocks: list[Block] = [
         part.verdict_section(prediction, spots),
         part.cards_section(prediction, spots, plan, truth),
         *part.maps_section(prediction, spots, truth, pictures),
-        *part.spots_section(spots, ranked, names, has_nets=design is not None),
+        *part.spots_section(spots, ranked, names, modules, design=design),
         *(part.worst_nets_section(prediction, design) if design else []),
         *(part.plan_section(prediction, plan, pictures) if plan else []),
         *(part.accuracy_section(prediction, truth, pictures) if truth else []),

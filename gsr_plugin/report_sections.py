@@ -9,6 +9,7 @@ from jaxtyping import Float
 from circuit_io.hotspots import HotSpot, NetInSpot
 from circuit_io.maps import FULL, PlacedDesign, Prediction
 from circuit_io.metric_keys import prediction_metrics, stage_prefix
+from circuit_io.module_shares import ModuleInSpot
 from flow_hooks.annotate import net_table
 from flow_hooks.feedback_file import ACTIONS, Plan
 from gsr_plugin.document import (
@@ -36,6 +37,7 @@ from gsr_plugin.figures import (
     uncertainty_figure,
 )
 from gsr_plugin.metrics import Scores, score_placement
+from gsr_plugin.report_modules import first_modules, modules_paragraph, modules_table
 
 WORDS = {"h": "Horizontal", "v": "Vertical"}
 SCORES = {
@@ -159,43 +161,53 @@ def maps_section(
 
 
 def spots_section(
-    spots: Sequence[HotSpot], ranked: Sequence[Sequence[NetInSpot]], names: Sequence[Sequence[str]], *, has_nets: bool
+    spots: Sequence[HotSpot],
+    ranked: Sequence[Sequence[NetInSpot]],
+    names: Sequence[Sequence[str]],
+    modules: Sequence[Sequence[ModuleInSpot]],
+    *,
+    design: PlacedDesign | None,
 ) -> list[Block]:
-    """The table of hot spots, and the nets inside each."""
+    """The table of hot spots, and the modules and nets inside each."""
     blocks: list[Block] = [Heading("Hot spots", "hotspots")]
     if not spots:
         return [*blocks, Paragraph("The map is flat: nothing stands out.")]
     if not spots[0].is_hot:
         blocks.append(Paragraph("No edge is hot. These are the fullest edges of the design, for orientation."))
-    columns = ["rank", "direction", "box (um)", "edges", "peak", "mean", "overflow (tracks)", "first nets"]
+    has_modules = any(modules)
+    columns = ["rank", "direction", "box (um)", "edges", "peak", "mean", "overflow (tracks)"]
+    columns += ["first modules", "first nets"] if has_modules else ["first nets"]
     rows: list[list[Cell]] = []
-    for spot, nets in zip(spots[:MAX_ROWS], names, strict=False):
+    for spot, nets, inside in zip(spots[:MAX_ROWS], names, modules, strict=False):
         first = _comma_separated([Code(n) for n in nets[:3]])
         rank: Cell = Link(str(spot.rank), f"nets-{spot.rank}") if nets and spot.rank <= MAX_FOLDS else str(spot.rank)
         rows.append(
             [rank, spot.name, _place(spot), str(spot.num_edges), f"{spot.peak:.2f}", f"{spot.mean:.2f}",
-             f"{spot.overflow_tracks:.1f}", first or "-"]
+             f"{spot.overflow_tracks:.1f}", *([first_modules(inside)] if has_modules else []), first or "-"]
         )  # fmt: skip
     anchors = [f"spot-{spot.rank}" for spot in spots[:MAX_ROWS]]
     blocks.append(Table(columns, rows, frozenset({3, 4, 5, 6}), anchors))
     if len(spots) > MAX_ROWS:
         blocks.append(Paragraph(f"{len(spots) - MAX_ROWS} more are in hotspots.tsv."))
-    if has_nets:
-        blocks.append(Heading("Nets in each hot spot", "hotspot-nets", 3))
+    if design is not None:
+        title = "Modules and nets in each hot spot" if has_modules else "Nets in each hot spot"
+        blocks.append(Heading(title, "hotspot-nets", 3))
+        if has_modules:
+            blocks.append(modules_paragraph(design.manifest))
         blocks.append(
             Paragraph(
                 "Nets ranked by their expected wire inside the box: the predicted demand of each edge, split among the "
                 "nets whose boxes cover it in proportion to their RUDY density there."
             )
         )
-        for spot, nets_, names_ in zip(spots[:MAX_FOLDS], ranked, names, strict=False):
-            blocks.append(_nets_of(spot, nets_, names_))
+        for spot, nets_, names_, inside in zip(spots[:MAX_FOLDS], ranked, names, modules, strict=False):
+            blocks.append(_inside(spot, nets_, names_, inside))
         if len(spots) > MAX_FOLDS:
             blocks.append(Paragraph("The nets of the other hot spots are in hotspots.tsv."))
     return blocks
 
 
-def _nets_of(spot: HotSpot, nets: Sequence[NetInSpot], names: Sequence[str]) -> Details:
+def _inside(spot: HotSpot, nets: Sequence[NetInSpot], names: Sequence[str], modules: Sequence[ModuleInSpot]) -> Details:
     rows: list[list[Cell]] = [
         [str(i), Code(name), f"{n.wire_um:.1f}", f"{100 * n.share_frac:.1f} %"]
         for i, (n, name) in enumerate(zip(nets, names, strict=True), 1)
@@ -207,7 +219,7 @@ def _nets_of(spot: HotSpot, nets: Sequence[NetInSpot], names: Sequence[str]) -> 
         inner.append(Paragraph(f"Together {share:.0f} % of the expected wire in this box."))
     else:
         inner = [Paragraph("No net's box covers these edges: the demand comes from detours.")]
-    return Details(summary, inner, anchor=f"nets-{spot.rank}", is_open=spot.rank == 1)
+    return Details(summary, [*modules_table(modules), *inner], anchor=f"nets-{spot.rank}", is_open=spot.rank == 1)
 
 
 def worst_nets_section(prediction: Prediction, design: PlacedDesign) -> list[Block]:

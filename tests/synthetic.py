@@ -42,6 +42,7 @@ class SyntheticDesign:
     nets: pa.Table
     graph: SyntheticGraph
     labels: SyntheticLabels | None = None
+    modules: pa.Table | None = None
     path: Path = field(default_factory=Path)
 
 

@@ -60,6 +60,28 @@ def test_hook_json_names_design_files_and_layers(tmp_path: Path) -> None:
     assert not [p.name for p in out.iterdir() if "tmp" in p.name]
 
 
+def test_the_rtl_is_what_the_flow_synthesised_or_what_is_named(tmp_path: Path) -> None:
+    for name in ("a.v", "b.v", "mine.v"):
+        (tmp_path / name).write_text("text\n")
+    (tmp_path / "inc").mkdir()
+    env = {
+        "VERILOG_FILES": f"{tmp_path}/a.v {tmp_path}/b.v {tmp_path}/absent.v",
+        "VERILOG_INCLUDE_DIRS": f"{tmp_path}/inc {tmp_path}/absent",
+        "VERILOG_DEFINES": "-D FAST=1 -DWIDE",
+    }
+    export(tmp_path, env=env)
+    hook = hook_of(tmp_path)
+    assert hook["rtl"] == [str(tmp_path / "a.v"), str(tmp_path / "b.v")]
+    assert hook["rtl_include"] == [str(tmp_path / "inc")]
+    assert hook["rtl_defines"] == ["FAST=1", "WIDE"]
+    export(tmp_path, env={**env, "GSR_RTL": f"{tmp_path}/mine.v"})
+    assert hook_of(tmp_path)["rtl"] == [str(tmp_path / "mine.v")]
+    export(tmp_path, env={**env, "GSR_RTL": "none"})
+    assert "rtl" not in hook_of(tmp_path)
+    export(tmp_path, env=env, options=f"-rtl {tmp_path}/b.v")
+    assert hook_of(tmp_path)["rtl"] == [str(tmp_path / "b.v")]
+
+
 def test_each_export_has_its_own_run_id(tmp_path: Path) -> None:
     run = run_tcl(
         tmp_path,

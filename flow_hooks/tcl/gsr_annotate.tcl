@@ -107,8 +107,8 @@ proc add_properties { block out_dir } {
   return "applied($count of [llength $rows])"
 }
 
-# A table: `#schema 1 ..`, a line of column names, rows. Returns dicts; columns beyond `names` are
-# left out.
+# A table: `#schema 1 ..`, a line of column names, rows. Returns dicts; there may be more
+# columns than `names`.
 proc read_table { path schema names } {
   set lines [read_lines $path]
   read_header $path [lindex $lines 0] $schema
@@ -153,6 +153,9 @@ proc prediction_report { file worst } {
     set box "([shown $row x1], [shown $row y1]) - ([shown $row x2], [shown $row y2])"
     lappend lines [format "%4s  %-10s %10s  %-42s  %s" [shown $row rank] [shown $row direction] \
       [shown $row congestion] $box [shown $row top_nets]]
+    if { [dict exists $row top_modules] && [dict get $row top_modules] ne "" } {
+      lappend lines [format "%4s  in %s" "" [shown $row top_modules]]
+    }
   }
   set more [expr { [llength $rows] - $worst }]
   if { $more > 0 } { lappend lines "$more more in $file" }

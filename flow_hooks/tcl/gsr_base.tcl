@@ -5,9 +5,11 @@ namespace eval ::gsr {
 variable said {}
 # What each command takes: keys with a value, flags without one, keys that may be repeated.
 variable command_keys {
-  gsr_export_design { keys { out_dir stage step lef lib sdc verilog } flags { with_verilog } }
+  gsr_export_design {
+    keys { out_dir stage step lef lib sdc verilog rtl } flags { with_verilog }
+  }
   gsr_predict {
-    keys { out_dir stage step lef lib sdc verilog timeout device weights }
+    keys { out_dir stage step lef lib sdc verilog rtl timeout device weights }
     flags { with_verilog }
   }
   gsr_apply_feedback { keys { file out_dir actions step } flags { dry_run } }
@@ -20,9 +22,9 @@ variable command_keys {
 }
 variable command_help {
   gsr_export_design {[-out_dir dir] [-stage name] [-step name] [-lef files] [-lib files] \
-    [-sdc file] [-verilog file] [-with_verilog]}
+    [-sdc file] [-verilog file] [-rtl files] [-with_verilog]}
   gsr_predict {[-out_dir dir] [-stage name] [-step name] [-lef files] [-lib files] [-sdc file] \
-    [-verilog file] [-with_verilog] [-timeout seconds] [-device name] [-weights file]}
+    [-verilog file] [-rtl files] [-with_verilog] [-timeout seconds] [-device name] [-weights file]}
   gsr_apply_feedback {[-file feedback.tsv] [-out_dir dir] [-actions list] [-step step] [-dry_run]}
   gsr_clear_feedback {[-step step] [-out_dir dir]}
   gsr_annotate {[-out_dir dir] [-file markers] [-category name] [-markers] [-properties]}

@@ -71,6 +71,29 @@ proc lib_files { options } {
   return [existing_files $words]
 }
 
+# The RTL with its macros and folders of includes: what is named for us, else what the flow
+# synthesised.
+proc rtl_pairs { options } {
+  set words [path_words [option $options rtl]]
+  if { [llength $words] == 0 } { set words [setting_paths GSR_RTL] }
+  if { [llength $words] == 0 } { set words [setting_paths VERILOG_FILES] }
+  set files [existing_files $words]
+  if { [llength $files] == 0 } { return {} }
+  set folders {}
+  foreach word [path_words [setting VERILOG_INCLUDE_DIRS]] {
+    if { [file isdirectory $word] } { lappend folders [file normalize $word] }
+  }
+  set defines {}
+  foreach word [regexp -all -inline {\S+} [setting VERILOG_DEFINES]] {
+    set word [regsub {^-D} $word ""]
+    if { $word ne "" } { lappend defines $word }
+  }
+  return [list \
+    rtl [json_list [lmap path $files { json_path $path }]] \
+    rtl_include [json_list [lmap path $folders { json_path $path }]] \
+    rtl_defines [json_list [lmap word $defines { json_string $word }]]]
+}
+
 # Paths of a setting: one path that exists (it may hold blanks), or several that blanks part.
 proc setting_paths { name } {
   return [path_words [setting $name]]
@@ -246,7 +269,7 @@ proc hook_json { block run_id out_dir facts options } {
   return [json_object $pairs]
 }
 
-# verilog and sdc, where they are known.
+# verilog, sdc and rtl, where they are known.
 proc optional_files { facts options out_dir } {
   set pairs {}
   set verilog [option $options verilog]
@@ -262,6 +285,7 @@ proc optional_files { facts options out_dir } {
   }
   if { $sdc eq "" } { set sdc [setting SDC_FILE] }
   if { [file isfile $sdc] } { lappend pairs sdc [json_path [file normalize $sdc]] }
+  lappend pairs {*}[rtl_pairs $options]
   return $pairs
 }
 

@@ -1,0 +1,91 @@
+"""Which modules fill a hot spot: their shares of its cell area and of its predicted demand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float64, Int
+
+from circuit_io.hotspots import HotSpot, spot_wires
+from circuit_io.maps import PlacedDesign, Prediction
+
+UNKNOWN = ""  # name of the row for what no module is known of
+
+
+@dataclass(frozen=True)
+class ModuleInSpot:
+    """A module's part in a hot spot, all of its instances together.
+
+    Attributes:
+        name: of the module; its path where only that is known; empty for insts and nets of no known module.
+        source: the file name and line of the RTL module, as `alu.v:12`; empty where no RTL tells.
+        paths: its instances in the hot spot, the largest first; the top is "".
+        area_frac: share of the area of the insts whose middle lies in the box.
+        demand_frac: share of the expected wire there, by the drivers of the nets.
+    """
+
+    name: str
+    source: str
+    paths: tuple[str, ...]
+    area_frac: float
+    demand_frac: float
+
+
+def rank_modules(
+    prediction: Prediction, design: PlacedDesign, spots: Sequence[HotSpot], *, top: int = 5
+) -> list[list[ModuleInSpot]]:
+    """For each hot spot its modules, the largest mean of both shares first, then what is of no known module.
+
+    Without a table of modules every list is empty.
+    """
+    modules = design.modules
+    if modules is None or not spots:
+        return [[] for _ in spots]
+    x, y, width, height = (np.asarray(design.insts[n], np.float64) for n in ("x_um", "y_um", "width_um", "height_um"))
+    middle, area = (x + width / 2, y + height / 2), width * height
+    inst_module, net_module = (np.asarray(t["module"], np.int64) for t in (design.insts, design.nets))
+    count, out = len(modules), []
+    for spot, wire_um in zip(spots, spot_wires(prediction, design.graph.net_box, spots), strict=True):
+        x1, y1, x2, y2 = spot.box_um
+        inside = (middle[0] >= x1) & (middle[0] < x2) & (middle[1] >= y1) & (middle[1] < y2)
+        shares = _shares(inst_module[inside], area[inside], count), _shares(net_module, wire_um, count)
+        out.append(_ranked(modules, *shares, top=top))
+    return out
+
+
+def _shares(
+    module: Int[np.ndarray, " n"], amount: Float64[np.ndarray, " n"], count: int
+) -> Float64[np.ndarray, " modules_plus_1"]:
+    """The share of each row of the table, and last of what has none."""
+    total = float(amount.sum())
+    return np.bincount(np.where(module < 0, count, module), amount, count + 1) / (total if total > 0 else 1.0)
+
+
+def _ranked(
+    modules: pa.Table, area: Float64[np.ndarray, " m"], demand: Float64[np.ndarray, " m"], *, top: int
+) -> list[ModuleInSpot]:
+    """The rows of the table gathered by module."""
+    both = area + demand
+    rows = np.flatnonzero(both[:-1] > 0)
+    rows = rows[np.argsort(-both[rows], kind="stable")]
+    groups: dict[str, list[int]] = {}
+    facts = modules.select(["path", "module", "file", "line"]).take(rows).to_pylist()
+    for row, fact in zip(rows.tolist(), facts, strict=True):
+        groups.setdefault(fact["module"] or fact["path"], []).append(row)
+    of_row = dict(zip(rows.tolist(), facts, strict=True))
+    found = [
+        ModuleInSpot(
+            name, _source(of_row[mine[0]]), tuple(of_row[r]["path"] for r in mine),
+            float(area[mine].sum()), float(demand[mine].sum()),
+        )
+        for name, mine in groups.items()
+    ]  # fmt: skip
+    found.sort(key=lambda m: -(m.area_frac + m.demand_frac))
+    unknown = ModuleInSpot(UNKNOWN, "", (), float(area[-1]), float(demand[-1]))
+    return [*found[:top], *([unknown] if area[-1] + demand[-1] > 0 else [])]
+
+
+def _source(fact: dict[str, str | int]) -> str:
+    name = str(fact["file"]).rpartition("/")[2]
+    return f"{name}:{fact['line']}" if name else ""
