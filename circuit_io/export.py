@@ -29,7 +29,7 @@ from circuit_io.manifest import (
     read_json_object,
 )
 from circuit_io.store import SCHEMA, write_design
-from circuit_io.text import sha256
+from circuit_io.text import sha256_of_file
 from circuit_io.verilog import Netlist, read_verilog
 
 _log = logging.getLogger(__name__)
@@ -351,7 +351,7 @@ def _manifest(
     if sources.verilog:
         inputs.append(("verilog", sources.verilog))
     inputs += [("rtl", p) for p in sources.rtl.paths if p.is_file()]
-    listed = [{"role": role, "name": p.name, "sha256": sha256(p.read_bytes())} for role, p in inputs]
+    listed = [{"role": role, "name": p.name, "sha256": sha256_of_file(p)} for role, p in inputs]
     return {
         "design": design.name,
         "family": sources.family or design.name,

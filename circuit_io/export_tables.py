@@ -1,7 +1,10 @@
 """The tables of an export folder: insts and nets, on request pins, gcells and masters; and the placement's areas."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Int64, Shaped
 
 from circuit_io.design import Design
 from circuit_io.edge_maps import area_maps
@@ -11,6 +14,7 @@ from circuit_io.gcells import GcellGrid
 from circuit_io.geometry import ORIENTS
 from circuit_io.graph import CircuitGraph
 from circuit_io.labels import Labels
+from circuit_io.names import Names
 
 USES = ("SIGNAL", "POWER", "GROUND", "CLOCK", "OTHER")
 STATUS = ("UNPLACED", "PLACED", "FIXED", "COVER")
@@ -33,23 +37,20 @@ def areas(design: Design, grid: GcellGrid) -> dict[str, float]:
 def inst_table(design: Design, nodes: Nodes) -> pa.Table:
     """Names and places of the graph's insts, ports last."""
     um = 1.0 / design.dbu_per_um
-    inst, port = nodes.inst, nodes.port
-    names = design.inst_names.take(inst.tolist()).tolist() + design.port_names.take(port.tolist()).tolist()
+    inst, num_ports = nodes.inst, len(nodes.port)
     rect = nodes.rect_dbu
-    master = design.masters.names.tolist()
-    orient = [ORIENTS[o] for o in design.inst_orient[inst]] + ["N"] * len(port)
-    status = [STATUS[s] for s in design.inst_status[inst]] + ["FIXED"] * len(port)
+    master, turn, status = design.inst_master[inst], design.inst_orient[inst], design.inst_status[inst]
     return pa.table(
         {
-            "name": pa.array(_clean(names), pa.string()),
-            "master": pa.array([master[m] for m in design.inst_master[inst]] + [""] * len(port), pa.string()),
+            "name": pa.concat_arrays([_texts(design.inst_names, inst), _texts(design.port_names, nodes.port)]),
+            "master": _words([*design.masters.names.tolist(), ""], np.append(master, [-1] * num_ports)),
             "x_um": rect[:, 0] * um,
             "y_um": rect[:, 1] * um,
             "width_um": (rect[:, 2] - rect[:, 0]) * um,
             "height_um": (rect[:, 3] - rect[:, 1]) * um,
-            "orient": pa.array(orient, pa.string()),
-            "status": pa.array(status, pa.string()),
-            "is_macro": np.concatenate([design.masters.is_macro[design.inst_master[inst]], np.zeros(len(port), bool)]),
+            "orient": _words(ORIENTS, np.append(turn, [0] * num_ports)),
+            "status": _words(STATUS, np.append(status, [STATUS.index("FIXED")] * num_ports)),
+            "is_macro": np.append(design.masters.is_macro[master], [False] * num_ports),
             "is_port": nodes.is_port,
         }
     )
@@ -59,8 +60,8 @@ def net_table(design: Design, box: np.ndarray) -> pa.Table:
     """Names, use, degree and half perimeter of the nets."""
     return pa.table(
         {
-            "name": pa.array(_clean(design.net_names.tolist()), pa.string()),
-            "use": pa.array([USES[min(u, 4)] for u in design.net_use], pa.string()),
+            "name": _texts(design.net_names),
+            "use": _words(USES, np.minimum(design.net_use, 4)),
             "degree": np.bincount(design.pin_net, minlength=len(design.net_names)),
             "hpwl_um": net_hpwl_um(design),
             "x0": box[:, 0], "y0": box[:, 1], "x1": box[:, 2], "y1": box[:, 3],
@@ -72,16 +73,13 @@ def pin_table(design: Design, nodes: Nodes, graph: CircuitGraph) -> pa.Table:
     """A row a pin in the graph's order: what it joins, its name, direction, place, gcell and capacitance."""
     centre = (nodes.rect_dbu[:, :2] + nodes.rect_dbu[:, 2:]) // 2
     place = pin_places_dbu(design, centre[nodes.of_pin]) / design.dbu_per_um
-    insts = design.inst_names.take(nodes.inst.tolist()).tolist() + design.port_names.take(nodes.port.tolist()).tolist()
-    direction = pa.array([*DIRECTIONS, None], pa.string()).take(
-        pa.array(np.where(design.pin_direction < 0, len(DIRECTIONS), design.pin_direction).astype(np.int64))
-    )
+    insts = pa.concat_arrays([_texts(design.inst_names, nodes.inst), _texts(design.port_names, nodes.port)])
     return pa.table(
         {
-            "net": pa.array(_clean(design.net_names.tolist()), pa.string()).take(pa.array(design.pin_net)),
-            "inst": pa.array(_clean(insts), pa.string()).take(pa.array(nodes.of_pin)),
-            "pin": pa.array(_clean(design.pin_names.tolist()), pa.string()).take(pa.array(design.pin_name)),
-            "direction": direction,
+            "net": _texts(design.net_names).take(pa.array(design.pin_net)),
+            "inst": insts.take(pa.array(nodes.of_pin)),
+            "pin": _texts(design.pin_names).take(pa.array(design.pin_name)),
+            "direction": _words([*DIRECTIONS, None], design.pin_direction),
             "is_driver": drivers(design),
             "x_um": place[:, 0],
             "y_um": place[:, 1],
@@ -105,7 +103,7 @@ def gcell_table(grid: GcellGrid, dbu_per_um: int, graph: CircuitGraph, labels: L
 def master_table(design: Design) -> pa.Table:
     """A row a master in use; what only Liberty tells is null where it has no such cell."""
     columns = {
-        "name": pa.array(_clean(design.masters.names.tolist()), pa.string()),
+        "name": _texts(design.masters.names),
         "is_macro": design.masters.is_macro,
         "is_physical": design.masters.is_physical,
     }
@@ -118,6 +116,16 @@ def master_table(design: Design) -> pa.Table:
     return pa.table(columns)
 
 
-def _clean(texts: list[str]) -> list[str]:
-    """Names as valid UTF-8: bytes that are not are shown as U+FFFD."""
-    return [n.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for n in texts]
+def _words(words: Sequence[str | None], code: Shaped[np.ndarray, " n"]) -> pa.Array:
+    """The word of each code; -1 is the last one."""
+    return pa.array(words, pa.string()).take(pa.array(np.where(code < 0, len(words) - 1, code).astype(np.int32)))
+
+
+def _texts(names: Names, rows: Int64[np.ndarray, " rows"] | None = None) -> pa.Array:
+    """Names, or some rows of them, as valid UTF-8: bytes that are not are shown as U+FFFD."""
+    if names.blob.isascii() and len(names.blob) < 1 << 31:
+        offsets = pa.py_buffer(names.offsets.astype(np.int32))
+        texts = pa.StringArray.from_buffers(len(names), offsets, pa.py_buffer(names.blob))
+    else:
+        texts = pa.array([raw.decode("utf-8", "replace") for raw in names.raw_list()], pa.string())
+    return texts if rows is None or len(rows) == len(names) else texts.take(pa.array(rows))

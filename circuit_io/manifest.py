@@ -1,6 +1,5 @@
 """JSON files that come from outside, and manifest.json of the folders we write: schema, version, hashes of files."""
 
-import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from circuit_io.errors import Faults, InputError
-from circuit_io.text import read_bytes
+from circuit_io.text import read_bytes, sha256_of_file
 
 MANIFEST = "manifest.json"
 
@@ -150,8 +149,7 @@ def check_files(folder: Path, manifest: Mapping[str, Any], *, mend: str) -> None
             faults.add(f'"{name}" is no plain file name')
             continue
         try:
-            with (folder / name).open("rb") as f:
-                found = hashlib.file_digest(f, "sha256").hexdigest()
+            found = sha256_of_file(folder / name)
         except OSError as e:
             faults.add(f'"{name}" cannot be read: {e.strerror}', mend=mend)
             continue

@@ -1,5 +1,6 @@
 """A design on disk: one folder with a manifest, Parquet tables and safetensors arrays (docs/format.md)."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file
 
 from circuit_io.atomic import new_folder
 from circuit_io.errors import InputError
@@ -33,10 +34,12 @@ from circuit_io.manifest import (
     read_manifest,
     to_json,
 )
-from circuit_io.text import sha256
+from circuit_io.text import sha256_of_file
 
 SCHEMA, VERSION = "gsr-design", 1
 _AGAIN = "Export the design again."
+_DIFFER = ("name", "path")  # columns of texts that differ in every row
+_DTYPES = {"<i8": "I64", "<f8": "F64", "<f4": "F32", "<i4": "I32", "|i1": "I8", "|u1": "U8", "|b1": "BOOL"}
 EXPORT_KINDS = {
     **dict.fromkeys(("design", "family", "technology", "variant", "stage", "def_sha256"), TEXT),
     **dict.fromkeys(("die_um", "core_um"), BOX),
@@ -90,19 +93,38 @@ def write_design(
     """
     with new_folder(out, schema=SCHEMA, overwrite=overwrite) as work:
         for name, table in {"insts": insts, "nets": nets, **(more or {})}.items():
+            repeated = [c for c in table.column_names if table[c].type == pa.string() and c not in _DIFFER]
             with (work / f"{name}.parquet").open("wb") as f:  # pyarrow takes no path that is not UTF-8
-                pq.write_table(table, f)
-        arrays = {
-            f.name: np.ascontiguousarray(getattr(graph, f.name)) for f in fields(graph) if f.name not in ("nx", "ny")
-        }
-        (work / "graph.safetensors").write_bytes(save(arrays))  # save_file makes files that only their owner can read
+                pq.write_table(table, f, use_dictionary=repeated)
+        arrays = {f.name: getattr(graph, f.name) for f in fields(graph) if f.name not in ("nx", "ny")}
+        write_arrays(work / "graph.safetensors", arrays)
         if labels is not None:
-            arrays = {f.name: np.ascontiguousarray(getattr(labels, f.name)) for f in fields(labels)}
-            (work / "labels.safetensors").write_bytes(save(arrays))
-        files = {p.name: sha256(p.read_bytes()) for p in sorted(work.iterdir())}
+            write_arrays(work / "labels.safetensors", {f.name: getattr(labels, f.name) for f in fields(labels)})
+        files = {p.name: sha256_of_file(p) for p in sorted(work.iterdir())}
         head = {"schema": SCHEMA, "schema_version": VERSION, "files": files,
                 "fields": {kind: names(declared) for kind, declared in FEATURES.items()}}  # fmt: skip
         (work / MANIFEST).write_bytes(to_json(manifest | head))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a safetensors file array by array; the library's own writers hold a second copy of all of them."""
+    head, parts, at = {}, [], 0
+    kinds = list(_DTYPES)  # the widest first: each array lies at its alignment
+    for name in sorted(arrays, key=lambda name: (kinds.index(arrays[name].dtype.str), name)):
+        values = np.ascontiguousarray(arrays[name])
+        head[name] = {
+            "dtype": _DTYPES[values.dtype.str],
+            "shape": values.shape,
+            "data_offsets": [at, at + values.nbytes],
+        }
+        parts.append(values)
+        at += values.nbytes
+    text = json.dumps(head, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as f:
+        f.write(len(text).to_bytes(8, "little") + text)
+        for values in parts:
+            f.write(values.data.cast("B") if values.size else b"")
 
 
 def open_design(folder: Path | str, *, verify: bool = True) -> StoredDesign:

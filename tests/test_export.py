@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 from test_gcells import lef_files
 
 from circuit_io.design import read_design
@@ -21,7 +22,7 @@ from circuit_io.export import (
 from circuit_io.features import build_graph
 from circuit_io.gcells import make_grid
 from circuit_io.labels import find
-from circuit_io.store import open_design
+from circuit_io.store import open_design, write_arrays
 from circuit_io.text import read_bytes
 
 
@@ -208,3 +209,11 @@ def test_pins_go_to_the_routers_gcells(gsr_data: Path) -> None:
             exact += abs(lengths[name] - want) < 0.06  # the report has one digit
     assert total > 100
     assert exact / total > 0.9
+
+
+def test_arrays_are_written_as_the_library_writes_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    arrays = {f"{kind}_{n}": (100 * rng.random((n, 3))).astype(kind) for n in (0, 5) for kind in
+              ("int64", "int32", "float64", "float32", "bool", "int8", "uint8")}  # fmt: skip
+    write_arrays(tmp_path / "a.safetensors", arrays)
+    assert (tmp_path / "a.safetensors").read_bytes() == save(arrays)
