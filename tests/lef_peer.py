@@ -40,11 +40,11 @@ def _shapes(geometries: list[dict[str, Any]]) -> list[Shape]:
                     (min(a[0], b[0]) - half, min(a[1], b[1]) - half, max(a[0], b[0]) + half, max(a[1], b[1]) + half)
                     for a, b in ends
                 ]
-            many = shape.get("iterate", {"num_x": 1, "num_y": 1, "space_x": 0, "space_y": 0})
+            many = shape.get("iterate", {"num_x": 1, "num_y": 1, "step_x": 0, "step_y": 0})
             for x1, y1, x2, y2 in rects:
                 for j in range(int(many["num_y"])):
                     for i in range(int(many["num_x"])):
-                        dx, dy = i * many["space_x"], j * many["space_y"]
+                        dx, dy = i * many["step_x"], j * many["step_y"]
                         box = (min(x1, x2) + dx, min(y1, y2) + dy, max(x1, x2) + dx, max(y1, y2) + dy)
                         out.append((geometry["layer"], *(round(v, 6) for v in box)))
     return sorted(out)

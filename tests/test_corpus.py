@@ -61,7 +61,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_states(folder: Path) -> None:
     found = corpus.find_files(folder)
-    rows = {Path(r.path).name.split(".")[0]: r for r in corpus.sweep(found, folder, seconds=3)}
+    rows = {Path(r.path).name.split(".")[0]: r for r in corpus.sweep(found, folder, seconds=1.5)}
     assert {name: r.state for name, r in rows.items()} == STATES
     assert "UNITES" in rows["bad"].reason
     assert "one net more" in rows["differs"].reason

@@ -39,7 +39,7 @@ def test_every_real_file_has_a_reader_and_another_tool(gsr_data: Path) -> None:
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("kind", COUNTS)
 def test_every_real_file_equals_another_tool(gsr_data: Path, kind: str) -> None:
-    rows = list(corpus.sweep([f for f in files_of(gsr_data) if f.kind == kind], gsr_data, seconds=300))
+    rows = list(corpus.sweep([f for f in files_of(gsr_data) if f.kind == kind], gsr_data, seconds=1200))
     assert len(rows) == COUNTS[kind]
     for row in [r for r in rows if r.path in REFUSED]:
         assert row.state == "refused"
