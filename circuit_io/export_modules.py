@@ -64,7 +64,10 @@ def find_modules(design: Design, rtl: RtlSources, netlist: Netlist | None) -> Mo
         hierarchy = by_netlist(netlist)
     if hierarchy is None and any(sign in design.inst_names.blob for sign in (b"/", b".")):
         hierarchy = by_names(design.name)
-    return Modules(map_modules(design, hierarchy) if hierarchy else None, said)
+    found = map_modules(design, hierarchy) if hierarchy else None
+    if found is not None and found.source == "names" and len(found.places) == 1:
+        found = None
+    return Modules(found, said)
 
 
 def _by_rtl(design: Design, rtl: RtlSources, said: list[str]) -> Hierarchy | None:

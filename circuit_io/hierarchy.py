@@ -14,6 +14,7 @@ from circuit_io.verilog import Netlist
 
 _DIVIDER = re.compile(r"[./]")
 _UNNAMED = re.compile(r"genblk\d+")
+_MADE = re.compile(r"(?:ANTENNA_|(?:clkbuf|clknet|delaybuf|delaynet)(?:_leaf|_opt|_regs)?(?:_\d+)*_)+")
 _OWN = re.compile(rb"[\[$]")
 
 
@@ -69,7 +70,10 @@ class Hierarchy:
         The work of a walk down the tree is done once for all names of the same module.
         """
         heads, out = self._heads, np.full(len(names), -1, np.int32)
+        has_numbers = self.source == "netlist"  # it knows its insts one by one
         for i, raw in enumerate(names.raw_list()):
+            if raw[:1] == b"_" and raw[1:-1].isdigit() and not has_numbers:  # _123_, most of a flat netlist
+                continue
             name = raw.replace(b"\\", b"") if b"\\" in raw else raw
             cut = max(name.rfind(b"/"), name.rfind(b"."))
             if cut <= 0:
@@ -88,7 +92,8 @@ class Hierarchy:
         return 0 if word in self.own or word.rpartition(b"_reg")[0] in self.own else -1
 
     def _of_head(self, head: str) -> int:
-        parts = _DIVIDER.split(head)
+        made = _MADE.match(head)  # the flow put its word before the name of a net or inst
+        parts = _DIVIDER.split(head[made.end() :] if made else head)
         steps = self.find(parts)
         if steps is None:
             return -1

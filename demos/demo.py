@@ -51,7 +51,7 @@ def gsr(*words: str | Path) -> None:
 def export(design: str, out: Path) -> None:
     """Export one labelled layout of the kit."""
     name, _ = design.split("/")
-    files = [word for lef in LEF for word in ("--lef", lef)]
+    files = [word for lef in LEF for word in ("--lef", lef)] + ["--rtl", KIT / "rtl" / f"{name}.v"]
     labels = KIT / "labels" / "gsr45" / design
     netlist = KIT / "netlists" / f"{name}.v.gz"
     gsr(

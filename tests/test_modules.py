@@ -69,6 +69,8 @@ def places(hierarchy: Hierarchy, names: list[str]) -> list[tuple[str, str] | Non
         ("u_core.alone._3_", "u_core/alone", "alu"),
         ("u_core/u_box/deep/inside/_3_", "u_core/u_box", "missing"),
         ("u_core/_3_", "u_core", "core"),
+        (r"clkbuf_leaf_12_u_core.gen\[0\].u.clk", "u_core/gen[0]/u", "alu"),
+        ("ANTENNA_clkbuf_0_1_u_core.u_alu._1__A", "u_core/u_alu", "alu"),
         ("count[2]", "", "top"),
         (r"count\[2\]$_DFF_PN0_", "", "top"),
         ("count_reg[2]", "", "top"),
@@ -112,10 +114,10 @@ def test_a_netlist_with_hierarchy_gives_modules(tmp_path: Path) -> None:
     source = tmp_path / "n.v"
     source.write_text(
         "module sub (a); input a; INV i1 (.A(a)); endmodule\n"
-        "module top (a); input a; sub \\g[1].s (.a(a)); sub t (.a(a)); INV own (.A(a)); endmodule\n"
+        "module top (a); input a; sub \\g[1].s (.a(a)); sub t (.a(a)); INV _9_ (.A(a)); endmodule\n"
     )
     hierarchy = by_netlist(read_verilog(source))
-    found = places(hierarchy, [r"g\[1\].s/i1", "t/i1", "own", "t/new_buffer", "_1_"])
+    found = places(hierarchy, [r"g\[1\].s/i1", "t/i1", "_9_", "t/new_buffer", "_1_"])
     assert found == [("g[1]/s", "sub"), ("t", "sub"), ("", "top"), ("t", "sub"), None]
 
 
