@@ -12,6 +12,7 @@ demo: $(VENV)/.done tcl
 	$(RUN)/python demos/demo.py --out $(OUT)/demo $(if $(TRAIN),--train)
 test: $(VENV)/.done tcl
 	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive $(RUN)/python -m pytest -q -m "not slow and not gpu and not openroad"
+	TRITON_INTERPRET=1 OMP_NUM_THREADS=1 $(RUN)/python -m pytest -q tests/test_triton.py
 slow: $(VENV)/.done
 	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive $(RUN)/python -m pytest -q -m "slow and not gpu and not openroad"
 corpus: $(VENV)/.done

@@ -10,12 +10,17 @@ from gsr_plugin.ops import native
 from gsr_plugin.ops.backend import pick
 from gsr_plugin.ops.box import cpu, reference
 from gsr_plugin.ops.segment import column_sum, segment_sum
+from gsr_plugin.ops.tiles import has_triton
 
 __all__ = ["box_to_grid", "grid_to_box", "running_sums_"]
 
 _BACKENDS: dict[str, Callable[[Tensor], None]] = {"reference": reference.running_sums_}
 if native.library() is not None:
     _BACKENDS["cpu"] = cpu.running_sums_
+if has_triton():
+    from gsr_plugin.ops.box import triton
+
+    _BACKENDS["triton"] = triton.running_sums_
 
 
 def running_sums_(grid: Float[Tensor, "ny nx h"]) -> None:

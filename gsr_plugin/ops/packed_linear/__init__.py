@@ -7,10 +7,15 @@ from torch import Tensor
 
 from gsr_plugin.ops.backend import pick
 from gsr_plugin.ops.packed_linear import aten, reference
+from gsr_plugin.ops.tiles import has_triton
 
 __all__ = ["packed_linear", "packed_linear_adjoint"]
 
 _BACKENDS: dict[str, ModuleType] = {"reference": reference, "aten": aten}
+if has_triton():
+    from gsr_plugin.ops.packed_linear import triton
+
+    _BACKENDS["triton"] = triton
 
 
 def packed_linear(

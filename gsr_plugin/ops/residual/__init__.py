@@ -8,12 +8,17 @@ from torch import Tensor
 from gsr_plugin.ops import native
 from gsr_plugin.ops.backend import pick
 from gsr_plugin.ops.residual import cpu, reference
+from gsr_plugin.ops.tiles import has_triton
 
 __all__ = ["add_rounded_", "round_to_grid_"]
 
 _BACKENDS: dict[str, Callable[..., None]] = {"reference": reference.add_rounded_}
 if native.library() is not None:
     _BACKENDS["cpu"] = cpu.add_rounded_
+if has_triton():
+    from gsr_plugin.ops.residual import triton
+
+    _BACKENDS["triton"] = triton.add_rounded_
 
 
 def add_rounded_(

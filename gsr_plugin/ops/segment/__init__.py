@@ -8,6 +8,7 @@ from torch import Tensor
 from gsr_plugin.ops import native
 from gsr_plugin.ops.backend import pick
 from gsr_plugin.ops.segment import aten, cpu, reference
+from gsr_plugin.ops.tiles import has_triton
 
 __all__ = ["column_sum", "segment_sum"]
 
@@ -15,6 +16,10 @@ _BACKENDS: dict[str, Callable[..., Tensor]] = {"reference": reference.segment_su
 _CHUNK_SUMS: dict[str, Callable[[Tensor], Tensor]] = {"reference": reference.chunk_sums}
 if native.library() is not None:
     _CHUNK_SUMS["cpu"] = cpu.chunk_sums
+if has_triton():
+    from gsr_plugin.ops.segment import triton
+
+    _BACKENDS["triton"], _CHUNK_SUMS["triton"] = triton.segment_sum, triton.chunk_sums
 
 
 def segment_sum(

@@ -14,6 +14,7 @@ from torch import Tensor
 from circuit_io.errors import GsrError
 from gsr_plugin.ops import native
 from gsr_plugin.ops.backend import pick
+from gsr_plugin.ops.tiles import has_triton
 from gsr_plugin.ops.topk import aten, cpu, reference
 
 __all__ = [
@@ -30,6 +31,10 @@ __all__ = [
 _BACKENDS: dict[str, ModuleType] = {"reference": reference, "aten": aten}
 if native.library() is not None:
     _BACKENDS["cpu"] = cpu
+if has_triton():
+    from gsr_plugin.ops.topk import triton
+
+    _BACKENDS["triton"] = triton
 MAX_WIDTH = 32767  # indices above one byte are int16
 
 
