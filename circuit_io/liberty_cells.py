@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from circuit_io.liberty_pins import Pin, capacitance_of, pins_of, related_pins
+from circuit_io.liberty_pins import Pin, Related, capacitance_of, pins_of, related_pins, starts_of
 from circuit_io.liberty_tables import read_table
 from circuit_io.liberty_text import Group, Source, TableText
 from circuit_io.liberty_units import Library, open_library
@@ -152,15 +152,16 @@ class Builder:
         library: Library,
     ) -> tuple[float, set[str]]:
         """Add the arcs of one cell; its steepest delay over load (kohm) and the pins that clock it."""
-        timings: dict[int, tuple[int, float]] = {}
+        timings: dict[int, tuple[int, Related]] = {}
         steepest, clocks = math.nan, set()
         for pin in pins.values():
             for group, bus, bit in pin.timings:
                 if id(group) not in timings:
-                    timings[id(group)] = (len(self.timing_ptr) - 1, self._add_tables(group, library))
-                timing, slope = timings[id(group)]
-                steepest = _steeper(steepest, slope)
-                related = related_pins(group, buses, ids, len(buses.get(bus, ())), bit, library)
+                    timings[id(group)] = (len(self.timing_ptr) - 1, related_pins(group, buses, ids, library))
+                    steepest = _steeper(steepest, self._add_tables(group, library))
+                timing, words = timings[id(group)]
+                related = starts_of(words, len(buses.get(bus, ())), bit)
+                library.source.spend(len(related), group.at)
                 kind = group.attributes.get("timing_type", "combinational")
                 if kind in _EDGES:
                     clocks.update(related)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from circuit_io.liberty_text import Group, unquote
 from circuit_io.liberty_units import Library
 
-_RANGE = re.compile(r"(.*)\[(-?\d{1,9}):(-?\d{1,9})\]", re.ASCII | re.DOTALL)
+_RANGE = re.compile(r"(.*)\[(-?\d{1,18}):(-?\d{1,18})\]", re.ASCII | re.DOTALL)
 _SEPARATOR = re.compile(r"[\s,]+")
 MAX_BITS = 1 << 16  # of one bus
 
@@ -39,7 +39,7 @@ def pins_of(cell: Group, library: Library) -> tuple[dict[str, Pin], dict[str, li
                 buses[name] = bits
                 places = {bit: i for i, bit in enumerate(bits)}
                 for i, bit in enumerate(bits):
-                    _update(pins, bit, group, name, i)
+                    _update(pins, bit, group, name, i, library)
                 for sub in group.of("pin"):
                     _merge_pin(sub, pins, library, name, places)
     return pins, buses
@@ -50,13 +50,15 @@ def _merge_pin(group: Group, pins: dict[str, Pin], library: Library, bus: str, p
         library.fault("a pin has no name", group.at, "Write pin (name) { ... }.")
     for argument in group.args:
         for name in _expand(argument, library, group.at):
-            _update(pins, name, group, bus, places.get(name, -1))
+            _update(pins, name, group, bus, places.get(name, -1), library)
 
 
-def _update(pins: dict[str, Pin], name: str, group: Group, bus: str, bit: int) -> None:
+def _update(pins: dict[str, Pin], name: str, group: Group, bus: str, bit: int, library: Library) -> None:
     pin = pins.setdefault(name, Pin(name, group.at))
+    timings = group.of("timing")
+    library.source.spend(8 + len(group.attributes) + len(timings), group.at)
     pin.attributes.update(group.attributes)
-    pin.timings.extend((timing, bus, bit) for timing in group.of("timing"))
+    pin.timings.extend((timing, bus, bit) for timing in timings)
 
 
 def _expand(name: str, library: Library, at: int) -> list[str]:
@@ -99,22 +101,30 @@ def capacitance_of(pin: Pin, library: Library) -> float:
     return sum(edges) / 2
 
 
-def related_pins(
-    group: Group, buses: dict[str, list[str]], ids: dict[str, int], width: int, bit: int, library: Library
-) -> list[str]:
-    """The pins a timing group starts from; bit to bit between buses of one width, as `related_pin` means it."""
-    names: list[str] = []
+Related = list[tuple[bool, list[str]]]
+
+
+def related_pins(group: Group, buses: dict[str, list[str]], ids: dict[str, int], library: Library) -> Related:
+    """The pins a timing group starts from, word by word, each with whether a bus goes bit to bit (`related_pin`)."""
+    words: Related = []
     for key in ("related_pin", "related_bus_pins"):
         for word in _SEPARATOR.split(group.attributes.get(key, "")):
             if not word:
                 continue
             word = unquote(word.replace('\\"', '"'))
             found = [word] if word in ids else buses.get(word) or _expand(word, library, group.at)
-            missing = [n for n in found if n not in ids]
-            if missing:
-                library.fault(f'{key} "{missing[0]}" is no pin of its cell', group.at, library.near(missing[0], ids))
-                continue
-            if key == "related_pin" and len(found) == width > 1 and bit >= 0:
-                found = [found[bit]]
-            names.extend(found)
+            library.source.spend(len(found), group.at)
+            missing = next((n for n in found if n not in ids), None)
+            if missing is None:
+                words.append((key == "related_pin", found))
+            else:
+                library.fault(f'{key} "{missing}" is no pin of its cell', group.at, library.near(missing, ids))
+    return words
+
+
+def starts_of(related: Related, width: int, bit: int) -> list[str]:
+    """The pins from which arcs go to one pin: bit `bit` of a bus of `width`, or -1."""
+    names: list[str] = []
+    for is_bitwise, found in related:
+        names.extend([found[bit]] if is_bitwise and len(found) == width > 1 and bit >= 0 else found)
     return names

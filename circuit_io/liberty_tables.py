@@ -43,7 +43,7 @@ class Layout:
         return step / self.load_step
 
 
-def _floats(texts: Iterable[str] | np.ndarray, library: Library, at: int, what: str) -> np.ndarray:
+def _floats(texts: Iterable[str] | np.ndarray, library: Library, at: int, what: str) -> np.ndarray | None:
     """Finite decimal numbers, or a noted fault."""
     if isinstance(texts, np.ndarray):  # the scanner has read them
         return texts
@@ -54,18 +54,17 @@ def _floats(texts: Iterable[str] | np.ndarray, library: Library, at: int, what: 
         values = np.array([math.nan])
     if "_" in text or not text.isascii() or not (np.abs(values) < MAX_NUMBER).all():
         library.fault(f"{what} holds something that is not a number", at, "Write finite decimal numbers.")
-        return np.zeros(0)
+        return None
     return values
 
 
-def _axis(texts: tuple[str, ...], variable: str, library: Library, table: TableText) -> np.ndarray:
-    """An index, kept by its text."""
-    axis = library.axes.get(texts)
-    if axis is None:
+def _axis(texts: tuple[str, ...], variable: str, library: Library, table: TableText) -> np.ndarray | None:
+    """An index, kept by its text; its fault is noted once."""
+    if texts not in library.axes:
         axis = library.axes[texts] = _floats(texts, library, table.at, f"{variable} of {table.title}")
-        if len(axis) > 1 and not (np.diff(axis) > 0).all():
+        if axis is not None and len(axis) > 1 and not (np.diff(axis) > 0).all():
             library.fault(f"{variable} of {table.title} does not rise", table.at, "Sort its index.")
-    return axis
+    return library.axes[texts]
 
 
 def read_table(table: TableText, library: Library) -> tuple[Layout, np.ndarray] | None:
@@ -74,6 +73,8 @@ def read_table(table: TableText, library: Library) -> tuple[Layout, np.ndarray] 
     if layout is None:
         return None
     values = _floats(table.values, library, table.at, f"values of {table.name}")
+    if values is None:
+        return None
     if len(values) != layout.count:
         shape = " x ".join(str(n) for n in layout.written) or "1"
         library.fault(f"{table.title} has {len(values)} values, its axes ask for {shape}", table.at, "Check its index.")
@@ -83,14 +84,13 @@ def read_table(table: TableText, library: Library) -> tuple[Layout, np.ndarray] 
 
 def _layout(table: TableText, library: Library) -> Layout | None:
     name = table.args[0] if table.args else ""
-    layout = library.layouts.get((name, table.indices))
-    if layout is not None:
-        return layout
+    if (name, table.indices) in library.layouts:
+        return library.layouts[name, table.indices]
     template = library.templates.get(name) or _NO_TEMPLATE
     if name != "scalar" and template is _NO_TEMPLATE:
         library.fault(f'template "{name}" is not defined', table.at, library.near(name, library.templates))
         return None
-    axes: list[np.ndarray] = []
+    axes: list[np.ndarray | None] = []
     variables: list[str] = []
     for i in range(3):
         variable = template.attributes.get(f"variable_{i + 1}")
@@ -99,7 +99,9 @@ def _layout(table: TableText, library: Library) -> Layout | None:
         texts = table.indices[i] or tuple(template.complex.get(f"index_{i + 1}", ()))
         axes.append(_axis(texts, variable, library, table))
         variables.append(variable)
-    layout = library.layouts[name, table.indices] = _placed(axes, variables, library)
+    known = [axis for axis in axes if axis is not None]
+    layout = _placed(known, variables, library) if len(known) == len(axes) else None
+    library.layouts[name, table.indices] = layout
     return layout
 
 

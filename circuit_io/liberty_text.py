@@ -7,7 +7,7 @@ place, so a position in the text gives the line in the file. `liberty_native.py`
 
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,6 +41,7 @@ _PASSED_OVER = re.compile(
     r"|wire_load\w*|power_lut_template|power_supply|(base_)?curve\w*|sensitization|user_parameters|char_config"
     r"|(min|max)_pulse_width|fall_net_delay|rise_net_delay|dc_current\w*|pin_based_variation|operating_conditions"
 )
+MAX_STEPS = 1 << 21  # pins of buses (8 each), their attributes and arcs, on top of twice the bytes of the file
 
 
 def _nested(depth: int) -> str:
@@ -154,17 +155,29 @@ def blank_comments(text: str) -> str:
 class Source:
     """Where a tree came from: the text of one file, or "" where positions are not known, and its faults."""
 
-    def __init__(self, text: str | bytes, faults: Faults) -> None:
+    def __init__(self, text: str | bytes, faults: Faults, size: int = 0) -> None:
         """Take the text in the unit of the positions: comments blanked in a `str`, as in the file in `bytes`."""
         self.text, self.faults = text, faults
-        self._plain = b""
+        self.steps_left = MAX_STEPS + 2 * (size or len(text))
+        self._plain = ""
 
     def fault(self, what: str, at: int, mend: str) -> None:
         """Note a fault; only the ones that will be shown pay for a line number."""
         line = 0
         if self.text and self.faults.total < MAX_SHOWN:
             line = self.text.count("\n", 0, at) + 1 if isinstance(self.text, str) else self.text.count(b"\n", 0, at) + 1
-        self.faults.add(what, line=line, mend=mend)
+        self.faults.add(what if len(what) <= 200 else f"{what[:120]} ... {what[-60:]}", line=line, mend=mend)
+
+    def spend(self, steps: int, at: int) -> None:
+        """Stop what grows out of all proportion to the file: buses of buses, all bits to all bits.
+
+        Raises:
+            InputError: too much of it.
+        """
+        self.steps_left -= steps
+        if self.steps_left < 0:
+            self.fault("its buses expand to millions of pins and arcs", at, "Check the ranges of the buses here.")
+            self.faults.raise_if_any()
 
     def content(self, group: Group) -> Callable[[], object]:
         """What a group says, to be asked only to tell a repeat from a clash; the group itself is not kept."""
@@ -174,10 +187,15 @@ class Source:
         return partial(self._between, group.at, group.end)
 
     def _between(self, at: int, end: int) -> bytes:
+        """The text without comments, every run of blanks as one."""
         if isinstance(self.text, str):
-            return self.text[at:end].encode("utf-8", ERRORS)
-        self._plain = self._plain or blank_comments(self.text.decode("utf-8", ERRORS)).encode("utf-8", ERRORS)
-        return self._plain[at:end]
+            raw = self.text[at:end].encode("utf-8", ERRORS)
+        else:
+            self._plain = self._plain or blank_comments(
+                self.text.decode("latin-1")
+            )  # a letter a byte, as positions are
+            raw = self._plain[at:end].encode("latin-1")
+        return b" ".join(raw.split())
 
 
 class Scanner:
@@ -189,6 +207,18 @@ class Scanner:
         self.source = Source(self.text, faults)
         self.libraries: list[Group] = []
         self._stack: list[Group] = []
+
+    @cached_property
+    def _last_quote(self) -> int:
+        """Where the last string can end, or -1; one that starts there or later never closes."""
+        at = len(self.text)
+        while (at := self.text.rfind('"', 0, at)) >= 0:
+            run = at
+            while run and self.text[run - 1] == "\\":
+                run -= 1
+            if (at - run) % 2 == 0:
+                break
+        return at
 
     def scan(self) -> list[Group]:
         """All libraries of the file."""
@@ -257,6 +287,10 @@ class Scanner:
         if shown.startswith("/*"):
             self.source.fault("a comment is not closed", at, "Add */ where it ends.")
             return len(self.text)
+        quote = self.text.find('"', at, newline)
+        if quote >= max(0, self._last_quote):
+            self.source.fault("a string is not closed", quote, 'Add " where it ends.')
+            return len(self.text)
         self.source.fault(f"not a Liberty statement: {shown!r}", at, "Check quotes and braces here.")
         return newline
 
@@ -283,7 +317,7 @@ def scan_with_liberty_parser(text: bytes, faults: Faults) -> tuple[list[Group], 
         libraries = parse_multi_liberty(plain)
     except Exception as e:  # the package raises its own, assertion and value errors
         raise InputError(f"liberty-parser refuses the file: {e}", path=faults.path) from e
-    return [_converted(group, 0) for group in libraries], Source("", faults)
+    return [_converted(group, 0) for group in libraries], Source("", faults, len(text))
 
 
 def _converted(theirs: Any, depth: int) -> Group:  # noqa: ANN401

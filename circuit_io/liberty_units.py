@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from circuit_io.liberty_tables import Layout
 
 _EXPONENT = {"": 0, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15, "a": -18, "k": 3}
+MAX_NEAR = 1000  # names looked at for a remedy
 MAX_NUMBER = 1e30  # in any unit; more is no physical value and would overflow
 _UNIT = re.compile(r"([-+.\deE]*?)\s*([munpfak]?)([sFfWw])", re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
@@ -31,8 +33,8 @@ class Library:
     templates: dict[str, Group]
     types: dict[str, Group]
     source: Source
-    axes: dict[tuple[str, ...], np.ndarray] = field(default_factory=dict)  # index texts already read
-    layouts: dict[tuple[str, Indices], "Layout"] = field(default_factory=dict)  # liberty_tables
+    axes: dict[tuple[str, ...], np.ndarray | None] = field(default_factory=dict)  # index texts already read
+    layouts: dict[tuple[str, Indices], "Layout | None"] = field(default_factory=dict)  # liberty_tables
 
     def number(self, text: str | None, at: int, what: str, default: float = math.nan) -> float:
         """A finite number, or a noted fault."""
@@ -45,7 +47,7 @@ class Library:
 
     def near(self, name: str, known: Iterable[str]) -> str:
         """A remedy that lists near names, as long as the fault will be shown."""
-        return did_you_mean(name, known) if self.source.faults.total < MAX_SHOWN else ""
+        return did_you_mean(name, islice(known, MAX_NEAR)) if self.source.faults.total < MAX_SHOWN else ""
 
     def fault(self, what: str, at: int, mend: str = "") -> None:
         """Note a fault at a position of the file."""

@@ -113,7 +113,7 @@ class _Evaluator:
         return value
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def truth_table(function: str, inputs: tuple[str, ...]) -> int:
     """Truth table of a Liberty function; `!` and `'` bind first, then `^`, `& *` or a blank, then `+ |`.
 

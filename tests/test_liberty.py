@@ -413,7 +413,7 @@ REFUSED = {
         'in.lib:1: "cell" stands outside a library\n  A Liberty file holds library',
     ),
     "cut": (HEAD + "cell (A) {\n pin (B) {", "in.lib:3: the file ends inside pin (B)\n  It is cut short, or a closing"),
-    "cut in a string": (HEAD + 'cell (A) { pin (B) { function : "A &', "in.lib: 2 faults\nin.lib:2: not a Liberty"),
+    "cut in a string": (HEAD + 'cell (A) { pin (B) { function : "A &', "in.lib: 2 faults\nin.lib:2: a string is not closed\n  Add"),
     "too many braces": (HEAD + "} }", 'in.lib:2: "}" closes nothing\n  Delete it.'),
     "open comment": (HEAD + "/* }", "in.lib: 2 faults\nin.lib:2: a comment is not closed\n  Add */"),
     "junk": (HEAD + "cell (A) { area : 1; }\n%%%\n}", "in.lib:3: not a Liberty statement: '%%%'\n  Check quotes"),
@@ -448,7 +448,7 @@ REFUSED = {
     ),
     "word in a table": (
         HEAD + TEMPLATE + "cell (A) { pin (Q) { timing () {\ncell_rise (t) { values (1, x); } } } }\n}",
-        "in.lib: 2 faults\nin.lib:4: values of cell_rise holds something that is not a number\n  Write finite",
+        "in.lib:4: values of cell_rise holds something that is not a number\n  Write finite",
     ),
     "falling index": (
         HEAD
