@@ -172,7 +172,7 @@ def _read(path: Path) -> DefDesign:
 
 def _header(text: DefText) -> dict[str, Any]:
     where = text.statements.get(b"DESIGN")
-    words = text.raw[slice(*where[0])].split() if where else []
+    words = _between(text, *where[0]).split() if where else []
     if len(words) != 1:
         text.fail("has no DESIGN name", where[0][0] if where else 0, "Is it a DEF file?")
     return {
@@ -184,11 +184,17 @@ def _header(text: DefText) -> dict[str, Any]:
     }
 
 
+def _between(text: DefText, begin: int, end: int) -> bytes:
+    """What stands there, strings as they are, without the blanks and comments around it."""
+    masked = text.text[begin:end]
+    return text.raw[begin + len(masked) - len(masked.lstrip()) : begin + len(masked.rstrip())]
+
+
 def _quoted(text: DefText, word: bytes, size: int, default: str) -> str:
     if word not in text.statements:
         return default
     begin, end = text.statements[word][0]
-    value = text.raw[begin:end].strip()
+    value = _between(text, begin, end)
     if len(value) != size + 2 or value[:1] + value[-1:] != b'""':
         text.fault(f"{word.decode()} is not followed by {size} quoted character(s)", begin)
         return default
@@ -208,8 +214,8 @@ def _grid_columns(name: str, table: Int64[np.ndarray, "n 5"]) -> dict[str, Any]:
 def _netlist(text: DefText, layers: dict[bytes, int], vias: dict[bytes, int]) -> dict[str, Any]:
     netlist = scan_netlist(text) or read_netlist(text)
     wires = WireReader(text, layers, vias)
-    for i, (rest, position) in enumerate(netlist.rests):
-        wires.read(i, rest, position)
+    for i, net in enumerate(netlist.wires):
+        wires.read(i, net)
     columns = netlist.insts | read_pins(text, layers, netlist.net_ids, netlist.special_ids)
     check_ports(text, netlist, set(columns["bterm_names"].raw_list()))
     columns |= {("net_" if k in ("names", "use", "ptr") else "") + k: v for k, v in netlist.nets.items()}

@@ -169,8 +169,8 @@ class _Reader:
             self.delimiter = value or b":"
         if word not in _UNITS:
             return
-        number, _, name = show(value).partition(" ")
-        scale = dict(_UNITS[word]).get(name.strip().upper())
+        number, name, *more = [*show(value).split(), "", ""]
+        scale = None if any(more) else dict(_UNITS[word]).get(name.upper())
         try:
             factor = float(number) * scale if scale else 0.0
         except ValueError:

@@ -397,6 +397,14 @@ def test_other_characters_and_units(write: Write) -> None:
     assert (found.divider, found.busbits, found.dbu_per_um) == ("|", "<>", 2000)
 
 
+def test_comments_inside_the_statements_of_the_header(write: Write) -> None:
+    text = (
+        of().replace('DIVIDERCHAR "/"', 'DIVIDERCHAR # "a\n "|" # b\n').replace("DESIGN top", "DESIGN # no\n top # ;\n")
+    )
+    found = read_def(write(text.replace('"[]"', '"<>"')))
+    assert (found.design, found.divider, found.busbits) == ("top", "|", "<>")
+
+
 def test_rows_of_two_sites_with_properties_and_without_do(write: Write) -> None:
     text = (
         'ROW a s1 0 0 N DO 5 BY 1 STEP 10 0 + PROPERTY X "DOG ; ROW" ;\nROW b s2 0 7 FS DO 1 BY 9 STEP 0 3 ;\n'

@@ -131,6 +131,11 @@ def test_units_of_capacitance(tmp_path: Path, unit: str, factor: float) -> None:
     assert spef.net_cap_ff.tolist() == [pytest.approx(6.5 * factor)]
 
 
+def test_a_tab_before_a_unit(tmp_path: Path) -> None:
+    spaced = _read(tmp_path, HEAD + MAP + NET)
+    assert _read(tmp_path, (HEAD + MAP + NET).replace("UNIT 1 ", "UNIT\t1\t ")).net_cap_ff == spaced.net_cap_ff
+
+
 def _comments(text: str) -> str:
     lines = text.split("\n")
     return "// *D_NET x 1\n" + "".join(f"{line} // *END {i}\n" for i, line in enumerate(lines))
