@@ -160,6 +160,12 @@ def main() -> None:
     _torch_settings()
 
 
+def _size(manifest: dict[str, Any]) -> str:
+    """A design's name and size, from its manifest."""
+    counts, grid = manifest["counts"], manifest["grid"]
+    return f"{manifest['design']}, {counts['insts']} insts, {counts['nets']} nets, {grid['nx']} x {grid['ny']} gcells"
+
+
 @main.command(cls=_ManyValues)
 @click.option("--lef", type=FILE, multiple=True, metavar="F..", help="LEF files, the technology first.")
 @click.option("--def", "def_", type=FILE, help="The placed design.")
@@ -196,9 +202,34 @@ def export(out: Path, parquet: bool, overwrite: bool, quiet: bool, **options: An
         from circuit_io.export_options import sources_of_options
 
         manifest = export_design(sources_of_options(**options), out, parquet=parquet, overwrite=overwrite)
-    counts, grid = manifest["counts"], manifest["grid"]
-    size = f"{counts['insts']} insts, {counts['nets']} nets, {grid['nx']} x {grid['ny']} gcells"
-    return _Result(manifest, f"{out}: {manifest['design']}, {size}")
+    return _Result(manifest, f"{out}: {_size(manifest)}")
+
+
+@main.command("import")
+@click.argument("format_", metavar="FORMAT", type=click.Choice(["circuitops", "circuitnet"]))
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--name", help="circuitnet: the layout, where DIR holds several.")
+@click.option("--gcell-um", type=float, help="Side of a gcell; circuitnet: else 2.25.")
+@click.option("--dbu-per-um", type=click.IntRange(min=1), help="circuitops: unit of coordinates, where not to be told.")
+@click.option("--family", help="Designs that share RTL have the same family; else as the names say.")
+@click.option("--technology", help="Name of the technology.")
+@click.option("--variant", help="Name of this placement among others of the design.")
+@click.option("--out", type=OUT, required=True, help="Folder to write.")
+@_common
+def import_(format_: str, folder: Path, out: Path, overwrite: bool, quiet: bool, **options: Any) -> _Result:  # noqa: ANN401
+    """Make a design from DIR, a folder of another data set: FORMAT is circuitops or circuitnet.
+
+    What the data set does not tell is masked (docs/interchange.md).
+
+    \b
+    gsr import circuitops IRs/nangate45/gcd --gcell-um 2.1 --out design
+    gsr import circuitnet build_graph_demo --name 7157-zero-riscy-a-1-c2-u0.8-m1-p1-f0 --out data/7157
+    """
+    with _status(f"importing to {out}", quiet=quiet):
+        from circuit_io.importers import import_design
+
+        manifest = import_design(format_, folder, out, overwrite=overwrite, **options)
+    return _Result(manifest, f"{out}: {_size(manifest)}")
 
 
 @main.command()

@@ -6,6 +6,7 @@ from gsr_plugin.cli import main
 
 TWINS = {
     "export": "circuit_io.export.export_design",
+    "import": "circuit_io.importers.import_design",
     "train": "gsr_plugin.train.train",
     "evaluate": "gsr_plugin.evaluate.evaluate",
     "predict": "gsr_plugin.predict.predict",

@@ -24,9 +24,14 @@ from circuit_io.store import EXPORT_KINDS, open_design
 from circuit_io.text import read_bytes
 
 KINDS: dict[str, tuple[Field, ...]] = {"inst": INST_FEATURES, "net": NET_FEATURES, "gcell": GCELL_FEATURES}
+_OVER_CAPACITY = (
+    "capacity", "low_share", "adjusted", "blocked", "rudy", "demand_l", "demand_z",
+    "across3", "along3", "box5", "box11", "mean", "full",
+)  # fmt: skip
 MASKED_BY = {
-    "inst": {"drive": "has_liberty", "input_cap": "has_liberty"}
-}  # feature: the flag without which it is no data
+    "inst": {"drive": "has_liberty", "input_cap": "has_liberty"},
+    "gcell": {f"{name}_{d}": f"layers_{d}" for name in _OVER_CAPACITY for d in "hv"},
+}  # feature: the flag without which it is no data; an import has no layers
 CLIP = 8.0  # normalised features are cut here: a new technology may lie far outside
 
 

@@ -74,6 +74,7 @@ def predict(
 def predict_design(design: StoredDesign, model: Weights, *, views: int = 1) -> Prediction:
     """The prediction of one design, without the manifest's words on model and versions."""
     graph, grid = design.graph, design.manifest["grid"]
+    _check_layers(design, model)
     for axis, n in (("x_um", graph.nx), ("y_um", graph.ny)):
         if len(grid.get(axis) or []) != n + 1:
             raise InputError(
@@ -85,12 +86,14 @@ def predict_design(design: StoredDesign, model: Weights, *, views: int = 1) -> P
         f.name: np.asarray(getattr(edges, f.name), np.float32) for f in fields(edges)
     }
     area = np.diff(grid["y_um"])[:, None] * np.diff(grid["x_um"])[None, :]
+    has_layers = _has_layers(graph.gcell_features)
     for letter in "hv":
         capacity = _feature(graph, f"capacity_{letter}") * TRACKS_PER_UNIT
         maps[f"capacity_{letter}"] = capacity
         maps[f"rudy_{letter}"] = _feature(graph, f"rudy_{letter}")
         for kind in KINDS:
-            maps[f"{kind}_{letter}"] = np.where(capacity > 0, maps[f"{kind}_{letter}"], np.nan).astype(np.float32)
+            is_edge = (capacity > 0) | (not has_layers)
+            maps[f"{kind}_{letter}"] = np.where(is_edge, maps[f"{kind}_{letter}"], np.nan).astype(np.float32)
     maps["cell_area_um2"] = (_feature(graph, "cell_area") * area).astype(np.float32)
     maps["fixed_area_um2"] = (_feature(graph, "fixed_area") * area).astype(np.float32)
     x_um, y_um = (np.asarray(grid[axis], np.float64) for axis in ("x_um", "y_um"))
@@ -105,6 +108,23 @@ def predict_design(design: StoredDesign, model: Weights, *, views: int = 1) -> P
         inst_congestion=per_gcell.ravel()[graph.inst_gcell],
         net_demand=net_overflow(graph.net_box, *over),
     )
+
+
+def _has_layers(features: Float32[np.ndarray, "... fields"]) -> bool:
+    """Whether a design's gcell features, or a model's means of them, know of routing layers: an import has none."""
+    return bool((features[..., [column(GCELL_FEATURES, f"layers_{letter}") for letter in "hv"]] > 0).any())
+
+
+def _check_layers(design: StoredDesign, model: Weights) -> None:
+    """Refuse a model that was trained with capacities where there are none, or without where there are."""
+    wanted, found = _has_layers(model.normaliser.mean["gcell"]), _has_layers(design.graph.gcell_features)
+    if wanted != found:
+        words = {True: "with routing layers", False: "without routing layers, so without capacity and demand"}
+        raise InputError(
+            f"is a design {words[found]}, the model was trained {words[wanted]}",
+            path=design.path, mend="Imported designs need --weights of a model trained on imports, exported ones of a "
+            "model trained on exports.",
+        )  # fmt: skip
 
 
 def predict_views(graph: CircuitGraph, model: Weights, *, views: int = 1) -> EdgeMaps:
