@@ -4,19 +4,19 @@ Every bit of every occurrence of a module is one node. Ports of sub-modules and 
 components are the nets. Nodes are numbered by level of hierarchy, ports first, so the lowest node of a net names it.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int8, Int32, Int64
-from scipy.sparse import coo_array
+from jaxtyping import Int, Int8, Int32, Int64
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
 from circuit_io.errors import InputError
 from circuit_io.names import Names
-from circuit_io.verilog_bits import CONST_1, NOTHING, show
 from circuit_io.verilog_plan import Planner, port_bits
+from circuit_io.verilog_words import CONST_1, NOTHING
 
+_LEAF_COLUMNS = "leaf_inst", "leaf_pin", "leaf_bit"
 MAX_NODES = 1 << 27  # bits, insts and connections of all occurrences: ten times a large chip; more is a nest of copies
 
 
@@ -45,17 +45,19 @@ class Flat:
     module_names: Names
 
 
-def escaped(names: Iterable[bytes]) -> list[bytes]:
-    """Names with their slashes escaped as DEF does, since `/` divides levels of hierarchy."""
-    return [name.replace(b"/", b"\\/") if b"/" in name else name for name in names]
-
-
 def ranges(starts: Int64[np.ndarray, " n"], counts: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " total"]:
     """The numbers start .. start + count - 1 of each pair, one after the other."""
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
     numbers: Int64[np.ndarray, " total"] = np.arange(total) + np.repeat(starts - (ends - counts), counts)
     return numbers
+
+
+def ranked(values: Int[np.ndarray, " n"], bound: int) -> tuple[Int64[np.ndarray, " distinct"], Int32[np.ndarray, " n"]]:
+    """The distinct values, all from 0 to below `bound`, in rising order, and the place of each value among them."""
+    used = np.zeros(bound, bool)
+    used[values] = True
+    return np.flatnonzero(used), (np.cumsum(used, dtype=np.int32) - 1)[values]
 
 
 class Elaborator:
@@ -96,7 +98,9 @@ class Elaborator:
         num_bits = np.array([p.module.num_bits for p in self.plans], np.int64)[self.occ_plan]
         self.occ_base = np.cumsum(num_bits) - num_bits
         self.num_nodes = int(num_bits.sum())
-        names = escaped(p.module.inst_names[i] for p in self.plans for i in p.subs.tolist())
+        names = [
+            name for p in self.plans for name in p.module.body.inst_names.take(p.subs).with_escaped_slashes().raw_list()
+        ]
         self.occ_path = [b""]
         for above, own in zip(self.occ_parent[1:].tolist(), self.occ_sub[1:].tolist(), strict=True):
             path = self.occ_path[above]
@@ -149,66 +153,80 @@ class Elaborator:
         constant[label[tied]] = value
         clash = np.flatnonzero(constant[label[tied]] != value)
         if len(clash):
-            name = show(self._node_names(label[tied[clash[:1]]])[0])
+            name = self._node_names(label[tied[clash[:1]]])[0]
             path = self.plans[0].module.source.path
             raise InputError(f'net "{name}" is tied to both 0 and 1', path=path, mend="Drop one of the two.")
         of_node: np.ndarray = constant[label]
         return of_node
 
-    def _node_names(self, nodes: np.ndarray) -> list[bytes]:
+    def _node_names(self, nodes: np.ndarray) -> Names:
         occ = np.searchsorted(self.occ_base, nodes, side="right") - 1
         plan, bit = self.occ_plan[occ], nodes - self.occ_base[occ]
-        out = np.empty(len(nodes), object)
+        slices = np.empty((len(nodes), 2), np.int64)
+        blobs: list[bytes] = []
+        size = 0
         order = np.argsort(plan, kind="stable")
         for part in np.split(order, np.flatnonzero(np.diff(plan[order])) + 1):
             if len(part):
-                out[part] = escaped(self.plans[plan[part[0]]].module.bit_names(bit[part]))
-        names: list[bytes] = out.tolist()
-        below = np.flatnonzero(occ)
-        for i, o in zip(below.tolist(), occ[below].tolist(), strict=True):
-            names[i] = self.occ_path[o] + b"/" + names[i]
-        return names
+                module = self.plans[plan[part[0]]].module
+                bits, inverse = ranked(bit[part], module.num_bits)
+                blob, found = module.bit_names(bits)
+                slices[part] = found[inverse] + size
+                blobs.append(blob)
+                size += len(blob)
+        return self._below(b"".join(blobs), slices, occ)
+
+    def _below(self, blob: bytes, slices: np.ndarray, occ: np.ndarray) -> Names:
+        """Names given as slices, each after the path of its occurrence."""
+        if not occ.any():
+            return Names.of_slices(blob, slices)
+        above = Names.of(path + b"/" if path else b"" for path in self.occ_path)
+        both = np.stack([above.slices()[occ] + len(blob), slices], 1)
+        return Names.of_slices(blob + above.blob, both.reshape(-1, 2), per_name=2)
 
     def _pins(self, label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All pins of library cells: inst, pin name, lowest node of the net or a constant."""
         leaf_counts = np.array([len(p.leafs) for p in self.plans])[self.occ_plan]
+        first_inst = np.cumsum(leaf_counts) - leaf_counts
         counts = np.array([len(p.leaf_inst) for p in self.plans])
-        rows, occ = self._rows(counts, self.occ_plan, np.arange(len(self.occ_plan)))
-        inst = np.concatenate([p.leaf_inst for p in self.plans])[rows] + (np.cumsum(leaf_counts) - leaf_counts)[occ]
-        pin = np.concatenate([p.leaf_pin for p in self.plans])[rows]
-        node = np.concatenate([p.leaf_bit for p in self.plans])[rows]
+        inst, pin, node = (np.concatenate([getattr(p, x) for p in self.plans]) for x in _LEAF_COLUMNS)
+        if len(self.occ_plan) > 1:
+            rows, occ = self._rows(counts, self.occ_plan, np.arange(len(self.occ_plan)))
+            inst, pin, node = inst[rows] + first_inst[occ], pin[rows], node[rows]
+            node = np.where(node >= 0, node + self.occ_base[occ], node)
         is_node = node >= 0
-        node[is_node] = label[node[is_node] + self.occ_base[occ[is_node]]]
+        node[is_node] = label[node[is_node]]
         return inst, pin, node
 
     def _flat(self, label: np.ndarray, constant: np.ndarray) -> Flat:
         ports = port_bits(self.plans[0].module)
         own_names, directions, bits = zip(*ports, strict=True) if ports else ((), (), ())
-        names = escaped(own_names)
+        names = Names.of(own_names).with_escaped_slashes()
         inst, pin, node = self._pins(label)
         inst = np.concatenate([np.full(len(ports), -1), inst])
-        pin = np.concatenate([np.array([self.planner.pins.id(n) for n in names], np.int64), pin])
+        pin = np.concatenate([np.array([self.planner.pins.id(n) for n in names.raw_list()], np.int64), pin])
         node = np.concatenate([np.array([label[b] if b >= 0 else b for b in bits], np.int64), node])
         value = (node == CONST_1).astype(np.int8)
         value[node >= 0] = constant[node[node >= 0]]
         is_net, is_const = value < 0, (value >= 0) & (node != NOTHING)
-        lowest, net = np.unique(node[is_net], return_inverse=True)
+        lowest, net = ranked(node[is_net], self.num_nodes)
         port_net = np.full(len(node), -1, np.int32)
         port_net[is_net] = net
-        order = np.argsort(net, kind="stable")
+        each = np.ones(len(net), np.int8), (net, np.arange(len(net), dtype=np.int32))
+        order = csr_array(each, shape=(len(lowest), len(net))).indices  # by net, else as they stand
         master, master_names = self._masters()
         leaf_counts = np.array([len(p.leafs) for p in self.plans])[self.occ_plan]
         return Flat(
-            inst_names=Names.of(self._inst_names()),
+            inst_names=self._inst_names(),
             inst_master=master.astype(np.int32),
             inst_occ=np.repeat(np.arange(len(self.occ_plan), dtype=np.int32), leaf_counts),
             master_names=master_names,
-            net_names=Names.of(self._node_names(lowest)),
+            net_names=self._node_names(lowest),
             net_ptr=np.concatenate([[0], np.cumsum(np.bincount(net, minlength=len(lowest)))]).astype(np.int64),
             conn_inst=inst[is_net][order].astype(np.int32),
             conn_pin=pin[is_net][order].astype(np.int32),
             pin_names=Names.of(self.planner.pins.names),
-            port_names=Names.of(names),
+            port_names=names,
             port_direction=np.array(directions, np.int8),
             port_net=port_net[: len(ports)],
             const_inst=inst[is_const].astype(np.int32),
@@ -225,15 +243,16 @@ class Elaborator:
         names = self.planner.master_names
         first: dict[bytes, int] = {}
         merged = np.array([first.setdefault(name, i) for i, name in enumerate(names)], np.int64)
-        each = [merged[np.array(p.module.inst_master, np.int64)[p.leafs]] for p in self.plans]
+        each = [merged[p.module.body.inst_master[p.leafs]] for p in self.plans]
         counts = np.array([len(x) for x in each])
         rows, _ = self._rows(counts, self.occ_plan, np.arange(len(self.occ_plan)))
-        used, master = np.unique(np.concatenate(each)[rows], return_inverse=True)
+        used, master = ranked(np.concatenate(each)[rows], len(names))
         return master, Names.of(names[i] for i in used.tolist())
 
-    def _inst_names(self) -> list[bytes]:
-        own = [escaped(p.module.inst_names[i] for i in p.leafs.tolist()) for p in self.plans]
-        out: list[bytes] = []
-        for path, plan in zip(self.occ_path, self.occ_plan.tolist(), strict=True):
-            out += [path + b"/" + name for name in own[plan]] if path else own[plan]
-        return out
+    def _inst_names(self) -> Names:
+        own = [p.module.body.inst_names.with_escaped_slashes() for p in self.plans]
+        before = np.cumsum([0, *(len(names.blob) for names in own)])
+        slices = np.concatenate([n.slices()[p.leafs] + b for n, p, b in zip(own, self.plans, before, strict=False)])
+        counts = np.array([len(p.leafs) for p in self.plans])
+        rows, occ = self._rows(counts, self.occ_plan, np.arange(len(self.occ_plan)))
+        return self._below(b"".join(names.blob for names in own), slices[rows], occ)

@@ -4,8 +4,9 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int, Int64
 
+_CHUNK = 1 << 16  # slices put together at a time
 _ERRORS = "surrogateescape"  # bytes that are not UTF-8 survive a round trip
 
 
@@ -50,9 +51,33 @@ class Names:
         """All names as strings."""
         return [n.decode("utf-8", _ERRORS) for n in self.raw_list()]
 
-    def take(self, ids: Iterable[int]) -> "Names":
+    def slices(self) -> Int64[np.ndarray, "n 2"]:
+        """Start and end of each name in `blob`."""
+        return np.stack([self.offsets[:-1], self.offsets[1:]], 1)
+
+    @classmethod
+    def of_slices(cls, blob: bytes, slices: Int64[np.ndarray, "n 2"], per_name: int = 1) -> "Names":
+        """The table of names that are made of `per_name` slices of `blob` each, one after the other."""
+        offsets = np.zeros(len(slices) // per_name + 1, np.int64)
+        np.cumsum(np.diff(slices).reshape(-1, per_name).sum(1), out=offsets[1:])
+        if not len(slices):
+            return cls(b"", offsets)
+        start, end = slices.T
+        breaks = np.flatnonzero(start[1:] != end[:-1]) + 1  # slices that touch are one
+        start, end = start[np.append(0, breaks)[: len(start)]], end[np.append(breaks, len(end)) - 1]
+        chunks = ((start[i : i + _CHUNK].tolist(), end[i : i + _CHUNK].tolist()) for i in range(0, len(start), _CHUNK))
+        return cls(b"".join(b"".join([blob[a:b] for a, b in zip(*c, strict=True)]) for c in chunks), offsets)
+
+    def take(self, ids: Iterable[int] | Int[np.ndarray, " m"]) -> "Names":
         """The table of the names at `ids`, in that order."""
-        return Names.of(self.raw(int(i)) for i in ids)
+        return Names.of_slices(self.blob, self.slices()[np.fromiter(ids, np.int64)])
+
+    def with_escaped_slashes(self) -> "Names":
+        """The names with their slashes escaped as DEF does, where `/` divides levels of hierarchy."""
+        slashes = np.flatnonzero(np.frombuffer(self.blob, np.uint8) == ord("/"))
+        if not len(slashes):
+            return self
+        return Names(self.blob.replace(b"/", b"\\/"), self.offsets + np.searchsorted(slashes, self.offsets))
 
     @property
     def index(self) -> dict[bytes, int]:

@@ -10,13 +10,14 @@ import logging
 import os
 import weakref
 from collections.abc import Callable
-from ctypes import POINTER, Structure, byref, c_bool, c_char_p, c_int64, c_void_p
+from ctypes import POINTER, Structure, c_bool, c_char_p, c_int64, c_void_p
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 
 from circuit_io.errors import InputError
 from circuit_io.names import Names
@@ -64,13 +65,13 @@ def library() -> ctypes.CDLL | None:
     return extension(Path(__file__).with_name("_scan"), _declared, otherwise="files are read in Python")
 
 
-def scan(name: str, text: bytes, *where: int) -> "Columns | None":
+def scan(name: str, text: bytes, *where: int | Int64[np.ndarray, " n"]) -> "Columns | None":
     """What function `name` of the scanner makes of `text`, or None when the reader has to read it in Python.
 
     Args:
         name: a function of `circuit_io/csrc` with the arguments that scan.h describes.
         text: the whole text.
-        where: positions in the text that the function asks for.
+        where: positions in the text, and other whole numbers that the function asks for.
 
     Raises:
         InputError: `GSR_SCANNER` is neither `python` nor `c`, or is `c` and there is no scanner.
@@ -90,7 +91,8 @@ def scan(name: str, text: bytes, *where: int) -> "Columns | None":
             raise InputError(what, path="environment", mend=f"Build it (`{BUILD}`), or unset {VARIABLE}.")
         return None
     function.argtypes, function.restype = [c_char_p, c_int64, c_void_p, c_int64], POINTER(_Result)
-    result = function(text, len(text), byref((c_int64 * len(where))(*where)), len(where))
+    numbers = np.concatenate([np.zeros(0, np.int64), *map(np.atleast_1d, where)])
+    result = function(text, len(text), numbers.ctypes.data, len(numbers))
     columns = Columns(lib, result) if lib and result else None
     return columns if columns and columns.is_done else None
 

@@ -71,7 +71,7 @@ def _find_top(table: ModuleTable, top: str | None, paths: list[Path | str]) -> b
         if name not in modules:
             raise InputError(f'no module "{top}"', path=path, mend=did_you_mean(top, known))
         return name
-    used = {name.removeprefix(b"\\") for name in table.masters}
+    used = {name.removeprefix(b"\\") for name in table.names.masters}
     free = [name for name in modules if name not in used]
     filled = [name for name in free if not modules[name].is_stub]
     choice = filled or free

@@ -9,26 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from circuit_io.errors import InputError
-from circuit_io.verilog_bits import TOKENS, Module, Refused, quoted, show
+from circuit_io.verilog_bits import Module
+from circuit_io.verilog_expr import TOKENS, Refused, quoted, show
+from circuit_io.verilog_rows import SharedNames, scanned_body
 from circuit_io.verilog_text import SourceText
-from circuit_io.verilog_tokens import (
-    BEHAVIOURAL,
-    DIRECTIONS,
-    IGNORED,
-    KEYWORDS,
-    NETS,
-    PRIMITIVES,
-    STRUCTURE,
-    SUPPLIES,
-    Tokens,
-)
+from circuit_io.verilog_tokens import Tokens
+from circuit_io.verilog_words import BEHAVIOURAL, DIRECTIONS, IGNORED, NETS, PRIMITIVES, STRUCTURE, SUPPLIES
 
-_ID = rb"(?:[A-Za-z_][\w$]*+|\\\S++)"
-_PIN = rb"\.\s*+" + _ID + rb"\s*+\((?:[^()\\;]++|\\\S++)*+\)"
-_PINS = rb"\s*+(?:" + _PIN + rb"\s*+(?:,\s*+" + _PIN + rb"\s*+)*+)?+"
-_INST = re.compile(rb"\s*+(" + _ID + rb")\s++(" + _ID + rb")\s*+\((" + _PINS + rb")\)\s*+;").match
-_EACH_PIN = re.compile(rb"\.\s*+(" + _ID + rb")\s*+\(((?:[^()\\;]++|\\\S++)*+)\)").findall
-_WIRES = re.compile(rb"(?:\s*+wire\s++" + _ID + rb"\s*+;)++").match
 _STATEMENT = re.compile(rb"\s*+((?:[^;\\]++|\\\S++)*+);").match
 _ENDMODULE = re.compile(rb"\s*+endmodule\b").match
 _FIRST = re.compile(rb"\s*+(?:([A-Za-z_$][\w$]*+)|(\\\S++)|(\S)|\Z)").match
@@ -50,44 +37,24 @@ class Source(SourceText):
         """Read all modules into the table."""
         at = 0
         while at >= 0:
-            if self.module is not None:
-                at = self._instances(self.module, at)
-            at = self._statement(at)
+            before, at = self.module, self._statement(at)
+            if self.module is not None and at >= 0:
+                at = self._body(self.module, at, is_new=self.module is not before)
         if self.module is not None:
             mend = "The file is cut short, or endmodule is missing."
             self.fault(f'the file ends inside module "{show(self.module.name)}"', self.module.at, mend)
         self.faults.raise_if_any()
 
-    def _instances(self, module: Module, at: int) -> int:
-        """Take all plain instances and wires from here on; the position of the first thing that is neither."""
-        text, masters, pins = self.text, self.table.masters, self.table.pins
-        exprs, expr_at, expr_number = module.exprs, module.expr_at.append, module.exprs.get
-        conn_pin, conn_expr, pin_ptr = module.conn_pin.append, module.conn_expr.append, module.pin_ptr.append
-        inst_name, inst_master, inst_at = module.inst_names.append, module.inst_master.append, module.inst_at.append
-        while True:
-            found = _INST(text, at)
-            if found is None:
-                found = _WIRES(text, at)  # scalars need no declaration, so these are checked but not kept
-                if found is None:
-                    return at
-                at = found.end()
-                continue
-            master, name, body = found.groups()
-            if master in KEYWORDS or name in KEYWORDS:
-                return at
-            start = found.start(1)
-            inst_at(start)
-            inst_master(masters.setdefault(master, len(masters)))
-            inst_name(name[1:] if name[0] == 92 else name)
-            for pin, expr in _EACH_PIN(body):
-                conn_pin(pins.setdefault(pin, len(pins)))
-                number = expr_number(expr)
-                if number is None:
-                    number = exprs[expr] = len(exprs)
-                    expr_at(start)
-                conn_expr(number)
-            pin_ptr(len(module.conn_pin))
-            at = found.end()
+    def _body(self, module: Module, at: int, *, is_new: bool) -> int:
+        """Take plain instances and wires from here on; a new module whole where the C scanner knows all of it."""
+        found = scanned_body(self.text, at, self.table.names) if is_new and self.table.scans else None
+        if found is None:
+            return module.rows.take(self.text, at)
+        self.table.has_scanned = True
+        module.scanned, others, end = found
+        for other in others:
+            self._statement(other)
+        return end
 
     def _statement(self, at: int) -> int:
         """Take one statement of any other kind; -1 at the end of the file."""
@@ -158,7 +125,7 @@ class Source(SourceText):
 
     def _open_module(self, reader: Tokens, at: int) -> None:
         reader.take()
-        module = self.module = Module(reader.name(), at, self)
+        module = self.module = Module(reader.name(), at, self, self.table.names)
         if reader.next == b"#":
             reader.take()
             reader.skip_parentheses()
@@ -196,14 +163,7 @@ class Source(SourceText):
             if reader.next == b"[":
                 raise Refused(f'"{show(name)}" is an array of instances', "Write its instances one by one.")
             reader.take(b"(")
-            conns = reader.connections()
-            module.inst_at.append(at)
-            module.inst_master.append(self.table.master(master))
-            module.inst_names.append(name)
-            for i, (pin, expr) in enumerate(conns):
-                module.conn_pin.append(-1 - i if pin is None else self.table.pin(pin))
-                module.conn_expr.append(module.expr(expr, at))
-            module.pin_ptr.append(len(module.conn_pin))
+            module.rows.add(master, name, reader.connections(), at)
             if not reader.next:
                 return
             reader.take(b",")
@@ -236,19 +196,19 @@ def _header(module: Module, reader: Tokens) -> None:
 class ModuleTable:
     """All modules of the files read, and the names they share."""
 
-    def __init__(self) -> None:
-        """Start empty."""
-        self.masters: dict[bytes, int] = {}  # numbered in order of first use, escaped names with their backslash
-        self.pins: dict[bytes, int] = {}
+    def __init__(self, *, scans: bool = True) -> None:
+        """Start empty; `scans` lets the C scanner read what it knows."""
+        self.scans, self.has_scanned = scans, False
+        self.names = SharedNames()
         self.modules: dict[bytes, Module] = {}
 
-    def master(self, name: bytes) -> int:
-        """The number of a master's name."""
-        return self.masters.setdefault(name, len(self.masters))
-
-    def pin(self, name: bytes) -> int:
-        """The number of a pin's name."""
-        return self.pins.setdefault(name, len(self.pins))
+    def read(self, paths: Iterable[Path | str], defines: list[str]) -> None:
+        """Read the modules of all files."""
+        path: Path | str = "<none>"
+        for path in paths:
+            Source(path, self, defines).read()
+        if not self.modules:
+            raise InputError("holds no module", path=path, mend="Give a structural Verilog netlist.")
 
     def add(self, module: Module) -> None:
         """Add a finished module; a second one of the same name is a fault."""
@@ -267,11 +227,15 @@ def read_modules(paths: Iterable[Path | str], defines: Iterable[str]) -> ModuleT
     Raises:
         InputError: something outside the structural subset, or no module at all.
     """
+    paths, defines = list(paths), list(defines)
     table = ModuleTable()
-    defines = list(defines)
-    path: Path | str = "<none>"
-    for path in paths:
-        Source(path, table, defines).read()
-    if not table.modules:
-        raise InputError("holds no module", path=path, mend="Give a structural Verilog netlist.")
+    try:
+        table.read(paths, defines)
+    except InputError:
+        if not table.has_scanned:
+            raise
+        table.scans = False
+    if not table.scans:  # Python words all faults
+        table = ModuleTable(scans=False)
+        table.read(paths, defines)
     return table

@@ -6,11 +6,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from circuit_io.errors import MAX_SHOWN, InputError, did_you_mean
-from circuit_io.verilog_bits import CONST_0, NOTHING, Module, show
+from circuit_io.verilog_bits import Module
+from circuit_io.verilog_expr import show
 from circuit_io.verilog_modules import ModuleTable
+from circuit_io.verilog_words import CONST_0, NOTHING
 
 _log = logging.getLogger(__name__)
 _NONE = np.zeros(0, np.int64)
+_OTHER = -9  # beside bits and codes: an expression of no bit or of several
 
 
 class PinNames:
@@ -20,7 +23,7 @@ class PinNames:
         """Number the names as the files write them."""
         self.ids: dict[bytes, int] = {}
         self.names: list[bytes] = []
-        self.of_raw = np.array([self.id(name.removeprefix(b"\\")) for name in raw], np.int64)
+        self.of_raw = np.array([self.id(name.removeprefix(b"\\")) for name in raw], np.int32)
 
     def id(self, name: bytes) -> int:
         """The number of a name, a new one at its first use."""
@@ -42,8 +45,7 @@ class Plan:
         self.subs = self.sub_plan = _NONE  # its instances that are modules, and which
         self.sub_ptr = np.zeros(1, np.int64)  # rows of each sub-module: bit here, bit there
         self.sub_outer = self.sub_inner = _NONE
-        edges = np.array(module.edges, np.int64).reshape(-1, 2)
-        self.edge_a, self.edge_b = edges[:, 0], edges[:, 1]
+        self.edge_a, self.edge_b = module.edges.T
 
 
 class Planner:
@@ -56,12 +58,12 @@ class Planner:
             InputError: a module that contains itself, an unknown port, a name or pin used twice.
         """
         self.table = table
-        self.master_names = [name.removeprefix(b"\\") for name in table.masters]
-        self.pins = PinNames(table.pins)
+        self.master_names = [name.removeprefix(b"\\") for name in table.names.masters]
+        self.pins = PinNames(table.names.pins)
+        self.has_ports = np.array([name in table.modules for name in self.master_names], bool)
         self.order = self._sorted(top)
         number = {name: i for i, name in enumerate(self.order)}
         self.sub_of = np.array([number.get(name, -1) for name in self.master_names], np.int64)
-        self.has_ports = np.array([name in table.modules for name in self.master_names], bool)
         self.num_resized = 0
         self.plans = [self._plan(table.modules[name]) for name in self.order]
         for source in {id(p.module.source): p.module.source for p in self.plans}.values():
@@ -70,11 +72,11 @@ class Planner:
             _log.warning("%d connections or assigns join vectors of different widths", resized)
 
     def _expanded(self, master: bytes) -> bool:
-        module = self.table.modules.get(master)
-        return module is not None and not module.is_stub
+        return not self.table.modules[master].is_stub
 
     def _children(self, name: bytes) -> list[bytes]:
-        used = dict.fromkeys(self.table.modules[name].inst_master)
+        masters = self.table.modules[name].body.inst_master
+        used = dict.fromkeys(masters[self.has_ports[masters]].tolist())
         return [master for i in used if self._expanded(master := self.master_names[i])]
 
     def _sorted(self, top: bytes) -> list[bytes]:
@@ -100,56 +102,68 @@ class Planner:
 
     def _plan(self, module: Module) -> Plan:
         plan = Plan(module)
-        sub = self.sub_of[np.array(module.inst_master, np.int64)]
+        sub = self.sub_of[module.body.inst_master]
         plan.leafs, plan.subs = np.flatnonzero(sub < 0), np.flatnonzero(sub >= 0)
         plan.sub_plan = sub[plan.subs]
-        if len(set(module.inst_names)) < len(module.inst_names):
+        if module.body.has_repeats:
             _fault_repeated_names(module)
         self._add_leaf_rows(plan, sub < 0)
         self._add_sub_rows(plan)
         return plan
 
     def _add_leaf_rows(self, plan: Plan, is_leaf: np.ndarray) -> None:
-        module = plan.module
-        pin_ptr = np.array(module.pin_ptr, np.int64)
-        conn_inst = np.repeat(np.arange(len(is_leaf)), np.diff(pin_ptr))
-        conn_pin, conn_expr = np.array(module.conn_pin, np.int64), np.array(module.conn_expr, np.int64)
-        ptr, bits = np.array(module.expr_ptr, np.int64), np.array(module.expr_bits, np.int64)
-        width = np.diff(ptr)[conn_expr]
-        described = self.has_ports[np.array(module.inst_master, np.int64)][conn_inst]
-        here = is_leaf[conn_inst]
-        is_plain = here & (width == 1) & ~described & (conn_pin >= 0)
-        inst, pin = conn_inst[is_plain], self.pins.of_raw[conn_pin[is_plain]]
-        bit = bits[ptr[conn_expr[is_plain]]]
+        module, body = plan.module, plan.module.body
+        num_pins = np.diff(body.pin_ptr)
+        conn_inst = np.repeat(np.arange(len(is_leaf), dtype=np.int32), num_pins)
+        described = self.has_ports[body.inst_master]
+        width = np.diff(module.expr_ptr)
+        alone = np.full(len(width), _OTHER, np.int32)  # the bit of an expression that has one
+        alone[width == 1] = module.expr_bits[module.expr_ptr[:-1][width == 1]]
+        bit = alone[body.conn_expr]
+        here = np.repeat(is_leaf, num_pins)
+        is_plain = here & (bit != _OTHER) & (body.conn_pin >= 0)
+        is_plain &= ~np.repeat(described, num_pins)
         rows: list[tuple[int, int, int]] = []
-        for c in np.flatnonzero(here & ~is_plain & (width > 0)).tolist():
-            rows += self._wide_rows(module, int(conn_inst[c]), c)
-        for c in np.flatnonzero(here & described & (width == 0)).tolist():
-            self._port(module, self._master(module, int(conn_inst[c])), int(conn_inst[c]), module.conn_pin[c])
+        for c in np.flatnonzero(here & ~is_plain).tolist():
+            i = int(conn_inst[c])
+            if width[body.conn_expr[c]]:
+                rows += self._wide_rows(module, i, c)
+            elif described[i]:
+                self._port(module, self._master(module, i), i, int(body.conn_pin[c]))
+        inst: np.ndarray = conn_inst
+        pin: np.ndarray = body.conn_pin
+        if not is_plain.all():
+            inst, pin, bit = inst[is_plain], pin[is_plain], bit[is_plain]
+        pin = self.pins.of_raw[pin]
         if rows:
-            more = np.array(rows, np.int64).T
-            inst, pin, bit = (np.concatenate(pair) for pair in zip((inst, pin, bit), more, strict=True))
+            more = np.array(rows, np.int32).T
+            inst, pin, bit = [np.concatenate(pair) for pair in zip((inst, pin, bit), more, strict=True)]
             order = np.argsort(inst, kind="stable")
             inst, pin, bit = inst[order], pin[order], bit[order]
         self._check_repeated_pins(module, inst, pin)
-        used = bit != NOTHING
-        place = np.cumsum(is_leaf) - 1
-        plan.leaf_inst, plan.leaf_pin, plan.leaf_bit = place[inst[used]], pin[used], bit[used]
+        if (bit == NOTHING).any():
+            used = bit != NOTHING
+            inst, pin, bit = inst[used], pin[used], bit[used]
+        place = np.cumsum(is_leaf, dtype=np.int32) - 1
+        plan.leaf_inst, plan.leaf_pin, plan.leaf_bit = place[inst], pin, bit
 
     def _master(self, module: Module, inst: int) -> bytes:
-        return self.master_names[module.inst_master[inst]]
+        return self.master_names[int(module.body.inst_master[inst])]
 
     def _check_repeated_pins(self, module: Module, inst: np.ndarray, pin: np.ndarray) -> None:
         num_pins = len(self.pins.names) + 1
-        key = np.sort(inst * num_pins + pin)
+        key = np.sort(inst.astype(np.int64) * num_pins + pin)
         for again in key[1:][key[1:] == key[:-1]].tolist()[:MAX_SHOWN]:
             i, p = divmod(again, num_pins)
-            module.fault(f'pin "{show(self.pins.names[p])}" is connected twice', module.inst_at[i], "Keep one of them.")
+            module.fault(
+                f'pin "{show(self.pins.names[p])}" is connected twice', int(module.body.inst_at[i]), "Keep one of them."
+            )
 
     def _wide_rows(self, module: Module, inst: int, conn: int) -> list[tuple[int, int, int]]:
         """Rows of a connection of a library cell that is a bus or by place, or whose cell is described in the file."""
-        raw_pin, expr, at = module.conn_pin[conn], module.conn_expr[conn], module.inst_at[inst]
-        value = module.expr_bits[module.expr_ptr[expr] : module.expr_ptr[expr + 1]].tolist()
+        body = module.body
+        raw_pin, expr, at = int(body.conn_pin[conn]), int(body.conn_expr[conn]), int(body.inst_at[inst])
+        value = module.expr(expr)
         master = self._master(module, inst)
         stub = self.table.modules.get(master)
         if stub is not None:
@@ -178,20 +192,20 @@ class Planner:
             if -1 - raw_pin < len(ports):
                 return ports[-1 - raw_pin]
             what = f'more pins are connected than the {len(ports)} ports of module "{show(master)}"'
-            module.fault(what, module.inst_at[inst], "Remove the surplus.")
+            module.fault(what, int(module.body.inst_at[inst]), "Remove the surplus.")
             return None
         name = self.pins.names[int(self.pins.of_raw[raw_pin])]
         if name in self.table.modules[master].ports:
             return name
         is_shown = module.source.faults.total < MAX_SHOWN
         near = did_you_mean(show(name), [show(p) for p in ports]) if is_shown else ""
-        module.fault(f'"{show(name)}" is no port of module "{show(master)}"', module.inst_at[inst], near)
+        module.fault(f'"{show(name)}" is no port of module "{show(master)}"', int(module.body.inst_at[inst]), near)
         return None
 
     def _fitted(self, module: Module, child: Module, port: bytes, conn: int) -> list[int]:
         """A connection cut or filled on the left to the width of its port, as the language has it."""
-        expr, width = module.conn_expr[conn], len(child.ports[port])
-        value = module.expr_bits[module.expr_ptr[expr] : module.expr_ptr[expr + 1]].tolist()
+        expr, width = int(module.body.conn_expr[conn]), len(child.ports[port])
+        value = module.expr(expr)
         if not value or not width:
             return [NOTHING] * width
         self.num_resized += len(value) != width and bool(module.expr_sized[expr])
@@ -206,13 +220,13 @@ class Planner:
         for inst, sub in zip(plan.subs.tolist(), plan.sub_plan.tolist(), strict=True):
             child = self.table.modules[self.order[sub]]
             seen: set[bytes] = set()
-            for conn in range(module.pin_ptr[inst], module.pin_ptr[inst + 1]):
-                port = self._port(module, child.name, inst, module.conn_pin[conn])
+            for conn in range(module.body.pin_ptr[inst], module.body.pin_ptr[inst + 1]):
+                port = self._port(module, child.name, inst, int(module.body.conn_pin[conn]))
                 if port is None:
                     continue
                 if port in seen:
                     what = f'port "{show(port)}" is connected twice'
-                    module.fault(what, module.inst_at[inst], "Keep one of them.")
+                    module.fault(what, int(module.body.inst_at[inst]), "Keep one of them.")
                 seen.add(port)
                 outer += self._fitted(module, child, port, conn)
                 inner += child.ports[port]
@@ -245,7 +259,7 @@ def port_bits(module: Module) -> list[tuple[bytes, int, int]]:
 
 def _fault_repeated_names(module: Module) -> None:
     seen: set[bytes] = set()
-    for name, at in zip(module.inst_names, module.inst_at, strict=True):
+    for name, at in zip(module.body.inst_names.raw_list(), module.body.inst_at.tolist(), strict=True):
         if name in seen:
             module.fault(f'instance "{show(name)}" is defined twice', at, "Rename one of them.")
         seen.add(name)

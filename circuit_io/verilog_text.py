@@ -4,15 +4,18 @@ Newlines stay, so a position in the plain text gives the line in the file.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from circuit_io.errors import MAX_SHOWN, Faults, InputError
+from circuit_io.native import scan
 from circuit_io.text import line_of, read_bytes
 
 MAX_EXPANDED = 1 << 26  # bytes that all uses of macros may add
 
-_STRING = rb'"(?:[^"\\\n]++|\\.)*+(?:"|(?=\n)|\Z)'
+_STRING = rb'"(?:[^"\\\n]++|\\.)*+(?:"|(?=\n)|\\?\Z)'
 _ATTRIBUTE = rb"\(\*(?!\s*\))(?:[^\"*]++|" + _STRING + rb"|\*(?!\)))*+(?:\*\)|\Z)"
 _CODE = re.compile(rb"(?:[^\\\"/(]++|\\\S++|\\(?=\s|\Z)|/(?![/*])|\((?!\*(?!\s*\))))*+").match
 _QUIET = re.compile(rb"//[^\n]*|/\*.*?(?:\*/|\Z)|" + _STRING + rb"|" + _ATTRIBUTE, re.DOTALL).match
@@ -28,27 +31,39 @@ _IGNORED = {b"celldefine", b"endcelldefine", b"resetall", b"nounconnected_drive"
 _CLOSERS = {b"/*": b"*/", b"(*": b"*)", b'"': b'"'}
 
 
+def _quiet(text: bytes) -> Iterator[tuple[int, int]]:
+    """Start and end of every comment, attribute and string."""
+    columns = scan("scan_verilog_quiet", text)
+    if columns is not None:
+        yield from columns.array(0, np.int64, 2).tolist()
+        return
+    at = 0
+    while code := _CODE(text, at):  # an escaped name is code: it may hold // or /* or a quote
+        found = _QUIET(text, code.end())
+        if found is None:
+            return
+        yield found.span()
+        at = found.end()
+
+
 def blanked(text: bytes, faults: Faults, *, keeps_strings: bool = False) -> bytes:
     """The text with comments, attributes and strings as blanks; one that never closes is a fault.
 
     Every sign keeps its place. With `keeps_strings` a string stays as an empty one, followed by blanks.
     """
     pieces, at = [], 0
-    while code := _CODE(text, at):  # an escaped name is code: it may hold // or /* or a quote
-        pieces.append(text[at : code.end()])
-        quiet = _QUIET(text, code.end())
-        if quiet is None:
-            break
-        piece, at = quiet[0], quiet.end()
+    for start, end in _quiet(text):
+        pieces.append(text[at:start])
+        piece, at = text[start:end], end
         opener = piece[:1] if piece[:1] == b'"' else piece[:2]
         closer = _CLOSERS.get(opener, b"")
         if len(piece) < len(opener) + len(closer) or not piece.endswith(closer):
-            line = line_of(text, quiet.start()) if faults.total < MAX_SHOWN else 0
+            line = line_of(text, start) if faults.total < MAX_SHOWN else 0
             faults.add(f"{opener.decode()} is not closed", line=line, mend="Close it where it ends.")
         several = b"\n" in piece
         blank = _NOT_NEWLINE.sub(lambda run: b" " * len(run[0]), piece) if several else b" " * len(piece)
         pieces.append(b'""' + blank[2:] if keeps_strings and opener == b'"' and len(piece) > 1 else blank)
-    return b"".join(pieces)
+    return b"".join([*pieces, text[at:]])
 
 
 def plain(text: bytes, faults: Faults, defines: Iterable[str] = ()) -> bytes:

@@ -1,6 +1,6 @@
 """The structural Verilog reader: against plain loops, against yosys, on nasty and on broken input."""
 
-import contextlib
+import ctypes
 import gzip
 import json
 import random
@@ -19,8 +19,10 @@ from random_netlist import flatten, random_design, text_of
 from circuit_io.def_ import read_def
 from circuit_io.errors import InputError
 from circuit_io.names import Names
+from circuit_io.native import library, scan
 from circuit_io.text import read_bytes
 from circuit_io.verilog import Netlist, read_verilog
+from circuit_io.verilog_words import KEYWORDS
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 LARGE = {"ariane133", "ariane136", "swerv", "jpeg", "nvdla_partition_a"}  # seconds each in yosys
@@ -562,6 +564,123 @@ def test_rtl_of_the_kit_is_refused_with_a_line(kit: Path) -> None:
             read_verilog(path)
 
 
+# --- the C scanner says what Python says ----------------------------------------------------------------------------
+
+
+def either(path: Path, scanner: str, **options: object) -> Netlist | str:
+    """The netlist, or the text of the error."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GSR_SCANNER", scanner)
+        try:
+            return read_verilog(path, **options)  # type: ignore[arg-type]
+        except InputError as e:
+            return str(e)
+
+
+def assert_scanner_agrees(path: Path, **options: object) -> None:
+    python, c = either(path, "python", **options), either(path, "c", **options)
+    if isinstance(python, str) or isinstance(c, str):
+        assert python == c
+    else:
+        assert_same(python, c)
+
+
+@pytest.fixture
+def scanner() -> ctypes.CDLL:
+    """The library, so that the test means something."""
+    lib = library()
+    if lib is None or not hasattr(lib, "scan_verilog_body"):
+        pytest.skip("the C scanner is not built")
+    return lib
+
+
+def test_scanner_takes_whole_modules_and_leaves_the_rest(scanner: ctypes.CDLL, tmp_path: Path) -> None:
+    body = b"input a; ; wire w, \\x ; INV u (.A (a), .ZN(\\u;( [3])); assign w = a; endmodule"
+    found = scan("scan_verilog_body", body, 0)
+    assert found is not None
+    assert found.numbers[0] == body.index(b"endmodule")
+    assert found.array(14, np.int64).tolist() == [0, body.index(b"assign")]
+    assert found.names(5, 6).tolist() == ["u"]
+    assert found.names(11, 12).tolist() == ["a", "\\u;( [3]"]
+    for other in (b"INV u (a);", b"INV #(2) u (.A(a));", b"always @(a) b = c;", b"INV u (.A((a)));", b"INV u (.A(a)"):
+        assert scan("scan_verilog_body", b"wire w; " + other + b" endmodule", 0) is None
+    for at in (-1, 999):
+        assert scan("scan_verilog_body", b"endmodule", at) is None
+
+
+@pytest.mark.parametrize("word", sorted(KEYWORDS))
+def test_scanner_knows_every_keyword(scanner: ctypes.CDLL, tmp_path: Path, word: bytes) -> None:
+    for text in (b"%b u (.A(a));", b"INV %b (.A(a));", b"wire x, %b;", b"wire %b;", b"INV u (.%b(a), .B(%b));"):
+        path = tmp_path / "in.v"
+        path.write_bytes(b"module t (); " + text.replace(b"%b", word) + b" endmodule")
+        assert_scanner_agrees(path)
+
+
+def test_scanner_agrees_on_every_kind_of_expression(scanner: ctypes.CDLL, tmp_path: Path) -> None:
+    names = ["a", "\\a ", "v", "v[2]", "v[ 2 : 1 ]", "v[1:2]", "v[9]", "s[0]", "e [-1]", "\\e [1:-2]", "w$", "$w", "9w"]
+    numbers = [
+        *("1'b0", "4'b1x0z", "2'b1111", "8'b1_", "8'hx", "9'h1F", "'h3", "12'o7?1", "3'b", "0'b1", "1 'b1", "4'sd9"),
+        *(
+            "5",
+            "'d7",
+            "8'd300",
+            "4'dz",
+            "4'd1_0",
+            "1'b2",
+            "4'o8",
+            "99999999999'b1",
+            "40'd99999999999",
+            "1'd9" + "9" * 30,
+        ),
+        *("64'hffff_ffff_ffff_ffff", "70'hf", "4'o8", "1048577'b1", "1'B1", "4'H_1", "6'o?7"),
+    ]
+    compounds = [
+        *(
+            "{a}",
+            "{a,b}",
+            "{ a , v , 1'b0 }",
+            "{2{a}}",
+            "{3{a,v[1]}}",
+            "{2{3{a}}}",
+            "{a,{2{b}},{c,{d}}}",
+            "{0{a}}",
+            "{}",
+        ),
+        *("{}", "{a,}", "{,a}", "{a", "a}", "{a}}", "{2{a}", "{2 {a} }", "{5}", "{2'b01,5}", "{{a},{b}}"),
+        *(
+            "{999999999{a}}",
+            "{2{{}}}",
+            "{a b}",
+            "a b",
+            "a,b",
+            "~a",
+            "a[b]",
+            "a[1",
+            "{5000{a}}",
+            "{2{v}}",
+            "{1024{{1024{{2{a}}}}}}",
+        ),
+        "{" * 40 + "a" + "}" * 40,
+    ]
+    for expr in [*names, *numbers, *compounds, "", " "]:
+        path = tmp_path / "in.v"
+        path.write_text(
+            "module s (input [3:0] p, output q); M m (.P(p), .Q(q)); endmodule module t (v); input [3:0] v;"
+            f" wire [1:-2] e; M m (.A({expr}), .B(c)); s k (.p({expr}), .q(a)); assign z = {expr}, {expr} = y;"
+            " endmodule"
+        )
+        assert_scanner_agrees(path, top="t")
+
+
+@QUICK
+@given(seed=st.integers(0, 2**32), layout=st.integers(0, 2**32))
+def test_scanner_agrees_on_random_netlists(scanner: ctypes.CDLL, tmp_path: Path, seed: int, layout: int) -> None:
+    top = random_design(random.Random(seed))
+    path = tmp_path / "in.v"
+    path.write_text(text_of(top, random.Random(layout), plain=bool(layout % 2)))
+    assert_scanner_agrees(path, top=top.name)
+
+
 # --- broken input: an InputError or a netlist, soon -----------------------------------------------------------------
 
 BASE = b"""`define W 3
@@ -596,8 +715,12 @@ def test_damaged_text_never_fails_otherwise(tmp_path: Path, data: st.DataObject)
 
 
 def _reads_or_refuses(folder: Path, text: bytes) -> None:
-    with contextlib.suppress(InputError):
-        read(folder, text)
+    path = folder / "in.v"
+    path.write_bytes(text)
+    if library() is None:
+        either(path, "python")
+    else:
+        assert_scanner_agrees(path)
 
 
 LONG = 4000
@@ -667,6 +790,10 @@ def test_every_netlist_reads(gsr_data: Path, kit: Path) -> None:
     assert len(paths) >= 40
     for path in paths:
         n = read_verilog(path)
+        if library() is not None:
+            python = either(path, "python")
+            assert isinstance(python, Netlist)
+            assert_same(n, python)
         assert n.num_insts > 500
         assert n.net_ptr[-1] == len(n.conn_inst) == len(n.conn_pin)
         assert (np.diff(n.net_ptr) > 0).all()
