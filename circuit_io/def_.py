@@ -214,8 +214,8 @@ def _grid_columns(name: str, table: Int64[np.ndarray, "n 5"]) -> dict[str, Any]:
 def _netlist(text: DefText, layers: dict[bytes, int], vias: dict[bytes, int]) -> dict[str, Any]:
     netlist = scan_netlist(text) or read_netlist(text)
     wires = WireReader(text, layers, vias)
-    for i, (rest, position) in enumerate(netlist.rests):
-        wires.read(i, rest, position)
+    for i, net in enumerate(netlist.wires):
+        wires.read(i, net)
     columns = netlist.insts | read_pins(text, layers, netlist.net_ids, netlist.special_ids)
     check_ports(text, netlist, set(columns["bterm_names"].raw_list()))
     columns |= {("net_" if k in ("names", "use", "ptr") else "") + k: v for k, v in netlist.nets.items()}

@@ -7,10 +7,11 @@ import numpy as np
 from circuit_io import native
 from circuit_io.def_nets import Netlist, read_attributes
 from circuit_io.def_text import DefText
+from circuit_io.def_wires import NetWires
 
 # columns of scan_def.c
-_INST, _NET, _SPECIAL, _PIN, _PORT = 0, 9, 15, 22, 24
-_LEFT, _REST = 8, 21
+_INST, _NET, _SPECIAL, _PIN, _PORT, _WIRE = 0, 9, 15, 21, 23, 27
+_LEFT = 8
 _HAS_ROUTING = 0
 
 
@@ -28,12 +29,11 @@ def scan_netlist(text: DefText) -> Netlist | None:
         {name: i for name, i in zip(ports, columns.array(_PORT + k, np.int32).tolist(), strict=True) if i >= 0}
         for k in (2, 3)
     )
-    rests = columns.array(_REST, np.int64, 3).tolist()
     return Netlist(
         insts=insts,
         nets=nets,
         specials=specials,
-        rests=[(text.text[begin:end], head) for head, begin, end in rests],
+        wires=_wires(text, columns),
         pin_names=columns.names(_PIN, _PIN + 1),
         net_ids=net_ids,
         special_ids=special_ids,
@@ -64,3 +64,17 @@ def _nets(columns: native.Columns, first: int) -> dict[str, Any]:
         "conn_inst": columns.array(first + 4, np.int32),
         "conn_pin": columns.array(first + 5, np.int32),
     }
+
+
+def _wires(text: DefText, columns: native.Columns) -> list[NetWires]:
+    table, vias = columns.array(_WIRE, np.int64, 6), columns.array(_WIRE + 1, np.int64)
+    odd = [text.text[begin:end] for begin, end in columns.array(_WIRE + 2, np.int64, 2).tolist()]
+    nets = columns.array(_WIRE + 3, np.int64, 3).tolist()
+    layer_names, via_names = (columns.names(_WIRE + k, _WIRE + k + 1).raw_list() for k in (4, 6))
+    found, row, word = [], 0, 0
+    for position, row_end, odd_end in nets:
+        found.append(
+            NetWires(position, odd[word:odd_end], table[row:row_end], vias[row:row_end], layer_names, via_names)
+        )
+        row, word = row_end, odd_end
+    return found

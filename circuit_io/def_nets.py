@@ -11,6 +11,7 @@ import numpy as np
 from circuit_io.codes import ORIENT_CODES, STATUS, USES
 from circuit_io.def_places import place
 from circuit_io.def_text import JUNK, PLUS, DefText, near, show
+from circuit_io.def_wires import NetWires, net_wires
 from circuit_io.errors import did_you_mean
 from circuit_io.geometry import ORIENTS
 from circuit_io.names import Names
@@ -40,7 +41,7 @@ class Netlist:
     insts: dict[str, Any]  # the inst fields of `DefDesign`
     nets: dict[str, Any]  # names, use, ptr, conn_inst, conn_pin
     specials: dict[str, Any]
-    rests: list[tuple[bytes, int]]  # of each special net what follows its connections, and the position of its "-"
+    wires: Iterable[NetWires]  # of each special net
     pin_names: Names
     net_ids: Mapping[bytes, int]  # at least of the nets that PINS names
     special_ids: Mapping[bytes, int]
@@ -57,7 +58,7 @@ def read_netlist(text: DefText) -> Netlist:
         insts=insts,
         nets=nets,
         specials=specials,
-        rests=list(zip(rests, text.positions(b"SPECIALNETS", NET), strict=True)),
+        wires=(net_wires(text, *net) for net in zip(rests, text.positions(b"SPECIALNETS", NET), strict=True)),
         pin_names=Names.of(pins),
         net_ids=nets["names"].index,
         special_ids=specials["names"].index,

@@ -1,6 +1,8 @@
 """Wires of SPECIALNETS as rectangles, and the vias they place."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,42 @@ _PASSED = frozenset(
     b"USE SOURCE FIXEDBUMP ORIGINAL PATTERN ESTCAP WEIGHT PROPERTY VOLTAGE SPACING NONDEFAULTRULE WIDTH".split()
 )
 MAX_VIAS = 4_000_000
+
+
+@dataclass(frozen=True)
+class NetWires:
+    """The wiring of one special net: simple wires and vias as a table, all else as words."""
+
+    position: int  # of the net's "-" in the text
+    odd: list[bytes]  # paths and attributes of any other form
+    table: Ints  # layer, width, x1, y1, x2, y2 of wires of two points, and of vias at one point, `[n, 6]`
+    vias: Ints  # of each row its via, or -1
+    layer_names: Sequence[bytes]  # of the layers and vias in the table
+    via_names: Sequence[bytes]
+
+
+def net_wires(text: DefText, rest: bytes, position: int) -> NetWires:
+    """The wiring in `rest`, everything after the connections of a special net, whose "-" is at `position`."""
+    rows = _PATH.findall(rest.strip())
+    plain = [row for row in rows if not row[-1]]
+    layers, widths, x1, y1, x2, y2, vias, _ = map(list, zip(*plain, strict=True)) if plain else ([] for _ in range(8))
+    x2, y2 = ([a if b in (b"*", b"") else b for a, b in zip(*pair, strict=True)] for pair in ((x1, x2), (y1, y2)))
+    table = np.empty((len(plain), 6), np.int64)
+    layer_ids, via_ids = ({name: i for i, name in enumerate(dict.fromkeys(names))} for names in (layers, vias))
+    table[:, 0] = [layer_ids[name] for name in layers]
+    for column, words in enumerate((widths, x1, y1, x2, y2), start=1):
+        table[:, column] = text.ints(words, "wire", lambda _: position)
+    placed = np.array([via_ids[name] if name else -1 for name in vias], np.int64)
+    return NetWires(position, [row[-1] for row in rows if row[-1]], table, placed, list(layer_ids), list(via_ids))
+
+
+def _renumbered(ids: Ints, names: Sequence[bytes], index: dict[bytes, int]) -> Ints:
+    """Numbers in `index`, which gains new names in the order in which `ids` first brings them."""
+    known, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
+    numbers = np.empty(len(known), np.int64)
+    for k in np.argsort(first).tolist():
+        numbers[k] = index.setdefault(names[known[k]], len(index))
+    return numbers[inverse.reshape(-1)]
 
 
 class WireReader:
@@ -50,38 +88,21 @@ class WireReader:
             "svia_xy_dbu": vias[:, 2:],
         }
 
-    def read(self, net: int, rest: bytes, position: int) -> None:
-        """Read everything after the connections of special net number `net`, which begins at `position`."""
-        self.net, self.at = net, position
-        plain: list[tuple[bytes, ...]] = []
-        for row in _PATH.findall(rest.strip()):
-            if not row[-1]:
-                plain.append(row)
-                continue
-            words = row[-1].split()
+    def read(self, net: int, wires: NetWires) -> None:
+        """Read the wiring of special net number `net`."""
+        self.net, self.at = net, wires.position
+        for row in wires.odd:
+            words = row.split()
             i = self._paths(words, 1) if words[0] == b"NEW" else 0
             while i < len(words):
                 i = self._attribute(words, i)
-        if plain:
-            self._plain(plain)
-
-    def _plain(self, rows: list[tuple[bytes, ...]]) -> None:
-        """Wires of two points and vias at one point, all at once."""
-        layers, widths, x1, y1, x2, y2, vias, _ = map(list, zip(*rows, strict=True))
-        for layer in dict.fromkeys(layers):
-            self.layers.setdefault(layer, len(self.layers))
-        table = np.empty((len(rows), 6), np.int64)
-        table[:, 0] = np.fromiter(map(self.layers.__getitem__, layers), np.int64, len(rows))
-        x2, y2 = ([a if b in (b"*", b"") else b for a, b in zip(*pair, strict=True)] for pair in ((x1, x2), (y1, y2)))
-        for column, words in enumerate((widths, x1, y1, x2, y2), start=1):
-            table[:, column] = self.text.ints(words, "wire", lambda _: self.at)
-        is_via = np.fromiter(map(bool, vias), np.bool_, len(rows))
-        for name in dict.fromkeys(vias):
-            if name:
-                self.vias.setdefault(name, len(self.vias))
-        at = table[is_via, 2:4]
-        ids = np.fromiter(map(self.vias.__getitem__, filter(None, vias)), np.int64, len(at))
-        self.points.append(np.column_stack([np.full(len(at), self.net), ids, at]))
+        if not len(wires.table):
+            return
+        layers = _renumbered(wires.table[:, 0], wires.layer_names, self.layers)
+        table = np.column_stack([layers, wires.table[:, 1:]])
+        is_via = wires.vias >= 0
+        ids = _renumbered(wires.vias[is_via], wires.via_names, self.vias)
+        self.points.append(np.column_stack([np.full(len(ids), net), ids, table[is_via, 2:4]]))
         self._straight(table[~is_via])
 
     def _straight(self, table: Ints) -> None:

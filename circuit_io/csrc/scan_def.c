@@ -7,19 +7,20 @@ static const int64_t MAX_DBU = INT32_MAX;
 enum { /* columns; those of SPECIALNETS follow NETS in the same order */
     INST_BLOB, INST_OFFSETS, MASTER_BLOB, MASTER_OFFSETS, INST_MASTER, INST_STATUS, INST_XY, INST_ORIENT, INST_LEFT,
     NET_BLOB, NET_OFFSETS, NET_USE, NET_PTR, CONN_INST, CONN_PIN,
-    SPECIAL_BLOB, SPECIAL_OFFSETS, SPECIAL_USE, SPECIAL_PTR, SPECIAL_CONN_INST, SPECIAL_CONN_PIN, SPECIAL_REST,
+    SPECIAL_BLOB, SPECIAL_OFFSETS, SPECIAL_USE, SPECIAL_PTR, SPECIAL_CONN_INST, SPECIAL_CONN_PIN,
     PIN_BLOB, PIN_OFFSETS, PORT_NET_BLOB, PORT_NET_OFFSETS, PORT_NET, PORT_SPECIAL,
+    WIRE, WIRE_VIA, WIRE_ODD, WIRE_NET, LAYER_BLOB, LAYER_OFFSETS, VIA_BLOB, VIA_OFFSETS,
 };
 enum { HAS_ROUTING }; /* numbers */
 enum { BTERM = -1, EVERY = -2 };
-enum { BATCH = 32 };
+enum { BATCH = 32, NUM_TABLES = 8 };
 
 typedef scan_word word;
 
 typedef struct {
     const char *text, *p, *end; /* of the whole text; where the reader stands; where the section ends */
     scan_result *r;
-    scan_names insts, masters, nets, specials, pins, port_nets;
+    scan_names insts, masters, nets, specials, pins, port_nets, layers, vias;
     int64_t bare, rows; /* lone "-" and statements of the section */
     bool is_routed;
     int num_pending; /* inst words of connections whose numbers are looked up together */
@@ -279,6 +280,107 @@ static bool search_routed(word rest) {
     return false;
 }
 
+/* ---- wires of SPECIALNETS: the pattern `_PATH` of def_wires.py ------------------------------------------------------ */
+
+static const char *const STARTS[] = {"ROUTED", "FIXED", "COVER", "SHIELD"};
+static const char *const OF_A_PATH[] = {"SHAPE", "STYLE", "MASK"};
+enum { NUM_STARTS = 4, SHIELD = 3, NUM_OF_A_PATH = 3 };
+
+static bool starts_path(const char *p, const char *end) { /* NEW\s|\+\s++(?!SHAPE\s|STYLE\s|MASK\s) */
+    if (literal_at(&p, end, "NEW")) return p < end && scan_is(*p, SCAN_SPACE);
+    if (!literal_at(&p, end, "+") || !spaces(&p, end)) return false;
+    word key = solid_at(&p, end);
+    return p == end || one_of(key, OF_A_PATH, NUM_OF_A_PATH) < 0;
+}
+
+static bool whole_at(const char **p, const char *end, int64_t *value, bool *is_odd) {
+    const char *digits = *p + (*p < end && **p == '-');
+    if (digits == end || !scan_is(*digits, SCAN_DIGIT)) return false;
+    if (!scan_int(p, end, value) || *value > MAX_DBU || *value < -MAX_DBU) return *is_odd = true, false;
+    return true;
+}
+
+/* `( x y )`; a star, where it may stand, leaves the value as it is. */
+static bool point_at(const char **p, const char *end, int64_t xy[2], bool may_repeat, bool *is_odd) {
+    if (!literal_at(p, end, "(") || !spaces(p, end)) return false;
+    for (int i = 0; i < 2; i++)
+        if (!(may_repeat && literal_at(p, end, "*")) && !whole_at(p, end, &xy[i], is_odd)) return false;
+        else if (!spaces(p, end)) return false;
+    return literal_at(p, end, ")");
+}
+
+/* A wire of two points, or a via at a point. *is_odd: a number that is too big. */
+static bool plain_path_at(const char **p, const char *end, word *layer, word *via, int64_t row[6], bool *is_odd) {
+    const char *q = *p;
+    if (!literal_at(&q, end, "NEW")) {
+        if (!literal_at(&q, end, "+") || !spaces(&q, end)) return false;
+        int start = one_of(plain_at(&q, end), STARTS, NUM_STARTS);
+        if (start < 0 || (start == SHIELD && (!spaces(&q, end) || !solid_at(&q, end).size))) return false;
+    }
+    if (!spaces(&q, end)) return false;
+    *layer = solid_at(&q, end);
+    if (!layer->size || !spaces(&q, end) || (q < end && *q == '-') || !whole_at(&q, end, &row[1], is_odd)) return false;
+    if (!spaces(&q, end)) return false;
+    while (q < end && *q == '+') {
+        q++;
+        if (!spaces(&q, end) || one_of(solid_at(&q, end), OF_A_PATH, 2) < 0) return false;
+        if (!spaces(&q, end) || !solid_at(&q, end).size || !spaces(&q, end)) return false;
+    }
+    if (!point_at(&q, end, row + 2, false, is_odd)) return false;
+    spaces(&q, end);
+    row[4] = row[2], row[5] = row[3];
+    *via = (word){0};
+    if (q < end && *q == '(') {
+        if (!point_at(&q, end, row + 4, true, is_odd)) return false;
+    } else {
+        if (q == end || *q == '+') return false;
+        *via = solid_at(&q, end);
+    }
+    spaces(&q, end);
+    if (q < end && !starts_path(q, end)) return false;
+    *p = q;
+    return true;
+}
+
+static const char *past_odd_path(const char *p, const char *end) { /* words up to the next path or attribute */
+    for (;;) {
+        solid_at(&p, end);
+        const char *q = p;
+        spaces(&q, end);
+        if (q == end || starts_path(q, end)) return p;
+        p = q;
+    }
+}
+
+static bool wires(reader *d, const char *head, word rest) {
+    scan_vec *column = d->r->column;
+    const char *p = rest.at, *end = rest.at + rest.size;
+    while (end > p && scan_is(end[-1], SCAN_SPACE)) end--;
+    for (;;) {
+        p = scan_skip(p, end, SCAN_SPACE);
+        if (p == end) break;
+        word layer, via;
+        int64_t row[6];
+        bool is_odd = false;
+        if (plain_path_at(&p, end, &layer, &via, row, &is_odd)) {
+            row[0] = scan_intern(&d->layers, layer.at, layer.size, NULL);
+            scan_push(&column[WIRE], row, sizeof row);
+            scan_push_i64(&column[WIRE_VIA], via.size ? scan_intern(&d->vias, via.at, via.size, NULL) : -1);
+        } else {
+            const char *stop = past_odd_path(p, end);
+            int64_t odd[] = {p - d->text, stop - d->text};
+            scan_push(&column[WIRE_ODD], odd, sizeof odd);
+            p = stop;
+        }
+        if (is_odd) return false;
+    }
+    int64_t ends[] = {head - d->text, column[WIRE_VIA].size / 8, column[WIRE_ODD].size / 16};
+    scan_push(&column[WIRE_NET], ends, sizeof ends);
+    return !d->pins.failed && !d->layers.failed && !d->vias.failed;
+}
+
+/* ---- one net ------------------------------------------------------------------------------------------------------ */
+
 static bool net(reader *d, bool is_special) {
     scan_vec *column = d->r->column + (is_special ? SPECIAL_BLOB - NET_BLOB : 0);
     scan_names *names = is_special ? &d->specials : &d->nets;
@@ -304,11 +406,9 @@ static bool net(reader *d, bool is_special) {
     scan_push_i8(&column[NET_USE], USE_CODES[code]);
     scan_push_i64(&column[NET_PTR], column[CONN_PIN].size / (int64_t)sizeof(int32_t));
     if (is_special) {
-        int64_t where[] = {head - d->text, rest.at - d->text, rest.at + rest.size - d->text};
-        scan_push(&d->r->column[SPECIAL_REST], where, sizeof where);
-    } else if (!d->is_routed) {
-        d->is_routed = search_routed(rest);
+        return wires(d, head, rest);
     }
+    if (!d->is_routed) d->is_routed = search_routed(rest);
     return !d->pins.failed;
 }
 
@@ -360,10 +460,11 @@ SCAN_API scan_result *scan_def_netlist(const char *text, int64_t size, const int
     scan_result *r = scan_new();
     if (!r) return NULL;
     reader d = {.text = text, .r = r};
-    scan_names *tables[] = {&d.insts, &d.masters, &d.nets, &d.specials, &d.pins, &d.port_nets};
-    const int blobs[] = {INST_BLOB, MASTER_BLOB, NET_BLOB, SPECIAL_BLOB, PIN_BLOB, PORT_NET_BLOB};
+    scan_names *tables[] = {&d.insts, &d.masters, &d.nets, &d.specials, &d.pins, &d.port_nets, &d.layers, &d.vias};
+    const int blobs[] = {INST_BLOB, MASTER_BLOB, NET_BLOB, SPECIAL_BLOB, PIN_BLOB, PORT_NET_BLOB,
+                         LAYER_BLOB, VIA_BLOB};
     bool is_ours = count == 8 && lie_in(where, count, size);
-    for (int i = 0; i < 6; i++) is_ours = scan_names_open(tables[i]) && is_ours;
+    for (int i = 0; i < NUM_TABLES; i++) is_ours = scan_names_open(tables[i]) && is_ours;
     scan_push_i64(&r->column[NET_PTR], 0);
     scan_push_i64(&r->column[SPECIAL_PTR], 0);
     is_ours = is_ours && read_section(&d, COMPONENTS, where[0], where[1]);
@@ -372,7 +473,7 @@ SCAN_API scan_result *scan_def_netlist(const char *text, int64_t size, const int
     is_ours = is_ours && port_nets(&d, where[6], where[7]);
     r->status = is_ours ? SCAN_DONE : SCAN_NOT_MINE;
     r->number[HAS_ROUTING] = d.is_routed;
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < NUM_TABLES; i++) {
         scan_names_move(tables[i], &r->column[blobs[i]], &r->column[blobs[i] + 1]);
         scan_names_close(tables[i]);
     }
