@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int, Int32, Int64
 
+from circuit_io import native
 from circuit_io.arrays import expand, unique
 
 _BATCH = 1 << 17  # points of nets of one size that are built at once: they stay in the cache
 _ROUNDS = 3  # of median improvement; later rounds save under 0.1 % of the length on the labelled designs
-_WIDE = 8192  # points of a net from which on its points are kept by neighbourhood
+_WIDE = 1 << 15  # points of a net from which on they are kept by neighbourhood: fewer are looked at in one sweep
 _HOOD = 256  # points of a neighbourhood
 _FAR = np.iinfo(np.int64).max
 
@@ -52,6 +53,10 @@ def steiner_trees(net: Int32[np.ndarray, " points"], xy: Int32[np.ndarray, "poin
         A. B. Kahng and G. Robins, "A new class of iterative Steiner tree heuristics", 1992.
     """
     count = np.bincount(net, minlength=num_nets)
+    numbers = np.concatenate([count, xy.ravel()], dtype=np.int32)
+    columns = native.scan("scan_steiner", numbers.tobytes(), num_nets)
+    if columns is not None:
+        return Trees(columns.array(0, np.int32), columns.array(1, np.int32, 4))
     first = np.cumsum(count) - count
     a, b = _prim_trees(xy, count, first)
     segments = np.maximum(count - 1, 0)
@@ -120,41 +125,85 @@ def _prim(
     return children, parents
 
 
+class _Hoods:
+    """The points of one net of many by neighbourhood: boxes, and what of the tree each has not looked at yet."""
+
+    def __init__(self, xy: Int32[np.ndarray, "points 2"]) -> None:
+        n, self.xy = len(xy), xy.astype(np.int64)
+        count, self.bits = -(-n // _HOOD), (n - 1).bit_length()
+        strip = max(1, int((int(np.ptp(xy[:, 1])) + 1) / count**0.5))
+        order = np.lexsort((xy[:, 0], xy[:, 1] // strip))
+        self.place = np.empty(n, np.int64)
+        self.place[order] = np.arange(n)
+        self.number = np.zeros((count, _HOOD), np.int64)
+        self.number.ravel()[:n] = order
+        self.x, self.y = self.xy[self.number, 0], self.xy[self.number, 1]
+        self.low = np.stack([self.x.min(axis=1), self.y.min(axis=1)], axis=1)
+        self.high = np.stack([self.x.max(axis=1), self.y.max(axis=1)], axis=1)
+        self.key = (np.int64(1) << 61) | self.number  # distance to the tree, then the point's number; -1 inside it
+        self.key.ravel()[n:] = -1
+        self.parent = np.zeros((count, _HOOD), np.int64)
+        self.most = self.key.max(axis=1) >> self.bits
+        self.nearest, self.bound, self.seen = np.full(count, _FAR), np.full(count, _FAR), [0] * count
+        self.tree, self.size = np.empty(n, np.int64), 0
+
+    def add(self, point: int) -> None:
+        """The tree has gained a point: each hood has it as near as `bound` at least, or need not look at it."""
+        self.tree[self.size] = point
+        self.size += 1
+        hood, at = divmod(int(self.place[point]), _HOOD)
+        self.key[hood, at] = -1
+        xy = self.xy[point]
+        away = np.maximum(self.low - xy, xy - self.high)
+        np.maximum(away, 0, out=away)
+        gap = away[:, 0] + away[:, 1]
+        np.minimum(self.bound, gap, out=self.bound, where=gap < self.most)
+        self.bound[hood], self.nearest[hood] = 0, _FAR
+
+    def next(self) -> int:
+        """The point outside the tree that is nearest to it, among equals the lowest number."""
+        while True:
+            best = int(self.nearest.min())
+            due = (self.bound <= best >> self.bits).nonzero()[0]
+            if not len(due):
+                return best & ((1 << self.bits) - 1)
+            for hood in due.tolist():
+                self._look(hood)
+
+    def _look(self, hood: int) -> None:
+        """Bring a hood up to date with the tree."""
+        tree, self.seen[hood] = self.tree[self.seen[hood] : self.size], self.size
+        if len(tree) > 1:
+            low, high = self.xy[tree] - self.low[hood], self.high[hood] - self.xy[tree]
+            gap = np.maximum(-np.minimum(low, high), 0).sum(axis=1)
+            tree = tree[(gap < self.most[hood]) & (gap <= np.maximum(low, high).sum(axis=1).min())]
+        key, (x, y) = self.key[hood], self.xy[tree].T
+        if len(tree) == 1:
+            nearest, found = tree, np.abs(self.x[hood] - x) + np.abs(self.y[hood] - y)
+        elif len(tree):
+            away = np.abs(self.x[hood, :, None] - x) + np.abs(self.y[hood, :, None] - y)
+            first = away.argmin(axis=1)
+            nearest, found = tree[first], away[np.arange(_HOOD), first]
+        if len(tree):
+            found = (found << self.bits) | self.number[hood]
+            closer = found < key
+            np.copyto(key, found, where=closer)
+            np.copyto(self.parent[hood], nearest, where=closer)
+        self.nearest[hood] = min(int(key.view(np.uint64).min()), _FAR)  # -1 is the largest of all
+        self.most[hood], self.bound[hood] = int(key.max()) >> self.bits, _FAR
+
+
 def _prim_wide(
     xy: Int32[np.ndarray, "points 2"],
 ) -> tuple[Int64[np.ndarray, "points_less_1 1"], Int64[np.ndarray, "points_less_1 1"]]:
-    """The tree of `_prim` for one net of many points: a step looks at neighbourhoods that it may bring nearer."""
-    n, bits = len(xy), (len(xy) - 1).bit_length()
-    hoods = -(-n // _HOOD)
-    strip = max(1, int((int(np.ptp(xy[:, 1])) + 1) / hoods**0.5))
-    order = np.lexsort((xy[:, 0], xy[:, 1] // strip))
-    place = np.empty(n, np.int64)
-    place[order] = np.arange(n)
-    number = np.full((hoods, _HOOD), -1, np.int64)
-    number.ravel()[:n] = order
-    points = xy[number].astype(np.int64)  # what fills the last hood counts as inside the tree
-    low, high = points.min(axis=1), points.max(axis=1)
-    distance = np.where(number < 0, -1, np.int64(1) << 38)  # to the tree; -1 inside it
-    parent = np.zeros((hoods, _HOOD), np.int64)
-    nearest, farthest = np.full(hoods, _FAR), distance.max(axis=1)
-    children, parents = np.empty((n - 1, 1), np.int64), np.empty((n - 1, 1), np.int64)
-    new = 0
-    for step in range(n - 1):
-        hood, at = divmod(int(place[new]), _HOOD)
-        distance[hood, at] = -1
-        gap = np.maximum(low - xy[new], 0) + np.maximum(xy[new] - high, 0)
-        near = gap.sum(axis=1) < farthest
-        near[hood] = True
-        look = np.flatnonzero(near)
-        found, known = np.abs(points[look] - xy[new]).sum(axis=2), distance[look]
-        closer = found < known
-        known[closer] = found[closer]
-        distance[look] = known
-        parent[look] = np.where(closer, new, parent[look])
-        nearest[look] = np.where(known < 0, _FAR, (known << bits) | number[look]).min(axis=1)
-        farthest[look] = known.max(axis=1)
-        new = int(nearest.min()) & ((1 << bits) - 1)
-        children[step], parents[step] = new, parent.ravel()[place[new]]
+    """The tree of `_prim` for one net of many points: a hood is looked at only where it may hold the next point."""
+    hoods = _Hoods(xy)
+    children, parents = np.empty((len(xy) - 1, 1), np.int64), np.empty((len(xy) - 1, 1), np.int64)
+    point = 0
+    for step in range(len(xy) - 1):
+        hoods.add(point)
+        point = hoods.next()
+        children[step], parents[step] = point, hoods.parent.ravel()[hoods.place[point]]
     return children, parents
 
 

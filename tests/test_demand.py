@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from circuit_io import native
 from circuit_io.demand import demand_l, demand_z, rudy, window_mean
-from circuit_io.steiner import Trees, points_of_nets, steiner_trees
+from circuit_io.steiner import Trees, _prim, _prim_wide, points_of_nets, steiner_trees
 
 
 @st.composite
@@ -144,3 +145,39 @@ def test_a_net_of_many_points_is_built_alone() -> None:
     trees = steiner_trees(points_net, points, 1)
     assert _components([tuple(p) for p in points.tolist()], trees.ends) == 1
     assert trees.lengths().sum() <= _prim_length([tuple(p) for p in points.tolist()])
+
+
+def _random_points(seed: int, nets: int, pins: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return points_of_nets(rng.integers(0, nets, pins), rng.integers(0, side * side, pins), side)
+
+
+@pytest.mark.parametrize(("nets", "pins", "side"), [(400, 3000, 3), (3000, 12000, 40), (40, 3000, 200), (2, 7000, 90)])
+def test_trees_of_the_scanner_equal_those_of_numpy(
+    monkeypatch: pytest.MonkeyPatch, nets: int, pins: int, side: int
+) -> None:
+    if native.library() is None:
+        pytest.skip("the C scanner is not built")
+    points_net, points = _random_points(5, nets, pins, side)
+    found = []
+    for scanner in ("c", "python"):
+        monkeypatch.setenv("GSR_SCANNER", scanner)
+        found.append(steiner_trees(points_net, points, nets + 1))  # the last net has no point
+    assert found[0].segment_net.dtype == found[1].segment_net.dtype
+    np.testing.assert_array_equal(found[0].segment_net, found[1].segment_net)
+    np.testing.assert_array_equal(found[0].ends, found[1].ends)
+
+
+@pytest.mark.parametrize("side", [30, 90, 3000])
+def test_a_net_kept_by_neighbourhood_has_the_tree_of_the_plain_sweep(side: int) -> None:
+    _, points = _random_points(side, 1, 900, side)
+    for wide, plain in zip(_prim_wide(points), _prim(points[:, :1], points[:, 1:]), strict=True):
+        np.testing.assert_array_equal(wide, plain)
+
+
+@pytest.mark.parametrize("numbers", [[1], [-1, 0, 0], [2, 0, 0], [1, 0, 0, 0, 0], []])
+def test_points_that_do_not_fit_their_counts_are_not_the_scanners(numbers: list[int]) -> None:
+    if native.library() is None:
+        pytest.skip("the C scanner is not built")
+    text = np.asarray(numbers, np.int32).tobytes()
+    assert native.scan("scan_steiner", text, 1) is None
