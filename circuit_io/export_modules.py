@@ -37,15 +37,18 @@ class Modules:
     def tables(
         self, insts: pa.Table, nets: pa.Table, nodes: Nodes
     ) -> tuple[pa.Table, pa.Table, dict[str, pa.Table], dict[str, Any]]:
-        """Insts and nets with the column `module`, the table of modules, and what the manifest says of them."""
+        """Insts and nets with `module` and `feeds`, the table of modules, and what the manifest says of them."""
         if self.found is None:
             return insts, nets, {}, {}
         ports = np.full(len(nodes.port), -1, np.int32)
         module = np.concatenate([self.found.inst_module[nodes.inst], ports])
+        feeds = np.concatenate([self.found.inst_feeds[nodes.inst], ports])
         ways = np.concatenate([self.found.inst_way[nodes.inst], np.zeros(len(ports), np.int8)])
         insts = insts.append_column("module", pa.array(module))
         insts = insts.append_column("module_by", pa.array([WAYS[w] for w in ways.tolist()], pa.string()))
+        insts = insts.append_column("feeds", pa.array(feeds))
         nets = nets.append_column("module", pa.array(self.found.net_module))
+        nets = nets.append_column("feeds", pa.array(self.found.net_feeds))
         kept = slice(0, len(nodes.inst))
         area = (np.asarray(insts["width_um"]) * np.asarray(insts["height_um"]))[kept]
         said = {"source": self.found.source, **coverage(self.found, nodes.inst, area)}

@@ -23,14 +23,18 @@ class ModuleMap:
         places: the instances of modules that hold insts, and their parents.
         inst_module: of each inst of the design.
         inst_way: by what, an index into `WAYS`.
+        inst_feeds: of each inst of no known module: the one that most of the signals it leads to lie in, nearest first.
         net_module: of each net: that of its driver, else of its name.
+        net_feeds: of each net of no known module: what its driver feeds.
     """
 
     source: str
     places: tuple[Place, ...]
     inst_module: Int32[np.ndarray, " insts"]
     inst_way: Int8[np.ndarray, " insts"]
+    inst_feeds: Int32[np.ndarray, " insts"]
     net_module: Int32[np.ndarray, " nets"]
+    net_feeds: Int32[np.ndarray, " nets"]
 
 
 def map_modules(design: Design, hierarchy: Hierarchy) -> ModuleMap:
@@ -40,13 +44,12 @@ def map_modules(design: Design, hierarchy: Hierarchy) -> ModuleMap:
     them is given a module where at least half of its connections lead to insts of it. Of the gates of three netlists
     whose names tell, with only the registers' names shown, 3 to 42 % were given a module so, and 87 to 92 % of these
     the right one; giving all gates that of their neighbours' majority is wrong for 37 to 90 % (docs/prediction.md).
+    Of the others it is only said which module they feed.
     """
     if hierarchy.is_single:
         top = np.zeros(design.num_insts, np.int32)
-        ways = np.full(len(top), BY_NAME, np.int8)
-        return ModuleMap(
-            hierarchy.source, tuple(hierarchy.places), top, ways, np.zeros(len(design.net_names), np.int32)
-        )
+        ways, nets = np.full(len(top), BY_NAME, np.int8), np.zeros(len(design.net_names), np.int32)
+        return ModuleMap(hierarchy.source, tuple(hierarchy.places), top, ways, top - 1, nets, nets - 1)
     module = hierarchy.rows(design.inst_names)
     way = np.where(module >= 0, BY_NAME, NONE).astype(np.int8)
     net = hierarchy.rows(design.net_names)
@@ -57,9 +60,11 @@ def map_modules(design: Design, hierarchy: Hierarchy) -> ModuleMap:
     source, target = _edges(design, driver, driven)
     module = spread(module, np.concatenate([source, target]), np.concatenate([target, source]))
     way[(way == NONE) & (module >= 0)] = BY_NEIGHBOURS
-    net_module = net.copy()
+    feeds = np.where(module < 0, spread(module, source, target, least_frac=0.0), np.int32(-1))
+    net_module, net_feeds = net.copy(), np.full_like(net, -1)
     net_module[driven] = np.where(module[driver] >= 0, module[driver], net[driven])
-    return ModuleMap(hierarchy.source, tuple(hierarchy.places), module, way, net_module)
+    net_feeds[driven] = np.where(net_module[driven] < 0, feeds[driver], -1)
+    return ModuleMap(hierarchy.source, tuple(hierarchy.places), module, way, feeds, net_module, net_feeds)
 
 
 def _drivers(design: Design) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
@@ -82,13 +87,18 @@ def _edges(
 
 
 def spread(
-    module: Int32[np.ndarray, " insts"], source: Int64[np.ndarray, " edges"], target: Int64[np.ndarray, " edges"]
+    module: Int32[np.ndarray, " insts"],
+    source: Int64[np.ndarray, " edges"],
+    target: Int64[np.ndarray, " edges"],
+    *,
+    least_frac: float = 0.5,
 ) -> Int32[np.ndarray, " insts"]:
-    """Give insts without a module the one that at least half of their edges lead to, in rounds until none is left.
+    """Give insts without a module the one that most of their edges lead to, in rounds until none is left.
 
     Args:
         module: row of each inst's module, -1 for none.
         source, target: insts at both ends of each edge; a connection that counts for both is there twice.
+        least_frac: the share of an inst's edges that must lead to one module.
     """
     module = module.copy()
     count = int(module.max(initial=-1)) + 1
@@ -100,7 +110,8 @@ def spread(
         inst, row = np.divmod(pair, max(count, 1))
         order = np.lexsort((row, -votes, inst))  # ties go to the lower row
         first = order[np.flatnonzero(np.diff(inst[order], prepend=-1))]
-        good = first[2 * votes[first] >= np.bincount(source, minlength=len(module))[inst[first]]]
+        edges = np.bincount(source, minlength=len(module))
+        good = first[votes[first] >= least_frac * edges[inst[first]]]
         if not len(good):
             return module
         module[inst[good]] = row[good]

@@ -22,20 +22,34 @@ class ModuleInSpot:
         source: the file name and line of the RTL module, as `alu.v:12`; empty where no RTL tells.
         paths: its instances in the hot spot, the largest first; the top is "".
         area_frac: share of the area of the insts whose middle lies in the box.
+        area_feeds_frac: share of it that is of no known module and feeds this one.
         demand_frac: share of the expected wire there, by the drivers of the nets.
+        demand_feeds_frac: share of it whose driver is of no known module and feeds this one.
     """
 
     name: str
     source: str
     paths: tuple[str, ...]
     area_frac: float
+    area_feeds_frac: float
     demand_frac: float
+    demand_feeds_frac: float
+
+    @property
+    def total(self) -> float:
+        """All four together: what modules are ranked by."""
+        return self.area_frac + self.area_feeds_frac + self.demand_frac + self.demand_feeds_frac
+
+    @property
+    def is_notable(self) -> bool:
+        """A known module with 5 % of area and demand: what a line that names the first modules has room for."""
+        return self.name != UNKNOWN and self.total >= 0.1
 
 
 def rank_modules(
     prediction: Prediction, design: PlacedDesign, spots: Sequence[HotSpot], *, top: int = 5
 ) -> list[list[ModuleInSpot]]:
-    """For each hot spot its modules, the largest mean of both shares first, then what is of no known module.
+    """For each hot spot its modules, the largest `total` first, then what is of no known module.
 
     Without a table of modules every list is empty.
     """
@@ -44,13 +58,16 @@ def rank_modules(
         return [[] for _ in spots]
     x, y, width, height = (np.asarray(design.insts[n], np.float64) for n in ("x_um", "y_um", "width_um", "height_um"))
     middle, area = (x + width / 2, y + height / 2), width * height
-    inst_module, net_module = (np.asarray(t["module"], np.int64) for t in (design.insts, design.nets))
+    inst, net = (
+        [np.asarray(t[column], np.int64) for column in ("module", "feeds")] for t in (design.insts, design.nets)
+    )
     count, out = len(modules), []
     for spot, wire_um in zip(spots, spot_wires(prediction, design.graph.net_box, spots), strict=True):
         x1, y1, x2, y2 = spot.box_um
         inside = (middle[0] >= x1) & (middle[0] < x2) & (middle[1] >= y1) & (middle[1] < y2)
-        shares = _shares(inst_module[inside], area[inside], count), _shares(net_module, wire_um, count)
-        out.append(_ranked(modules, *shares, top=top))
+        shares = [_shares(rows[inside], area[inside], count) for rows in inst]
+        shares += [_shares(rows, wire_um, count) for rows in net]
+        out.append(_ranked(modules, shares, top=top))
     return out
 
 
@@ -62,28 +79,25 @@ def _shares(
     return np.bincount(np.where(module < 0, count, module), amount, count + 1) / (total if total > 0 else 1.0)
 
 
-def _ranked(
-    modules: pa.Table, area: Float64[np.ndarray, " m"], demand: Float64[np.ndarray, " m"], *, top: int
-) -> list[ModuleInSpot]:
-    """The rows of the table gathered by module."""
-    both = area + demand
-    rows = np.flatnonzero(both[:-1] > 0)
-    rows = rows[np.argsort(-both[rows], kind="stable")]
-    groups: dict[str, list[int]] = {}
+def _ranked(modules: pa.Table, shares: list[Float64[np.ndarray, " m"]], *, top: int) -> list[ModuleInSpot]:
+    """The rows of the table gathered by module; `shares` are area, area that feeds, demand, demand that feeds."""
+    total = np.sum(shares, axis=0)[:-1]
+    rows = np.flatnonzero(total > 0)
+    rows = rows[np.argsort(-total[rows], kind="stable")]
     facts = modules.select(["path", "module", "file", "line"]).take(rows).to_pylist()
-    for row, fact in zip(rows.tolist(), facts, strict=True):
-        groups.setdefault(fact["module"] or fact["path"], []).append(row)
-    of_row = dict(zip(rows.tolist(), facts, strict=True))
+    groups: dict[str, list[int]] = {}
+    for i, fact in enumerate(facts):
+        groups.setdefault(fact["module"] or fact["path"], []).append(i)
     found = [
         ModuleInSpot(
-            name, _source(of_row[mine[0]]), tuple(of_row[r]["path"] for r in mine),
-            float(area[mine].sum()), float(demand[mine].sum()),
+            name, _source(facts[mine[0]]), tuple(facts[i]["path"] for i in mine),
+            *(float(share[rows[mine]].sum()) for share in shares),
         )
         for name, mine in groups.items()
     ]  # fmt: skip
-    found.sort(key=lambda m: -(m.area_frac + m.demand_frac))
-    unknown = ModuleInSpot(UNKNOWN, "", (), float(area[-1]), float(demand[-1]))
-    return [*found[:top], *([unknown] if area[-1] + demand[-1] > 0 else [])]
+    found.sort(key=lambda m: -m.total)
+    unknown = ModuleInSpot(UNKNOWN, "", (), float(shares[0][-1]), 0.0, float(shares[2][-1]), 0.0)
+    return [*found[:top], *([unknown] if unknown.total > 0 else [])]
 
 
 def _source(fact: dict[str, str | int]) -> str:

@@ -168,7 +168,8 @@ def _check_modules(folder: Path, modules: pa.Table | None, insts: pa.Table, nets
     if modules is None:
         return
     for name, table, column in (
-        ("insts", insts, "module"), ("nets", nets, "module"), ("modules", modules, "parent"),
+        ("insts", insts, "module"), ("insts", insts, "feeds"), ("nets", nets, "module"), ("nets", nets, "feeds"),
+        ("modules", modules, "parent"),
     ):  # fmt: skip
         rows = np.asarray(table[column]) if column in table.column_names else np.full(1, -2)
         if len(rows) and not (rows.min() >= -1 and rows.max() < len(modules)):

@@ -135,8 +135,8 @@ def hotspots_tsv(
 ) -> str:
     """Hot spots as Tcl reads them: names percent-encoded and separated by commas, lengths in um.
 
-    The column `top_modules` is there when modules are known: for each its name, share of the cell area, and place in
-    the RTL, with blanks between.
+    The column `top_modules` is there when modules are known: for each its name, the share of the cell area that is in
+    it or feeds it, and its place in the RTL, with blanks between.
     """
     has_modules = any(modules)
     lines = ["#gsr-hotspots 1", "\t".join([*HOTSPOT_COLUMNS, *(["top_modules"] if has_modules else [])])]
@@ -144,14 +144,14 @@ def hotspots_tsv(
         box = map(number, spot.box_um)
         fields = [str(spot.rank), spot.name, *box, f"{spot.peak:.4f}", ",".join(encode(n, ",") for n in names)]
         if has_modules:
-            fields.append(",".join(encode(module_text(m), ",") for m in modules[i] if m.name))
+            fields.append(",".join(encode(module_text(m), ",") for m in modules[i] if m.is_notable))
         lines.append("\t".join(fields))
     return "\n".join(lines) + "\n"
 
 
 def module_text(module: ModuleInSpot) -> str:
     """A module in a line: `alu 31% alu.v:12`."""
-    return f"{module.name} {100 * module.area_frac:.0f}% {module.source}".strip()
+    return f"{module.name} {100 * (module.area_frac + module.area_feeds_frac):.0f}% {module.source}".strip()
 
 
 def metrics_tsv(metrics: Mapping[str, float]) -> str:

@@ -130,6 +130,7 @@ def test_half_of_the_connections_decide() -> None:
     source = np.array([3, 3, 3, 4, 4, 5, 5, 5, 6, 6, 6])
     target = np.array([0, 1, 2, 3, 0, 0, 6, 6, 5, 5, 5])
     assert spread(module, source, target).tolist() == [0, 1, 1, 1, 0, -1, -1]
+    assert spread(module, source, target, least_frac=0.0).tolist() == [0, 1, 1, 1, 0, 0, 0]
     nobody = np.full(3, -1, np.int32)
     assert spread(nobody, np.array([0, 1]), np.array([1, 0])).tolist() == [-1, -1, -1]
 
@@ -147,6 +148,8 @@ def test_registers_of_a_flat_netlist_are_found_by_their_nets(kit: Path) -> None:
     assert not (found.inst_way == BY_NAME).any()
     assert ((found.inst_module >= 0) == (found.inst_way != NONE)).all()
     assert (found.inst_way == BY_NEIGHBOURS).sum() > 100
+    assert (found.inst_feeds[found.inst_module >= 0] == -1).all()
+    assert np.mean(found.inst_feeds[found.inst_module < 0] >= 0) > 0.85  # the others drive wide nets
     nets = design.net_names.tolist()
     drives = np.flatnonzero((design.pin_direction == OUTPUT) & (design.pin_inst >= 0))
     checked = 0
@@ -272,17 +275,14 @@ def with_modules(design: SyntheticDesign) -> SyntheticDesign:
             "line": [1, 7, 9, 9],
         }
     )
+    feeds = np.where(module < 0, np.int32(3), np.int32(-1))
     nets = design.nets.append_column("module", pa.array(np.arange(len(design.nets), dtype=np.int32) % 4 - 1))
+    nets = nets.append_column("feeds", pa.array(np.full(len(nets), -1, np.int32)))
     manifest = design.manifest | {
         "modules": {"source": "rtl", "area_frac": {"none": 0.33, "name": 0.4, "net": 0.2, "neighbours": 0.07}}
     }
-    return replace(
-        design,
-        insts=design.insts.append_column("module", pa.array(module)),
-        nets=nets,
-        modules=table,
-        manifest=manifest,
-    )
+    insts = design.insts.append_column("module", pa.array(module)).append_column("feeds", pa.array(feeds))
+    return replace(design, insts=insts, nets=nets, modules=table, manifest=manifest)
 
 
 def test_shares_of_a_hot_spot_add_up_and_name_the_place(tmp_path: Path) -> None:
@@ -296,9 +296,8 @@ def test_shares_of_a_hot_spot_add_up_and_name_the_place(tmp_path: Path) -> None:
         assert sum(m.area_frac for m in modules) == pytest.approx(1)
         known = [m for m in modules if m.name]
         assert modules[-1].name == ""
-        assert [m.area_frac + m.demand_frac for m in known] == sorted(
-            (m.area_frac + m.demand_frac for m in known), reverse=True
-        )
+        assert [m.total for m in known] == sorted((m.total for m in known), reverse=True)
+        assert sum(m.area_feeds_frac for m in known if m.name == "right") == pytest.approx(modules[-1].area_frac)
         x1, y1, x2, y2 = spot.box_um
         inside = [
             row for row in design.insts.to_pylist()
@@ -323,7 +322,8 @@ def test_tables_for_tcl_and_the_report_show_modules(tmp_path: Path) -> None:
     ranked = rank_modules(prediction, design, [s for s in find_hotspots(prediction) if s.is_hot])
     for line, modules in zip(lines[2:], ranked, strict=True):
         words = [decode(field).split(" ", 2) for field in line.split("\t")[-1].split(",")]
-        assert words == [[m.name, f"{100 * m.area_frac:.0f}%", m.source] for m in modules if m.name]
+        share = [f"{100 * (m.area_frac + m.area_feeds_frac):.0f}%" for m in modules]
+        assert words == [[m.name, s, m.source] for m, s in zip(modules, share, strict=True) if m.is_notable]
     page = build_report(prediction, design).html()
     assert "first modules" in page
     assert "Modules and nets in each hot spot" in page

@@ -113,7 +113,7 @@ def test_the_modules_of_hot_spots_where_the_table_has_them(tmp_path: Path) -> No
     text = [head, f"{names}\ttop_modules", f"{rows[0]}\talu%2031%25%20alu.v:12,core%209%25", f"{rows[1]}\t"]
     prediction(tmp_path, **{"hotspots.tsv": "\n".join(text) + "\n"})
     lines = run_tcl(tmp_path, "gsr_report_prediction -out_dir out").out.splitlines()
-    assert lines[2].strip() == "in alu 31% alu.v:12,core 9%"
+    assert lines[2].strip() == "modules: alu 31% alu.v:12,core 9%"
     assert lines[3].split()[:2] == ["2", "vertical"]
     assert len(lines) == 4
 

@@ -154,7 +154,7 @@ proc prediction_report { file worst } {
     lappend lines [format "%4s  %-10s %10s  %-42s  %s" [shown $row rank] [shown $row direction] \
       [shown $row congestion] $box [shown $row top_nets]]
     if { [dict exists $row top_modules] && [dict get $row top_modules] ne "" } {
-      lappend lines [format "%4s  in %s" "" [shown $row top_modules]]
+      lappend lines [format "%4s  modules: %s" "" [shown $row top_modules]]
     }
   }
   set more [expr { [llength $rows] - $worst }]
