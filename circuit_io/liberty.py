@@ -149,6 +149,9 @@ class Liberty:
 def read_liberty(*paths: Path | str, backend: str = "own") -> Liberty:
     """The cells of one or more Liberty files (plain or gzip), in ns, fF and nW.
 
+    Passed over: power, current-source models, waveforms, the variation tables of LVF (`ocv_*`) and linear delay models
+    (`intrinsic_rise`, `rise_resistance` ..); the arc of a linear model is there, without a table.
+
     Args:
         paths: one corner's files; a cell given twice with the same text counts once.
         backend: "own", or "liberty-parser" for that optional GPL-3 package; the columns are the same.

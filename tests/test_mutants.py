@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import def_peer
 import lef_peer
+import liberty_peer
 import numpy as np
 import pytest
 import sdc_peer
@@ -32,6 +33,7 @@ from circuit_io import (
     sdc,
     spef,
     verilog_bits,
+    verilog_expr,
 )
 from circuit_io.def_ import read_def
 from circuit_io.def_wires import WireReader
@@ -91,6 +93,10 @@ def verilog_values(folder: Path) -> None:
     test_verilog.test_wire_and_assign_lists(folder)
     test_verilog.test_negative_and_rising_ranges(folder)
     test_verilog.test_ansi_header_carries_range_and_direction(folder)
+
+
+def liberty_kit(_: Path) -> None:
+    liberty_peer.assert_values_agree(ROOT / "demos/kit/tech/gsr45_typ.lib")
 
 
 def spef_nets(folder: Path) -> None:
@@ -167,6 +173,11 @@ def overlapping(original: Any, self: verilog_bits.Module, name: bytes) -> None: 
     self.num_bits -= len(self.vectors) > known
 
 
+def nothing_joined(original: Any, self: verilog_bits.Module, first: int) -> None:  # noqa: ANN401
+    original(self, first)
+    self.edges = self.edges[:0]
+
+
 def last_pin_lost(original: Any, conns: list[bytes]) -> Any:  # noqa: ANN401
     insts, pins, ptr = original(conns)
     at = int(ptr[-1]) - 1
@@ -193,6 +204,18 @@ def no_time_unit(original: Any, text: str | None, base: int, default: str, lette
 def rise_alone(_: Any, pin: Any, library: Any) -> float:  # noqa: ANN401
     found: float = library.number(pin.attributes.get("rise_capacitance", pin.attributes.get("capacitance")), pin.at, "")
     return found
+
+
+def no_falls(original: Any, table: Any, library: Any) -> Any:  # noqa: ANN401
+    return None if table.name == "cell_fall" else original(table, library)
+
+
+def index_of_template(original: Any, table: Any, library: Any) -> Any:  # noqa: ANN401
+    return original(table._replace(indices=((), (), ())), library)
+
+
+def last_related(original: Any, *rest: Any) -> Any:  # noqa: ANN401
+    return original(*rest)[-1:]
 
 
 class Mutant(NamedTuple):
@@ -228,18 +251,16 @@ MUTANTS = {
     "LEF POLYGON as its box": Mutant(wrap(lef_shapes, "polygon_rects", box_of), lef_shapes_of_a_macro),
     "LEF clock as signal": Mutant(item(codes.USES, b"CLOCK", 0), lef_shapes_of_a_macro),
     "LEF vertical as horizontal": Mutant(item(lef_reader._LAYER_DIRECTIONS, b"VERTICAL", 0), lef_shapes_of_a_macro),
-    "Verilog assign dropped": Mutant(
-        lambda p: p.setattr(verilog_bits.Module, "_assign", lambda *_: None), verilog_by_loops
-    ),
+    "Verilog assign dropped": Mutant(wrap(verilog_bits.Module, "_join", nothing_joined), verilog_by_loops),
     "Verilog range one short": Mutant(wrap(verilog_bits.Module, "_place", overlapping), verilog_by_loops),
     "Verilog part select turned": Mutant(
         wrap(verilog_bits.Module, "selected", lambda f, *a: f(*a)[::-1]), verilog_values
     ),
     "Verilog concatenation turned": Mutant(
-        wrap(verilog_bits._Expression, "concatenation", lambda f, self: f(self)[::-1]), verilog_by_loops
+        wrap(verilog_expr.Expression, "_concatenation", lambda f, self: f(self)[::-1]), verilog_by_loops
     ),
     "Verilog 0 for 1": Mutant(
-        wrap(verilog_bits, "_based_bits", lambda f, *a: [{-1: -2, -2: -1}.get(b, b) for b in f(*a)]), verilog_by_loops
+        wrap(verilog_expr, "_based_bits", lambda f, *a: [{-1: -2, -2: -1}.get(b, b) for b in f(*a)]), verilog_by_loops
     ),
     "Verilog port not joined": Mutant(wrap(Elaborator, "_edges", without_last_edge), verilog_by_loops),
     "Liberty pf as 10 pf": Mutant(item(liberty_units._EXPONENT, "p", -11), test_liberty.test_cells_and_pins),
@@ -249,6 +270,14 @@ MUTANTS = {
     ),
     "Liberty rise for the mean": Mutant(
         wrap(liberty_cells, "capacitance_of", rise_alone), test_liberty.test_cells_and_pins
+    ),
+    "Liberty table dropped": Mutant(wrap(liberty_cells, "read_table", no_falls), liberty_kit),
+    "Liberty own index ignored": Mutant(wrap(liberty_cells, "read_table", index_of_template), liberty_kit),
+    "Liberty table not turned": Mutant(
+        wrap(liberty_tables.Layout, "in_order", lambda _, self, values: values), test_liberty.test_arcs_and_tables
+    ),
+    "Liberty first related pin lost": Mutant(
+        wrap(liberty_cells, "starts_of", last_related), test_liberty.test_pin_groups_buses_and_overrides
     ),
     "SPEF pF as fF": Mutant(item(spef._UNITS, b"C_UNIT", (("PF", 1.0),)), spef_nets),
     "SPEF coupling as ground": Mutant(
