@@ -25,15 +25,16 @@ def plain_clocks(path: Path) -> list[tuple[str, float]]:
     """Names and periods of create_clock by text substitution alone."""
     text = text_of(path).replace("\\\n", " ")
     values = {**env_of(path), **dict(re.findall(r"^\s*set\s+(\w+)\s+([\w.]+)\s*$", text, re.M))}
+    unit = 1e-3 if re.search(r"^set_units .*-time 1?ps", text, re.MULTILINE) else 1.0
     out = []
     for line in re.findall(r"^\s*create_clock.*$", text, re.M):
         line = re.sub(r"\$(?:::)?(\w+(?:\(\w+\))?)", lambda m: values.get(m[1], m[0]), line)
         period = re.search(r"-period (?:\[expr \{(.*?)\}\]|(\S+))", re.sub(r" +", " ", line))
         name = re.search(r'-name "?([\w.]+)', line) or re.search(r"get_ports \{?([\w.]+)", line)
-        if period is None or name is None or "$" in line:
+        if period is None or name is None or "$" in period[0]:
             raise NotImplementedError(f"a plain reader does not understand {line.strip()}")
         factors = (period[1] or period[2]).split("*")
-        out.append((name[1], math.prod(map(float, factors))))
+        out.append((name[1], unit * math.prod(map(float, factors))))
     return out
 
 
