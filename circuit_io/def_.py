@@ -187,7 +187,7 @@ def _header(text: DefText) -> dict[str, Any]:
 def _between(text: DefText, begin: int, end: int) -> bytes:
     """What stands there, strings as they are, without the blanks and comments around it."""
     masked = text.text[begin:end]
-    return text.raw[begin + len(masked) - len(masked.lstrip()) : begin + len(masked.rstrip())]
+    return text.raw(begin + len(masked) - len(masked.lstrip()), begin + len(masked.rstrip()))
 
 
 def _quoted(text: DefText, word: bytes, size: int, default: str) -> str:

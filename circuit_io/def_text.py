@@ -31,13 +31,18 @@ def _blank(match: re.Match[bytes]) -> bytes:
     return b" " * len(text) if text[0] == 35 else b'"' + b"_" * (len(text) - 2) + b'"'
 
 
+def masked_end(text: bytes) -> int:
+    """Where masking ends: after the last line with a `"` or a `#`."""
+    last = max(text.rfind(b'"'), text.rfind(b"#"))
+    end = text.find(b"\n", last) if last >= 0 else 0
+    return len(text) if end < 0 else end
+
+
 def mask(text: bytes) -> bytes:
     """`text` with comments turned to spaces and the inside of strings to underscores; positions stay the same."""
-    last = max(text.rfind(b'"'), text.rfind(b"#"))
-    if last < 0:
+    end = masked_end(text)
+    if not end:
         return text
-    end = text.find(b"\n", last)
-    end = len(text) if end < 0 else end
     head = text[:end]
     scanned = native.scan("scan_def_mask", head)
     return b"".join((scanned.raw(0) if scanned else _QUIET.sub(_blank, head), memoryview(text)[end:]))
@@ -61,25 +66,30 @@ class DefText:
     def __init__(self, path: Path | str, *, sections: Iterable[bytes], statements: Iterable[bytes]) -> None:
         """Read the file and find its parts; words outside `sections` and `statements` are an error."""
         self.path = Path(path)
-        self.raw = read_text(path)
-        self.text = mask(self.raw)
+        raw = read_text(path)
+        self.text = mask(raw)
+        self._head = raw[: masked_end(raw)]  # from there on the two are equal, so one of them is kept
         self.faults = Faults(path)
         self.sections: dict[bytes, tuple[int, int]] = {}
         self.statements: dict[bytes, list[tuple[int, int]]] = {}
         self._positions: dict[bytes, list[int]] = {}
         self._scan(frozenset(sections), frozenset(statements))
 
+    def raw(self, begin: int, end: int) -> bytes:
+        """What stands there in the file, strings and comments as they are."""
+        return self._head[begin:end] + self.text[max(begin, len(self._head)) : end]
+
     def line(self, position: int) -> int:
         """The line of a byte position."""
-        return line_of(self.raw, position)
+        return line_of(self._head, position) + self.text.count(b"\n", len(self._head), position)
 
     def fail(self, what: str, position: int, mend: str = "") -> NoReturn:
         """Raise an unrecoverable fault at a byte position."""
-        raise InputError(what, path=self.path, line=line_of(self.raw, position), mend=mend)
+        raise InputError(what, path=self.path, line=self.line(position), mend=mend)
 
     def fault(self, what: str, position: int, mend: str = "") -> None:
         """Note a recoverable fault at a byte position."""
-        line = line_of(self.raw, position) if self.faults.total < MAX_SHOWN else 0
+        line = self.line(position) if self.faults.total < MAX_SHOWN else 0
         self.faults.add(what, line=line, mend=mend)
 
     def _scan(self, sections: frozenset[bytes], statements: frozenset[bytes]) -> None:
@@ -100,7 +110,9 @@ class DefText:
             else:
                 what = f'"{show(word[:40])}" starts no DEF statement'
                 self.fail(what, start, near(word[:40], sections | statements))
-        self.fail("has no END DESIGN", len(self.raw.rstrip()) - 1, CUT)
+        tail = self.text[len(self._head) :].rstrip()
+        end = len(self._head) + len(tail) if tail else len(self._head.rstrip())
+        self.fail("has no END DESIGN", end - 1, CUT)
 
     def _end(self, position: int) -> None:
         match = _STATEMENT.match(self.text, position)

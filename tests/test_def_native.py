@@ -198,4 +198,4 @@ def test_mutations(both: Read) -> None:
 
 @pytest.mark.slow
 def test_many_mutations(both: Read) -> None:
-    check_mutations(both, seed=2, count=40_000)
+    check_mutations(both, seed=2, count=8_000)

@@ -12,6 +12,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__SSE2__) && defined(__GNUC__)
+#include <emmintrin.h>
+#endif
 
 #if defined(_WIN32)
 #define SCAN_API __declspec(dllexport)
@@ -103,6 +106,20 @@ extern const unsigned char scan_class[256];
 static inline bool scan_is(char c, int classes) { return scan_class[(unsigned char)c] & classes; }
 static inline const char *scan_skip(const char *p, const char *end, int classes) { /* past all of these classes */
     while (p < end && scan_is(*p, classes)) p++;
+    return p;
+}
+/* The first space or `stop` from p on, or end. */
+static inline const char *scan_until(const char *p, const char *end, char stop) {
+#if defined(__SSE2__) && defined(__GNUC__)
+    for (; end - p >= 16; p += 16) {
+        __m128i c = _mm_loadu_si128((const __m128i *)(const void *)p), low = _mm_sub_epi8(c, _mm_set1_epi8('\t'));
+        __m128i hit = _mm_or_si128(_mm_cmpeq_epi8(c, _mm_set1_epi8(' ')), _mm_cmpeq_epi8(c, _mm_set1_epi8(stop)));
+        hit = _mm_or_si128(hit, _mm_cmpeq_epi8(_mm_min_epu8(low, _mm_set1_epi8('\r' - '\t')), low));
+        int mask = _mm_movemask_epi8(hit);
+        if (mask) return p + __builtin_ctz((unsigned)mask);
+    }
+#endif
+    while (p < end && *p != stop && !scan_is(*p, SCAN_SPACE)) p++;
     return p;
 }
 static inline bool scan_equal(const char *word, int64_t size, const char *literal) {

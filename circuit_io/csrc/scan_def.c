@@ -45,16 +45,14 @@ static bool spaces(const char **p, const char *end) { /* \s++ */
 }
 
 static word name_at(const char **p, const char *end) { /* [^\s;]++ */
-    const char *q = *p;
-    while (q < end && *q != ';' && !scan_is(*q, SCAN_SPACE)) q++;
+    const char *q = scan_until(*p, end, ';');
     word w = {*p, q - *p, 0};
     *p = q;
     return w;
 }
 
 static word solid_at(const char **p, const char *end) { /* \S++ */
-    const char *q = *p;
-    while (q < end && !scan_is(*q, SCAN_SPACE)) q++;
+    const char *q = scan_until(*p, end, ' ');
     word w = {*p, q - *p, 0};
     *p = q;
     return w;
