@@ -26,6 +26,13 @@ def unique(values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " kept"]:
     return values[np.flatnonzero(np.diff(values, prepend=values[:1] - 1))] if len(values) else values
 
 
+def counted(values: Shaped[np.ndarray, " n"]) -> tuple[Shaped[np.ndarray, " kept"], Int64[np.ndarray, " kept"]]:
+    """The different values, ascending, and how often each is there."""
+    values = np.sort(values)
+    first = np.flatnonzero(np.diff(values, prepend=values[:1] - 1))
+    return values[first], np.diff(first, append=len(values))
+
+
 def numbered(key: Int[np.ndarray, " n"], num_keys: int) -> tuple[Int[np.ndarray, " kept"], Int32[np.ndarray, " n"]]:
     """The different keys in 0..num_keys-1, ascending, and the row of each key among them.
 

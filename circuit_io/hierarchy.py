@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32
 
+from circuit_io.name_parts import NameParts
 from circuit_io.names import Names
 from circuit_io.rtl import Rtl, RtlInstance, RtlModule
 from circuit_io.verilog import Netlist
@@ -16,6 +17,7 @@ _DIVIDER = re.compile(r"[./]")
 _UNNAMED = re.compile(r"genblk\d+")
 _MADE = re.compile(r"(?:ANTENNA_|(?:clkbuf|clknet|delaybuf|delaynet)(?:_leaf|_opt|_regs)?(?:_\d+)*_)+")
 _OWN = re.compile(rb"[\[$]")
+_OWN_NAME = -2  # the row of a name that lies in no instance
 
 
 @dataclass(frozen=True)
@@ -69,26 +71,28 @@ class Hierarchy:
 
         The work of a walk down the tree is done once for all names of the same module.
         """
-        heads, out = self._heads, np.full(len(names), -1, np.int32)
-        has_numbers = self.source == "netlist"  # it knows its insts one by one
-        for i, raw in enumerate(names.raw_list()):
-            if raw[:1] == b"_" and raw[1:-1].isdigit() and not has_numbers:  # _123_, most of a flat netlist
-                continue
-            name = raw.replace(b"\\", b"") if b"\\" in raw else raw
-            cut = max(name.rfind(b"/"), name.rfind(b"."))
-            if cut <= 0:
-                out[i] = self._of_own(name)
-                continue
-            head = name[:cut]
-            row = heads.get(head)
-            if row is None:
-                row = heads[head] = self._of_head(head.decode("utf-8", "surrogateescape"))
-            out[i] = row
+        parts = NameParts(names)
+        made = np.zeros(len(names), bool)
+        if self.source != "netlist":  # that knows its insts one by one; others take _123_ for what the flow made
+            made = parts.is_numbered()
+        code, heads = parts.heads(~made)
+        row = np.asarray([self._of_raw(head) for head in heads] + [_OWN_NAME], np.int32)
+        out: Int32[np.ndarray, " names"] = row[code]
+        mine = np.flatnonzero((out == _OWN_NAME) & ~made) if self.own else np.zeros(0, np.int64)
+        out[out == _OWN_NAME] = -1
+        code, words = parts.words(mine)
+        out[mine] = np.asarray([self._of_own(word.replace(b"\\", b"")) for word in words], np.int32)[code]
         return out
 
-    def _of_own(self, name: bytes) -> int:
-        """0 for what the top declares: `count[3]`, `count[3]$_DFF_P_`, `count_reg[3]`, `count_reg_3_`."""
-        word = _OWN.split(name, 1)[0]
+    def _of_raw(self, raw: bytes) -> int:
+        """The row of a head as it is in the blob, `_OWN_NAME` where it is but backslashes."""
+        head = raw.replace(b"\\", b"")
+        if head and head not in self._heads:
+            self._heads[head] = self._of_head(head.decode("utf-8", "surrogateescape"))
+        return self._heads[head] if head else _OWN_NAME
+
+    def _of_own(self, word: bytes) -> int:
+        """0 for what the top declares: the word of `count[3]`, `count[3]$_DFF_P_`, `count_reg[3]`, `count_reg_3_`."""
         return 0 if word in self.own or word.rpartition(b"_reg")[0] in self.own else -1
 
     def _of_head(self, head: str) -> int:

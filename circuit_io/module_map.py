@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float64, Int8, Int32, Int64
 
+from circuit_io.arrays import counted
 from circuit_io.design import CLOCK, OUTPUT, Design
 from circuit_io.hierarchy import Hierarchy, Place
 
@@ -106,7 +107,7 @@ def spread(
         open_ = module[source] < 0
         source, target = source[open_], target[open_]
         tells = module[target] >= 0
-        pair, votes = np.unique(source[tells] * count + module[target[tells]], return_counts=True)
+        pair, votes = counted(source[tells] * count + module[target[tells]])
         inst, row = np.divmod(pair, max(count, 1))
         order = np.lexsort((row, -votes, inst))  # ties go to the lower row
         first = order[np.flatnonzero(np.diff(inst[order], prepend=-1))]
