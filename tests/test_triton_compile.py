@@ -50,9 +50,9 @@ def cases() -> Iterator[Case]:
         width = width_of(h)
         tile = {"K": k, "ROWS": rows_of(width), "WIDTH": width}
         flags = {"NORM": True, "MAGNITUDE": False, "RELU": False}
-        yield Case(f"select-{h}", topk.select, tile | flags | {"CHOSEN": False}, LAUNCH)
-        yield Case(f"repack-{h}", topk.select, tile | flags | {"CHOSEN": True}, LAUNCH)
-        yield Case(f"norm_adjoint-{h}", topk.norm_adjoint, tile, LAUNCH)
+        yield Case(f"select-{h}", topk.select, tile | flags | {"CHOSEN": False}, NARROW)
+        yield Case(f"repack-{h}", topk.select, tile | flags | {"CHOSEN": True}, NARROW)
+        yield Case(f"norm_adjoint-{h}", topk.norm_adjoint, tile, NARROW)
         yield Case(f"sum_pieces-{h}", segment.sum_pieces, {"WEIGHTED": True, "WIDTH": width}, NARROW)
         yield Case(f"sum_parts-{h}", segment.sum_parts, {"WIDTH": width}, NARROW)
         yield Case(f"sum_chunk-{h}", segment.sum_chunk, {"CHUNK": 256, "WIDTH": width}, NARROW)
@@ -90,7 +90,7 @@ def runs() -> Iterator[Any]:
             yield pytest.param(case, capability, marks=marks, id=f"{case.name}-sm{capability}")
 
 
-@pytest.mark.parametrize(("case", "capability"), runs())
+@pytest.mark.parametrize(("case", "capability"), list(runs()))
 def test_machine_code_without_spills_and_atomics(case: Case, capability: int, tmp_path: Path) -> None:
     kernel = case.kernel
     signature = {

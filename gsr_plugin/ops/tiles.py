@@ -8,7 +8,7 @@ from typing import no_type_check
 import torch
 
 LAUNCH: dict[str, int | bool] = {"num_warps": 4, "enable_fp_fusion": False}  # every step rounds on its own
-NARROW: dict[str, int | bool] = {"num_warps": 1, "enable_fp_fusion": False}  # a tile of one row
+NARROW: dict[str, int | bool] = {"num_warps": 1, "enable_fp_fusion": False}  # one warp: nothing waits for another
 
 
 def interprets() -> bool:
@@ -28,8 +28,8 @@ def width_of(h: int) -> int:
 
 
 def rows_of(width: int) -> int:
-    """Rows of a tile of so many columns: 512 entries, or one row; more would spill registers."""
-    return max(1, 512 // width)
+    """Rows of a tile of so many columns that one warp takes: 256 entries, or one row; more would spill registers."""
+    return max(1, 256 // width)
 
 
 if find_spec("triton") is not None:

@@ -15,7 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from gsr_plugin.ops.segment import column_sum
-from gsr_plugin.ops.tiles import LAUNCH, row_sum, rows_of, width_of
+from gsr_plugin.ops.tiles import NARROW, row_sum, rows_of, width_of
 from gsr_plugin.ops.topk import reference
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _run(x: Tensor, selection: "Selection", norm: "RowNorm | None", out: "Packed
     select[(sum(tiles),)](
         x, gamma, beta, out.values, out.index, mean, rstd, n, h, 1.0 / h, *bounds,
         K=selection.k, NORM=norm is not None, MAGNITUDE=selection.magnitude, RELU=selection.relu, CHOSEN=chosen,
-        ROWS=rows_of(width), WIDTH=width, **LAUNCH,
+        ROWS=rows_of(width), WIDTH=width, **NARROW,
     )  # fmt: skip
 
 
@@ -182,7 +182,7 @@ def norm_adjoint_(e: Tensor, x: Tensor, packed: "Packed", dvalues: Tensor, norm:
         norm_adjoint[(sum(tiles),)](
             e, x.contiguous(), norm.gamma.contiguous(), packed.mean, packed.rstd, dvalues.contiguous(), packed.index,
             parts[0], parts[1], n, h, 1.0 / h, *bounds,
-            K=packed.index.shape[1], ROWS=rows_of(width), WIDTH=width, **LAUNCH,
+            K=packed.index.shape[1], ROWS=rows_of(width), WIDTH=width, **NARROW,
         )  # fmt: skip
     dgamma, dbeta = ([column_sum(p) for p in torch.split(side, tiles)] for side in parts)
     return torch.stack(dgamma), torch.stack(dbeta)
