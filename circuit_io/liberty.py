@@ -17,7 +17,8 @@ from jaxtyping import Bool, Float64, Int8, Int16, Int32, Int64
 from circuit_io.errors import Faults, InputError
 from circuit_io.liberty_cells import Builder
 from circuit_io.liberty_native import scan_natively
-from circuit_io.liberty_text import Group, Source, scan, scan_with_liberty_parser
+from circuit_io.liberty_text import scan, scan_with_liberty_parser
+from circuit_io.liberty_tree import Group, Source
 from circuit_io.logic import FUNCTION_CLASSES
 from circuit_io.names import Names
 from circuit_io.text import line_of, read_bytes

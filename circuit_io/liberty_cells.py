@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from circuit_io.liberty_pins import Pin, Related, capacitance_of, pins_of, related_pins, starts_of
-from circuit_io.liberty_tables import read_table
-from circuit_io.liberty_text import Group, Source, TableText
+from circuit_io.liberty_tables import Layout, read_table
+from circuit_io.liberty_tree import Group, Source, TableText
 from circuit_io.liberty_units import Library, open_library
 from circuit_io.logic import CLASS_ID, classify, is_adder, truth_table
 from circuit_io.names import Names
@@ -28,7 +28,7 @@ class Builder:
         self.senses = {s: i for i, s in enumerate(senses)}
         self.rows: defaultdict[str, list[Any]] = defaultdict(list)
         self.cells: dict[str, Callable[[], object]] = {}  # name -> what its group says
-        self.tables: tuple[list[np.ndarray], ...] = ([], [], [], [])  # index 1 to 3, values; one per table
+        self.tables: list[tuple[Layout, np.ndarray]] = []
         self.table_kind = array("b")
         self.timing_ptr = array("q", [0])
         self.cell_pin_ptr = array("q", [0])
@@ -188,8 +188,7 @@ class Builder:
             if table is None:
                 continue
             layout, values = table
-            for parts, part in zip(self.tables, (*layout.axes, values), strict=True):
-                parts.append(part)
+            self.tables.append(table)
             self.table_kind.append(kind)
             if group.name in ("cell_rise", "cell_fall"):
                 slope = _steeper(slope, layout.slope(values) * 1e3)  # ns / fF = 1000 kohm
@@ -210,10 +209,10 @@ class Builder:
         out["cell_pin_ptr"] = np.array(self.cell_pin_ptr, np.int64)
         out["timing_table_ptr"] = np.array(self.timing_ptr, np.int64)
         out["table_kind"] = np.array(self.table_kind, np.int8)
-        for name, parts in zip(("index_1", "index_2", "index_3", "values"), self.tables, strict=True):
-            ptr = out[f"table_{name}_ptr"] = np.zeros(len(parts) + 1, np.int64)
-            np.cumsum([len(part) for part in parts], out=ptr[1:])
-            out[f"table_{name}{'_ns' if name == 'values' else ''}"] = np.concatenate([np.zeros(0), *parts])
+        axes = [[layout.axes[i] for layout, _ in self.tables] for i in range(3)]
+        for name, parts in zip(("index_1", "index_2", "index_3"), axes, strict=True):
+            out[f"table_{name}_ptr"], out[f"table_{name}"] = _joined(parts)
+        out["table_values_ptr"], out["table_values_ns"] = _joined([values for _, values in self.tables])
         return out
 
 
@@ -231,6 +230,13 @@ _BOOLS = (
     *("is_sequential", "is_latch", "is_clock_gate", "is_buffer", "is_inverter", "is_macro", "dont_use"),
     "pin_is_clock",
 )
+
+
+def _joined(parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Where each part starts, and all of them in a row."""
+    ptr = np.zeros(len(parts) + 1, np.int64)
+    np.cumsum([len(part) for part in parts], out=ptr[1:])
+    return ptr, np.concatenate([np.zeros(0), *parts])
 
 
 def _steeper(a: float, b: float) -> float:

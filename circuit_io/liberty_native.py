@@ -10,7 +10,8 @@ import numpy as np
 
 from circuit_io import native
 from circuit_io.errors import Faults
-from circuit_io.liberty_text import Group, Indices, Source, TableText, arguments, plain_value
+from circuit_io.liberty_text import arguments, plain_value
+from circuit_io.liberty_tree import Group, Indices, Source, TableText
 
 # columns and kinds of statements, as in scan_liberty.c
 _KIND, _NAME, _TEXT, _AT, _NAMES, _VALUES, _ARGUMENTS = 0, 1, 2, 3, 4, 6, 8
@@ -21,7 +22,7 @@ _CLOSE, _OPEN, _VALUE, _COMPLEX, _TABLE = range(5)
 def scan_natively(text: bytes, faults: Faults) -> tuple[list[Group], Source] | None:
     """The libraries of one file, and where they came from; None if Python has to read it."""
     found = native.scan("scan_liberty", text)
-    return None if found is None else (_tree(found), Source(text, faults))
+    return None if found is None else (_tree(found), Source(text, faults, len(text)))
 
 
 def _tree(found: native.Columns) -> list[Group]:

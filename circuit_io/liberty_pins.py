@@ -4,7 +4,8 @@ import math
 import re
 from dataclasses import dataclass, field
 
-from circuit_io.liberty_text import Group, unquote
+from circuit_io.liberty_text import unquote
+from circuit_io.liberty_tree import Group
 from circuit_io.liberty_units import Library
 
 _RANGE = re.compile(r"(.*)\[(-?\d{1,18}):(-?\d{1,18})\]", re.ASCII | re.DOTALL)

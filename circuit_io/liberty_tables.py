@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuit_io.liberty_text import Group, TableText
+from circuit_io.liberty_tree import Group, TableText
 from circuit_io.liberty_units import MAX_NUMBER, Library
 
 _SLEW_AXIS = {"input_net_transition", "input_transition_time", "related_pin_transition"}
@@ -25,28 +25,26 @@ class Layout:
 
     axes: list[np.ndarray]  # transition, load or constrained transition, other; in ns and fF, empty if absent
     written: tuple[int, ...]  # the shape as the file has it
-    turn: tuple[int, ...]  # its axes in our order
+    turn: tuple[int, ...]  # its axes in our order; empty if they are
     count: int
     load_step: float  # from the first to the last load, fF; 0 with fewer than two
+    ends: tuple[int, int]  # where the values of those two loads are, at the middle transition
 
     def in_order(self, values: np.ndarray) -> np.ndarray:
         """Values as written, in our order, flat."""
-        return values.reshape(self.written).transpose(self.turn).ravel() if len(self.turn) > 1 else values
+        return values.reshape(self.written).transpose(self.turn).ravel() if self.turn else values
 
     def slope(self, values: np.ndarray) -> float:
         """Delay over load (ns / fF) at the middle transition, of values in our order; nan where loads do not rise."""
         if not self.load_step > 0:
             return math.nan
-        n1, n2, n3 = (max(1, len(axis)) for axis in self.axes)
-        first = n1 // 2 * n2 * n3
-        step: float = values.item(first + (n2 - 1) * n3) - values.item(first)
+        first, last = self.ends
+        step: float = values.item(last) - values.item(first)
         return step / self.load_step
 
 
-def _floats(texts: Iterable[str] | np.ndarray, library: Library, at: int, what: str) -> np.ndarray | None:
+def _floats(texts: Iterable[str], library: Library, at: int, what: str) -> np.ndarray | None:
     """Finite decimal numbers, or a noted fault."""
-    if isinstance(texts, np.ndarray):  # the scanner has read them
-        return texts
     text = " ".join(texts).replace(",", " ")
     try:
         values = np.array([float(w) for w in text.split()])
@@ -72,14 +70,18 @@ def read_table(table: TableText, library: Library) -> tuple[Layout, np.ndarray] 
     layout = _layout(table, library)
     if layout is None:
         return None
-    values = _floats(table.values, library, table.at, f"values of {table.name}")
-    if values is None:
-        return None
+    values = table.values
+    if isinstance(values, list):
+        found = _floats(values, library, table.at, f"values of {table.name}")
+        if found is None:
+            return None
+        values = found
     if len(values) != layout.count:
         shape = " x ".join(str(n) for n in layout.written) or "1"
         library.fault(f"{table.title} has {len(values)} values, its axes ask for {shape}", table.at, "Check its index.")
         return None
-    return layout, layout.in_order(values) * library.time_ns
+    values = layout.in_order(values)
+    return layout, values if library.time_ns == 1.0 else values * library.time_ns
 
 
 def _layout(table: TableText, library: Library) -> Layout | None:
@@ -124,4 +126,7 @@ def _placed(axes: list[np.ndarray], variables: list[str], library: Library) -> L
     written = tuple(len(axis) for axis in axes)
     turn = tuple(p for p in places if p is not None)
     step = float(out[1][-1] - out[1][0]) if len(out[1]) > 1 else 0.0
-    return Layout(out, written, turn if turn != tuple(range(len(turn))) else (), math.prod(written), step)
+    n1, n2, n3 = (max(1, len(axis)) for axis in out)
+    first = n1 // 2 * n2 * n3
+    is_turned = turn != tuple(range(len(turn)))
+    return Layout(out, written, turn if is_turned else (), math.prod(written), step, (first, first + (n2 - 1) * n3))

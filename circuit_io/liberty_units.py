@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from circuit_io.errors import MAX_SHOWN, did_you_mean
-from circuit_io.liberty_text import Group, Indices, Source
+from circuit_io.liberty_tree import Group, Indices, Source
 
 if TYPE_CHECKING:
     from circuit_io.liberty_tables import Layout

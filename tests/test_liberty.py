@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from circuit_io import liberty_text
+from circuit_io import liberty_tree
 from circuit_io.errors import InputError
 from circuit_io.liberty import FUNCTION_CLASSES, PIN_DIRECTIONS, TIMING_SENSES, Liberty, read_liberty
 from circuit_io.logic import classify, is_adder, truth_table
@@ -584,7 +584,7 @@ WIDE = HEAD + "type (b) { bit_width : 60000; }\n"
     ],
 )
 def test_buses_that_expand_to_millions_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
-    monkeypatch.setattr(liberty_text, "MAX_STEPS", 50_000)
+    monkeypatch.setattr(liberty_tree, "MAX_STEPS", 50_000)
     assert re.search(
         r"its buses expand to millions of pins and arcs\n  Check the ranges", refusal(tmp_path, WIDE + body + "}")
     )
