@@ -58,7 +58,7 @@ def assert_values_agree(path: Path) -> None:
     assert lib.cell_names.tolist() == [_plain(cell.args[0]) for cell, _ in cells]
     for c, (cell, library) in enumerate(cells):
         assert_close(lib.cell_area_um2[c], _number(cell.get("area")))
-        ours = {lib.pin_names[p]: p for p in range(lib.cell_pin_ptr[c], lib.cell_pin_ptr[c + 1])}
+        ours = {lib.pin_names[p]: p for p in range(int(lib.cell_pin_ptr[c]), int(lib.cell_pin_ptr[c + 1]))}
         groups = [g for g in cell.groups if g.group_name in ("pin", "bus")]
         for group in groups:
             name = _plain(group.args[0])
@@ -161,7 +161,7 @@ def assert_capacitances_agree(path: Path, scratch: Path) -> None:
     if len(lib.pin_names) and not theirs:
         raise ValueError(f"OpenSTA refuses the file: {run.stdout[-500:]}")
     for p, pin in enumerate(lib.pin_names):
-        direction, cap = theirs[lib.cell_names[lib.pin_cell[p]], pin]
+        direction, cap = theirs[lib.cell_names[int(lib.pin_cell[p])], pin]
         assert PIN_DIRECTIONS[lib.pin_direction[p]] == STA_DIRECTIONS.get(direction, direction), pin
         ours = 0.0 if direction == "internal" and np.isnan(lib.pin_cap_ff[p]) else lib.pin_cap_ff[p]
         assert math.isclose(ours, cap * 1e15, rel_tol=1e-6), (pin, ours, cap)
