@@ -43,14 +43,14 @@ def inst_table(design: Design, nodes: Nodes) -> pa.Table:
     return pa.table(
         {
             "name": pa.concat_arrays([_texts(design.inst_names, inst), _texts(design.port_names, nodes.port)]),
-            "master": _words([*design.masters.names.tolist(), ""], np.append(master, [-1] * num_ports)),
+            "master": _words([*design.masters.names.tolist(), ""], np.append(master, np.full(num_ports, -1))),
             "x_um": rect[:, 0] * um,
             "y_um": rect[:, 1] * um,
             "width_um": (rect[:, 2] - rect[:, 0]) * um,
             "height_um": (rect[:, 3] - rect[:, 1]) * um,
-            "orient": _words(ORIENTS, np.append(turn, [0] * num_ports)),
-            "status": _words(STATUS, np.append(status, [STATUS.index("FIXED")] * num_ports)),
-            "is_macro": np.append(design.masters.is_macro[master], [False] * num_ports),
+            "orient": _words(ORIENTS, np.append(turn, np.zeros(num_ports, int))),
+            "status": _words(STATUS, np.append(status, np.full(num_ports, STATUS.index("FIXED")))),
+            "is_macro": np.append(design.masters.is_macro[master], np.zeros(num_ports, bool)),
             "is_port": nodes.is_port,
         }
     )
