@@ -39,7 +39,7 @@ def synthetic_graph(
         return rng.normal(0.5, 1.0, (rows, len(fields))).astype(np.float32)
 
     gcell_features = features(nx * ny, GCELL_FEATURES)
-    for name in ("demand_z_h", "demand_z_v", "rudy_h", "rudy_v"):
+    for name in ("demand_z_h", "demand_z_v", "rudy_h", "rudy_v", "layers_h", "layers_v"):
         at = column(GCELL_FEATURES, name)
         gcell_features[:, at] = np.abs(gcell_features[:, at])
     return CircuitGraph(
