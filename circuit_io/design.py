@@ -18,6 +18,7 @@ from circuit_io.lef import LefLibrary, read_lef
 from circuit_io.liberty import Liberty, read_liberty
 from circuit_io.names import Names
 from circuit_io.pins import GROUND, POWER, levels_of, pins_of
+from circuit_io.technology_check import check_places, check_technology
 
 _log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ def _liberty(files: tuple[_State, ...]) -> Liberty:
 
 def join(library: LefLibrary, placed: DefDesign, liberty: Liberty | None) -> Design:
     """The design that a library and a placement make together; see `read_design`."""
-    scale = placed.dbu_per_um
+    scale, warnings = placed.dbu_per_um, check_technology(library, placed)
     macro = _masters(library, placed)
     size = np.rint(library.macro_size_um[macro] * scale).astype(np.int64)
     mterm_use = _signal_count(library)[macro] if len(macro) else np.zeros(0, np.int64)
@@ -157,7 +158,7 @@ def join(library: LefLibrary, placed: DefDesign, liberty: Liberty | None) -> Des
     wide = placed_size(size[placed.inst_master], placed.inst_orient)
     rect = np.concatenate([placed.inst_xy_dbu, placed.inst_xy_dbu + wide], axis=1)
     pins = pins_of(library, placed, macro, liberty, masters.libcell)
-    warnings = [*_outside(placed, rect), *_without_libcell(placed, masters, liberty)]
+    warnings += [*check_places(placed, rect), *_without_libcell(placed, masters, liberty)]
     for warning in warnings:
         _log.warning(warning)
     return Design(
@@ -186,15 +187,6 @@ def join(library: LefLibrary, placed: DefDesign, liberty: Liberty | None) -> Des
         warnings=tuple(warnings),
         **pins,
     )
-
-
-def _outside(placed: DefDesign, rect_dbu: Int64[np.ndarray, "insts 4"]) -> list[str]:
-    """A warning when insts lie outside of the die, all or in part."""
-    low, high = placed.die_dbu[:2], placed.die_dbu[2:]
-    at = np.flatnonzero((rect_dbu[:, :2] < low).any(axis=1) | (rect_dbu[:, 2:] > high).any(axis=1))
-    if not len(at):
-        return []
-    return [f"{len(at)} of {len(rect_dbu)} insts reach out of the die (first: {placed.inst_names[int(at[0])]})"]
 
 
 def _without_libcell(placed: DefDesign, masters: Masters, liberty: Liberty | None) -> list[str]:

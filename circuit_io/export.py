@@ -13,6 +13,7 @@ from circuit_io.design import Design, read_design
 from circuit_io.errors import Faults, InputError, did_you_mean
 from circuit_io.export_modules import RtlSources, find_modules
 from circuit_io.export_tables import areas, gcell_table, inst_table, master_table, net_table, pin_table
+from circuit_io.export_timing import TimingSources, find_timing
 from circuit_io.features import Nodes, build_graph
 from circuit_io.gcells import GcellGrid, make_grid
 from circuit_io.manifest import (
@@ -28,9 +29,9 @@ from circuit_io.manifest import (
     is_number,
     read_json_object,
 )
+from circuit_io.netlist_check import check_netlist
 from circuit_io.store import SCHEMA, write_design
 from circuit_io.text import sha256_of_file
-from circuit_io.verilog import Netlist, read_verilog
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ _HOOK = {
     "die_um": BOX,
     "metrics_file": FILE_NAME,
     **dict.fromkeys(("rtl", "rtl_include", "rtl_defines"), TEXTS),
-    **dict.fromkeys(("verilog", "family", "platform", "stage", "run_id", "metrics_stage"), TEXT),
+    **dict.fromkeys(("verilog", "sdc", "family", "platform", "stage", "run_id", "metrics_stage"), TEXT),
 }
 
 
@@ -73,6 +74,7 @@ class ExportSources:
     stage: str = "place"
     variant: str | None = None
     rtl: RtlSources = field(default_factory=RtlSources)
+    timing: TimingSources = field(default_factory=TimingSources)
 
 
 def parse_layer_range(text: str) -> tuple[str, str]:
@@ -157,6 +159,7 @@ def sources_of_hook(path: Path, hook: Mapping[str, Any] | None = None) -> Export
             [place(p) for p in hook.get("rtl_include") or []],
             is_lenient=True,
         ),
+        timing=TimingSources(sdc=place(hook["sdc"]) if hook.get("sdc") else None, is_lenient=True),
     )
 
 
@@ -227,14 +230,19 @@ def export_design(
         path=str(sources.def_),
     )
     adjustment, warnings = _adjustment(sources, grid)
-    netlist = None if sources.verilog is None else check_netlist(design, sources.verilog)
+    netlist, said = (None, []) if sources.verilog is None else check_netlist(design, sources.verilog)
+    timing = find_timing(design, sources.timing)
+    for warning in (*said, *timing.warnings):
+        _log.warning(warning)
+    warnings += [*said, *timing.warnings]
     modules = find_modules(design, sources.rtl, netlist)
     graph, _, nodes = build_graph(design, grid, adjustment)
     labels = label_files.read_labels(sources.labels, grid, design.net_names, adjustment) if sources.labels else None
     manifest = _manifest(sources, design, grid, adjustment, graph.num_pins, nodes)
     manifest["warnings"] = [*design.warnings, *grid.warnings, *warnings, *modules.warnings]
-    insts, nets, tables, said = modules.tables(inst_table(design, nodes), net_table(design, graph.net_box), nodes)
-    manifest |= said
+    nets = timing.add_to(net_table(design, graph.net_box))
+    insts, nets, tables, of_modules = modules.tables(inst_table(design, nodes), nets, nodes)
+    manifest |= of_modules | timing.said
     more = (
         {
             "pins": pin_table(design, nodes, graph),
@@ -316,33 +324,6 @@ def _by_layer(adjustment: object, grid: GcellGrid, *, path: Path | str) -> dict[
     return {k.name: given.get(k.name, given.get("*", 0.0)) for k in grid.layers if low <= k.level <= high}
 
 
-def check_netlist(design: Design, path: Path) -> Netlist:
-    """The netlist of a Verilog file; one that is not the placed design's is refused, to check the readers and the user.
-
-    Every inst of the netlist must be in the DEF with the same master; the DEF may have more (fill, tap, clock buffers).
-    """
-    netlist = read_verilog(path)
-
-    def strip(raw: bytes) -> bytes:
-        return raw.replace(b"\\", b"")
-
-    master = [design.masters.names.raw(m) for m in range(len(design.masters.names))]
-    placed = {strip(n): master[m] for n, m in zip(design.inst_names.raw_list(), design.inst_master, strict=True)}
-    wanted = [netlist.master_names.raw(m) for m in range(len(netlist.master_names))]
-    faults = Faults(path)
-    for name, m in zip(netlist.inst_names.raw_list(), netlist.inst_master.tolist(), strict=True):
-        found = placed.get(strip(name))
-        if found != wanted[m]:
-            what = "is not there" if found is None else f"is a {found.decode('utf-8', 'replace')}"
-            faults.add(
-                f'inst "{name.decode("utf-8", "replace")}" is a {wanted[m].decode("utf-8", "replace")}; '
-                f"in {design.path.name} it {what}",
-                mend="Give the netlist that this DEF was placed from, or leave --verilog out.",
-            )
-    faults.raise_if_any()
-    return netlist
-
-
 def _manifest(
     sources: ExportSources, design: Design, grid: GcellGrid, adjustment: dict[str, float], num_pins: int, nodes: Nodes
 ) -> dict[str, Any]:
@@ -351,6 +332,7 @@ def _manifest(
     if sources.verilog:
         inputs.append(("verilog", sources.verilog))
     inputs += [("rtl", p) for p in sources.rtl.paths if p.is_file()]
+    inputs += sources.timing.inputs
     listed = [{"role": role, "name": p.name, "sha256": sha256_of_file(p)} for role, p in inputs]
     return {
         "design": design.name,

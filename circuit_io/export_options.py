@@ -8,6 +8,7 @@ from typing import Any
 from circuit_io.errors import InputError
 from circuit_io.export import ExportSources, parse_adjustment, parse_layer_range, sources_of_hook, sources_of_labels
 from circuit_io.export_modules import RtlSources
+from circuit_io.export_timing import TimingSources
 from circuit_io.labels import has
 
 
@@ -29,6 +30,8 @@ def sources_of_options(
     rtl: Sequence[Path] = (),
     rtl_include: Sequence[Path] = (),
     rtl_define: Sequence[str] = (),
+    spef: Path | None = None,
+    sdc: Path | None = None,
 ) -> ExportSources:
     """What a hook or a label folder says, overridden by the options that are given.
 
@@ -60,5 +63,8 @@ def sources_of_options(
         "stage": stage,
         "labels": labels,
         "rtl": RtlSources(rtl, rtl_define, rtl_include) if rtl else None,
+        "timing": TimingSources(spef, sdc or base.timing.sdc, base.timing.is_lenient and not sdc)
+        if spef or sdc
+        else None,
     }
     return replace(base, **{name: value for name, value in given.items() if value is not None})

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int64, Shaped
 
-from circuit_io.design import Design
+from circuit_io.design import INPUT, Design
 from circuit_io.edge_maps import area_maps
 from circuit_io.features import Nodes, drivers, net_hpwl_um, pin_places_dbu
 from circuit_io.fields import GCELL_FEATURES, names
@@ -14,6 +14,7 @@ from circuit_io.gcells import GcellGrid
 from circuit_io.geometry import ORIENTS
 from circuit_io.graph import CircuitGraph
 from circuit_io.labels import Labels
+from circuit_io.liberty import FUNCTION_CLASSES
 from circuit_io.names import Names
 
 USES = ("SIGNAL", "POWER", "GROUND", "CLOCK", "OTHER")
@@ -52,8 +53,32 @@ def inst_table(design: Design, nodes: Nodes) -> pa.Table:
             "status": _words(STATUS, np.append(status, np.full(num_ports, STATUS.index("FIXED")))),
             "is_macro": np.append(design.masters.is_macro[master], np.zeros(num_ports, bool)),
             "is_port": nodes.is_port,
+            **_liberty_columns(design, nodes),
         }
     )
+
+
+def _liberty_columns(design: Design, nodes: Nodes) -> dict[str, pa.Array]:
+    """Drive, class of function and summed input capacitance of each inst; null for ports and without Liberty."""
+    n = len(design.masters.names)
+    drive, caps, classes = np.full(n, np.nan), np.full(n, np.nan), np.full(n, -1)
+    liberty = design.liberty
+    if liberty is not None:
+        known = design.masters.libcell >= 0
+        cell = design.masters.libcell[known]
+        weights = np.where(liberty.pin_direction == INPUT, liberty.pin_cap_ff, 0.0)  # nan where a pin tells none
+        total = np.bincount(liberty.pin_cell, weights=weights, minlength=len(liberty.cell_names))
+        drive[known], caps[known], classes[known] = (
+            liberty.cell_drive_kohm[cell], total[cell], liberty.cell_function_class[cell],
+        )  # fmt: skip
+    master = design.inst_master[nodes.inst]
+    none = np.full(len(nodes.port), np.nan)
+    kinds = [*FUNCTION_CLASSES, None]
+    return {
+        "drive_kohm": pa.array(np.concatenate([drive[master], none]), from_pandas=True),
+        "function_class": _words(kinds, np.append(classes[master], np.full(len(none), -1))),
+        "input_cap_ff": pa.array(np.concatenate([caps[master], none]), from_pandas=True),
+    }
 
 
 def net_table(design: Design, box: np.ndarray) -> pa.Table:
@@ -65,8 +90,17 @@ def net_table(design: Design, box: np.ndarray) -> pa.Table:
             "degree": np.bincount(design.pin_net, minlength=len(design.net_names)),
             "hpwl_um": net_hpwl_um(design),
             "x0": box[:, 0], "y0": box[:, 1], "x1": box[:, 2], "y1": box[:, 3],
+            "pin_cap_ff": pa.array(_pin_caps(design), from_pandas=True),
         }
     )  # fmt: skip
+
+
+def _pin_caps(design: Design) -> np.ndarray:
+    """Summed capacitance of the pins of insts that each net drives; nan where Liberty tells it of not all of them."""
+    loads = ~drivers(design) & (design.pin_inst >= 0)
+    n = len(design.net_names)
+    caps = np.bincount(design.pin_net[loads], weights=design.pin_cap_ff[loads].astype(float), minlength=n)
+    return np.full(n, np.nan) if design.liberty is None else caps
 
 
 def pin_table(design: Design, nodes: Nodes, graph: CircuitGraph) -> pa.Table:

@@ -17,6 +17,7 @@ from circuit_io.atomic import refuse_folder
 from circuit_io.design import Design, Masters
 from circuit_io.errors import InputError
 from circuit_io.export_tables import areas, inst_table, net_table
+from circuit_io.export_timing import TimingSources, find_timing
 from circuit_io.features import build_graph
 from circuit_io.fields import INST_FEATURES, column
 from circuit_io.forms import Obstacles, PinForms
@@ -192,7 +193,7 @@ def write_import(
         out,
         manifest=manifest,
         insts=insts.set_column(at, "orient", pa.nulls(len(insts), pa.string())),
-        nets=net_table(design, graph.net_box),
+        nets=find_timing(design, TimingSources()).add_to(net_table(design, graph.net_box)),
         graph=replace(graph, inst_features=features),
         labels=labels(grid),
         overwrite=overwrite,

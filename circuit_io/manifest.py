@@ -57,6 +57,7 @@ NUMBERS = Kind("a list of finite numbers", lambda v: _is_list(v, is_number))
 BOX = Kind("four finite numbers", lambda v: _is_list(v, is_number, 4))
 TEXT_TABLE = Kind("an object of texts", lambda v: isinstance(v, dict) and all(map(_is_text, v.values())))
 TEXTS_TABLE = Kind("an object of lists of texts", lambda v: isinstance(v, dict) and all(map(TEXTS.test, v.values())))
+OBJECTS = Kind("a list of objects", lambda v: _is_list(v, lambda one: isinstance(one, dict)))
 OBJECT = Kind("an object", lambda v: isinstance(v, dict))
 NUMBER_TABLE = Kind("an object of finite numbers", lambda v: isinstance(v, dict) and all(map(is_number, v.values())))
 

@@ -174,6 +174,8 @@ def _size(manifest: dict[str, Any]) -> str:
 @click.option("--rtl", type=FILE, multiple=True, metavar="F..", help="RTL, so that hot spots are laid to its modules.")
 @click.option("--rtl-include", type=FOLDER, multiple=True, metavar="DIR..", help="Where `include of the RTL looks.")
 @click.option("--rtl-define", multiple=True, metavar="NAME[=TEXT]..", help="Macros of the RTL, beside SYNTHESIS.")
+@click.option("--spef", type=FILE, help="Parasitics after routing, for the table of nets; the model never sees them.")
+@click.option("--sdc", type=FILE, help="Constraints: clocks, their periods and nets.")
 @click.option("--signal-layers", metavar="LOW-HIGH", help="Layers that the router may use, as in met1-met5.")
 @click.option("--layer-adjustment", metavar="A|LAYER=A,..", help="Share of the tracks that the router leaves free.")
 @click.option("--gcell-um", type=float, help="Side of a gcell; else what OpenROAD's router takes.")
@@ -372,9 +374,10 @@ def report(pred: Path, out: Path, feedback: Path | None, overwrite: bool, quiet:
 @click.argument("paths", type=ANY, nargs=-1, required=True, metavar="PATH..")
 @_common
 def check(paths: tuple[Path, ...], overwrite: bool, quiet: bool) -> _Result:
-    """Check folders and files: exports, predictions, runs, weights, plans, settings, LEF, DEF, Liberty, Verilog.
+    """Check folders and files: exports, predictions, runs, weights, plans, settings, and all files that gsr reads.
 
-    A folder of such folders is searched. Exit code 1 when anything is wrong.
+    Files are LEF, DEF, Liberty, Verilog, SPEF and SDC. A folder of such folders is searched. Exit code 1 when
+    anything is wrong.
 
     \b
     gsr check data/labels runs/f0 feedback.tsv

@@ -1,0 +1,199 @@
+"""SPEF, SDC and Liberty in the tables and the manifest of an export, and never in its graph."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from circuit_io.design import Design, read_design
+from circuit_io.errors import InputError
+from circuit_io.export import export_design, sources_of_hook
+from circuit_io.export_options import sources_of_options
+from circuit_io.export_tables import inst_table, net_table
+from circuit_io.export_timing import Timing, TimingSources, find_timing
+from circuit_io.features import drivers, select_nodes
+from circuit_io.liberty import FUNCTION_CLASSES
+from circuit_io.store import open_design
+
+HEAD = '*SPEF "IEEE 1481-1998"\n*DESIGN "crc_bank"\n*DIVIDER .\n*C_UNIT 1 PF\n*R_UNIT 1 OHM\n'
+
+
+@pytest.fixture(scope="module")
+def design(kit: Path) -> Design:
+    """The kit's smallest layout, with Liberty."""
+    tech = kit / "tech"
+    lef = [tech / "gsr45_tech.lef", tech / "gsr45_cells.lef"]
+    layout = kit / "labels" / "gsr45" / "crc_bank" / "v0" / "placed.def.gz"
+    return read_design(lef, layout, lib=[tech / "gsr45_typ.lib"])
+
+
+def _spef(design: Design, path: Path, *, leave_out: int = 0, rename: int = 0, head: str = HEAD) -> Path:
+    """A SPEF of all nets: net i has 0.001 (i + 1) pF, a quarter of it coupling, and i ohm."""
+    rows = []
+    for i, name in enumerate(design.net_names.tolist()[leave_out:], leave_out):
+        name = f"other{i}" if i < rename else name
+        total = 0.001 * (i + 1)
+        rows.append(f"*D_NET {name} {total}\n*CAP\n1 {name} {total * 0.75}\n2 {name} x {total * 0.25}\n"
+                    f"*RES\n1 {name} x {i}\n*END\n")  # fmt: skip
+    path.write_text(head + "".join(rows))
+    return path
+
+
+def test_nets_get_their_parasitics_by_name(design: Design, tmp_path: Path) -> None:
+    timing = find_timing(design, TimingSources(spef=_spef(design, tmp_path / "x.spef", leave_out=2)))
+    n = len(design.net_names)
+    columns = {name: column.to_pylist() for name, column in timing.net_columns.items()}
+    assert list(columns) == ["wire_cap_ff", "coupling_cap_ff", "wire_res_ohm", "clock"]
+    assert columns["wire_cap_ff"] == [None, None, *(pytest.approx(i + 1) for i in range(2, n))]
+    assert columns["coupling_cap_ff"][2:] == [pytest.approx((i + 1) / 4) for i in range(2, n)]
+    assert columns["wire_res_ohm"][2:] == [pytest.approx(i) for i in range(2, n)]
+    assert set(columns["clock"]) == {None}
+    assert timing.warnings == (f"2 nets of the DEF are not in x.spef (first: {design.net_names[0]})",)
+    assert timing.said == {}
+
+
+def test_a_spef_of_another_design_is_refused_and_of_some_nets_told(design: Design, tmp_path: Path) -> None:
+    n = len(design.net_names)
+    head = HEAD.replace("crc_bank", "other")
+    timing = find_timing(design, TimingSources(spef=_spef(design, tmp_path / "x.spef", rename=7, head=head)))
+    assert timing.warnings == (
+        f"7 of {n} nets of x.spef are not in the DEF (other0, other1, other2, other3, other4, ...)",
+        'x.spef is of design "other", the DEF of "crc_bank"',
+        f"7 nets of the DEF are not in x.spef (first: {design.net_names[0]})",
+    )
+    with pytest.raises(
+        InputError, match=rf"is of another design than placed\.def\.gz: {n} of its {n} nets are not there"
+    ):
+        find_timing(design, TimingSources(spef=_spef(design, tmp_path / "x.spef", rename=n)))
+
+
+def test_names_are_joined_whatever_divider_and_backslashes(design: Design, tmp_path: Path) -> None:
+    from circuit_io.names import Names
+
+    names = design.net_names.tolist()
+    names[:3] = [r"u1/a\[0\]", "u1/u2/b", r"c.d"]
+    theirs = [r"u1.a\[0\]", "u1.u2.b", r"c\.d"]
+    other = replace(design, net_names=Names.of(names))
+    path = _spef(replace(design, net_names=Names.of([*theirs, *names[3:]])), tmp_path / "x.spef")
+    timing = find_timing(other, TimingSources(spef=path))
+    assert timing.net_columns["wire_cap_ff"].to_pylist()[:3] == pytest.approx([1, 2, 3])
+    assert timing.warnings == ()
+
+
+def _clocks(design: Design, tmp_path: Path, text: str) -> Timing:
+    (tmp_path / "x.sdc").write_text(text)
+    return find_timing(design, TimingSources(sdc=tmp_path / "x.sdc"))
+
+
+def test_clocks_and_their_nets_are_known(design: Design, kit: Path, tmp_path: Path) -> None:
+    timing = find_timing(design, TimingSources(sdc=kit / "rtl" / "crc_bank.sdc"))
+    clock = {"name": "clk", "period_ns": 1.0, "sources": ["port:clk"], "nets": ["clk"], "is_generated": False}
+    assert timing.said == {"clocks": [clock]}
+    column = timing.net_columns["clock"].to_pylist()
+    assert [design.net_names[i] for i, name in enumerate(column) if name == "clk"] == ["clk"]
+    assert column.count(None) == len(column) - 1
+    assert timing.warnings == ()
+
+
+def test_clocks_of_pins_patterns_and_what_is_not_there(design: Design, tmp_path: Path) -> None:
+    at = int(np.flatnonzero(drivers(design) & (design.pin_inst >= 0))[0])
+    pin = f"{design.inst_names[int(design.pin_inst[at])]}/{design.pin_names[int(design.pin_name[at])]}"
+    timing = _clocks(design, tmp_path, f"""
+create_clock -name a -period 2 [get_ports clk]
+create_clock -add -name b -period 4 [get_ports cl?]
+create_generated_clock -name c -source [get_ports clk] -master_clock a -divide_by 2 [get_pins {pin}]
+create_clock -name d -period 4 [get_ports nowhere]
+create_clock -name v -period 8
+create_generated_clock -name e -source [get_pins u/x] [get_pins v/y]
+""")  # fmt: skip
+    rows = {c["name"]: (c["period_ns"], c["nets"]) for c in timing.said["clocks"]}
+    net = design.net_names[int(design.pin_net[at])]
+    assert rows == {
+        "a": (2.0, ["clk"]), "b": (4.0, ["clk"]), "c": (4.0, [net]), "d": (4.0, []), "v": (8.0, []), "e": (None, []),
+    }  # fmt: skip
+    assert timing.net_columns["clock"].to_pylist()[design.net_names.find("clk")] == "a b"
+    assert timing.warnings == ("2 clock sources of x.sdc are on no net of the DEF (first: port:nowhere)",)
+
+
+def test_a_bad_sdc_is_an_error_or_left_out(design: Design, tmp_path: Path) -> None:
+    (tmp_path / "x.sdc").write_text("create_clock -period $::env(P) clk\n")
+    sources = TimingSources(sdc=tmp_path / "x.sdc")
+    with pytest.raises(InputError, match=r'x\.sdc:1: reads the variable "env\(P\)"'):
+        find_timing(design, sources)
+    timing = find_timing(design, replace(sources, is_lenient=True))
+    assert re.match(r'SDC is left out: .*x\.sdc:1: reads the variable "env\(P\)"', timing.warnings[0])
+    assert timing.said == {}
+
+
+def test_insts_and_nets_have_what_liberty_tells(design: Design) -> None:
+    nodes = select_nodes(design)
+    insts = inst_table(design, nodes).to_pylist()
+    num_insts = len(nodes.inst)
+    liberty = design.liberty
+    assert liberty is not None
+    for row in insts[:num_insts:50]:
+        cell = liberty.cell_names.find(row["master"])
+        pins = [p for p in range(*liberty.cell_pin_ptr[cell : cell + 2]) if liberty.pin_direction[p] == 0]
+        assert row["input_cap_ff"] == pytest.approx(sum(liberty.pin_cap_ff[p] for p in pins))
+        assert row["function_class"] == FUNCTION_CLASSES[liberty.cell_function_class[cell]]
+        assert row["drive_kohm"] == pytest.approx(liberty.cell_drive_kohm[cell])
+    for row in insts[num_insts:]:
+        assert row["is_port"]
+        assert row["drive_kohm"] is row["function_class"] is row["input_cap_ff"] is None
+    caps = net_table(design, np.zeros((len(design.net_names), 4), np.int32))["pin_cap_ff"].to_pylist()
+    for net in range(0, len(caps), 97):
+        mine = (design.pin_net == net) & ~drivers(design) & (design.pin_inst >= 0)
+        assert caps[net] == pytest.approx(float(design.pin_cap_ff[mine].sum()), rel=1e-5)
+
+
+def test_without_liberty_its_columns_are_null(design: Design) -> None:
+    bare = replace(design, liberty=None, pin_cap_ff=np.full_like(design.pin_cap_ff, np.nan))
+    table = inst_table(bare, select_nodes(bare))
+    for name in ("drive_kohm", "function_class", "input_cap_ff"):
+        assert table[name].null_count == len(table)
+    nets = net_table(bare, np.zeros((len(bare.net_names), 4), np.int32))
+    assert nets["pin_cap_ff"].null_count == len(nets)
+
+
+def test_parasitics_and_clocks_never_reach_the_graph(design: Design, kit: Path, tmp_path: Path) -> None:
+    """The shipped model predicts what the router does: data of after routing must not change what it sees."""
+    tech, layout = kit / "tech", kit / "labels" / "gsr45" / "crc_bank" / "v0"
+    plain = sources_of_options(
+        lef=[tech / "gsr45_tech.lef", tech / "gsr45_cells.lef"], lib=[tech / "gsr45_typ.lib"], labels=layout
+    )
+    full = replace(plain, timing=TimingSources(_spef(design, tmp_path / "x.spef"), kit / "rtl" / "crc_bank.sdc"))
+    export_design(plain, tmp_path / "plain")
+    manifest = export_design(full, tmp_path / "full")
+    for name in ("graph.safetensors", "labels.safetensors", "insts.parquet"):
+        assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "full" / name).read_bytes(), name
+    stored = open_design(tmp_path / "full")
+    assert stored.nets["wire_cap_ff"].null_count == 0
+    assert stored.nets["clock"].null_count == len(stored.nets) - 1
+    assert stored.manifest["clocks"][0]["period_ns"] == 1.0
+    assert [i["name"] for i in manifest["inputs"] if i["role"] in ("spef", "sdc")] == ["x.spef", "crc_bank.sdc"]
+    bare = open_design(tmp_path / "plain")
+    assert bare.nets["wire_cap_ff"].null_count == len(bare.nets)
+    assert bare.nets.schema == stored.nets.schema
+    assert "clocks" not in bare.manifest
+    export_design(
+        replace(full, timing=TimingSources(sdc=kit / "rtl" / "crc_bank.sdc")), tmp_path / "full", overwrite=True
+    )
+    assert open_design(tmp_path / "full").nets["wire_cap_ff"].null_count == len(bare.nets)
+
+
+def test_the_options_name_the_files(tmp_path: Path) -> None:
+    given = sources_of_options(lef=[tmp_path], def_=tmp_path, spef=tmp_path / "s", sdc=tmp_path / "c")
+    assert given.timing == TimingSources(tmp_path / "s", tmp_path / "c")
+    assert sources_of_options(lef=[tmp_path], def_=tmp_path).timing == TimingSources()
+
+
+def test_a_hook_may_name_the_sdc(kit: Path, tmp_path: Path) -> None:
+    hook = {"schema": "gsr-hook", "schema_version": 1, "lefs": ["a.lef"], "def": "a.def", "design": "a", "sdc": "a.sdc"}
+    path = tmp_path / "hook.json"
+    path.write_text(json.dumps(hook))
+    assert sources_of_hook(path).timing == TimingSources(None, tmp_path / "a.sdc", True)
+    given = sources_of_options(hook=path, sdc=tmp_path / "mine.sdc")
+    assert given.timing == TimingSources(None, tmp_path / "mine.sdc", False)
