@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FUZZ = ROOT / "tests" / "fuzz"
 SANITIZE = ["-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 WRAP = "-Wl,--wrap=realloc,--wrap=calloc"
-RUNS = int(os.environ.get("GSR_FUZZ_RUNS", "200000"))
+RUNS = int(os.environ.get("GSR_FUZZ_RUNS", "100000"))
 SEED = os.environ.get("GSR_FUZZ_SEED", "1")
 
 

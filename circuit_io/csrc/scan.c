@@ -102,7 +102,7 @@ void scan_names_move(scan_names *t, scan_vec *blob, scan_vec *offsets) {
 
 static bool same(const scan_names *t, int32_t id, const char *word, int64_t size) {
     const int64_t *at = (const int64_t *)(const void *)t->offsets.data + id;
-    return at[1] - at[0] == size && memcmp(t->blob.data + at[0], word, (size_t)size) == 0;
+    return at[1] - at[0] == size && (size == 0 || memcmp(t->blob.data + at[0], word, (size_t)size) == 0);
 }
 
 int32_t scan_find(const scan_names *t, const char *word, int64_t size, uint32_t hash) {

@@ -244,7 +244,7 @@ static int64_t improve(desk *d, int64_t *nodes, int64_t segments) {
     return kept;
 }
 
-/* Whether coordinates fit what `settle` sorts by. */
+/* Whether distances and their sums fit 32 bits, and coordinates what `settle` sorts by: any gcell's do. */
 static bool is_narrow(const desk *d, int64_t n) {
     for (int64_t k = 0; k < n; k++) {
         if (d->x[k] < 0 || d->x[k] >= 1 << 26 || d->y[k] < 0 || d->y[k] >= 1 << 26) return false;
@@ -267,8 +267,9 @@ SCAN_API scan_result *scan_steiner(const char *text, int64_t size, const int64_t
         if (n < 0 || n > left || n > INT32_MAX / 16 || !reserve(&d, n)) goto out;
         left -= n;
         for (int32_t k = 0; k < n; k++, point += 8) memcpy(d.x + k, point, 4), memcpy(d.y + k, point + 4, 4);
+        if (!is_narrow(&d, n)) goto out;
         if (n < 2) continue;
-        if (n < WIDE || n >= 1 << 26 || !is_narrow(&d, n)) {
+        if (n < WIDE || n >= 1 << 26) {
             prim(&d, n);
         } else if (!prim_wide(&d, n)) {
             goto out;

@@ -4,19 +4,23 @@
  *     fuzz                           lists the scanners
  *     fuzz SCANNER RUNS SEED FILE..  RUNS mutations of the files; FUZZ_KEEP=FILE keeps the text that went wrong
  *
- * In a seed file @@ marks a position that the scanner is given, in their order; the marks are taken out, so they move
- * with the text around them.
+ * In a seed file @@ marks a position that the scanner is given, and @12@ is the number 12 itself, in their order; the
+ * marks are taken out, so they move with the text around them.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "../../circuit_io/csrc/scan.h"
 
-/* One line for each scanner: X(function, number of positions). Its seeds: tests/fuzz/seeds/<function>.* */
+/* One line for each scanner: X(function, number of positions; -1: as many as the text marks). Its seeds: tests/fuzz/seeds/<function>.* */
 #define SCANNERS(X)        \
-    X(scan_def_netlist, 8) \
-    X(scan_def_mask, 0)    \
-    X(scan_liberty, 0)
+    X(scan_def_netlist, 8)   \
+    X(scan_def_mask, 0)      \
+    X(scan_liberty, 0)       \
+    X(scan_verilog_quiet, 0) \
+    X(scan_verilog_body, 1)  \
+    X(scan_verilog_bits, -1) \
+    X(scan_steiner, 1)
 
 #define DECLARE(name, positions) scan_result *name(const char *, int64_t, const int64_t *, int64_t);
 #define ROW(name, positions) {#name, name, positions},
@@ -97,15 +101,22 @@ static void mutate(bytes *text, const bytes *seeds, int64_t num_seeds) {
 
 /* ---- runs --------------------------------------------------------------------------------------------------------- */
 
+/* Past the mark at p, or p; its number in *value, -1 for a position. */
+static const char *mark_end(const char *p, const char *end, int64_t *value) {
+    const char *q = p + 1;
+    if (p >= end || *p != '@') return p;
+    *value = -1;
+    if (q < end && *q != '@' && !scan_int(&q, end, value)) return p;
+    return q < end && *q == '@' ? q + 1 : p;
+}
+
 static int64_t take_marks(bytes *text, int64_t *where) {
-    int64_t count = 0, to = 0;
-    for (int64_t i = 0; i < text->size; i++) {
-        if (i + 1 < text->size && text->data[i] == '@' && text->data[i + 1] == '@') {
-            if (count < MAX_POSITIONS) where[count++] = to;
-            i++;
-        } else {
-            text->data[to++] = text->data[i];
-        }
+    const char *end = text->data + text->size;
+    int64_t count = 0, to = 0, value;
+    for (const char *p = text->data, *q; p < end; p = q) {
+        q = mark_end(p, end, &value);
+        if (q == p) text->data[to++] = *q++;
+        else if (count < MAX_POSITIONS) where[count++] = value < 0 ? to : value;
     }
     text->size = to;
     return count;
@@ -171,8 +182,9 @@ int main(int argc, char **argv) {
         last.size = text.size;
         int64_t count = take_marks(&text, where);
         while (count < s->positions) where[count++] = text.size;
-        if (!below(50)) where[below(s->positions)] = below(2) ? below(2 * MAX_TEXT) - MAX_TEXT : below(text.size + 1);
-        taken += run(s, &text, where, below(100) ? s->positions : below(s->positions + 2));
+        if (s->positions >= 0) count = below(100) ? s->positions : below(s->positions + 2);
+        if (!below(50)) where[below(count)] = below(2) ? below(2 * MAX_TEXT) - MAX_TEXT : below(text.size + 1);
+        taken += run(s, &text, where, count);
     }
     printf("%s: %lld texts, %lld taken\n", s->name, (long long)runs, (long long)taken);
     for (int i = 4; i < argc; i++) free(seeds[i - 4].data);
