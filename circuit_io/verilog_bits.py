@@ -15,6 +15,7 @@ from circuit_io.verilog_text import SourceText
 from circuit_io.verilog_words import CONST_0, NOTHING
 
 MAX_MODULE_BITS = 1 << 27  # of all vectors and expressions of a module together
+MAX_PORT_BITS = 1 << 22  # of all ports of a module together
 
 _SIMPLE = re.compile(
     rb"\s*+(?:([A-Za-z_][\w$]*+)|\\(\S++))\s*+(?:\[\s*+(-?\d{1,9})\s*+(?::\s*+(-?\d{1,9})\s*+)?\]\s*+)?"
@@ -87,10 +88,14 @@ class Module:
         for name, ends in self.ranges.items():
             if ends is not None:
                 self._place(name)
-        for port, shown in self.header:
-            self.ports[port] = self.bits(quoted(port) if shown is None else shown, self.at)[0]
         if self.num_bits > MAX_MODULE_BITS:
             raise Refused(f'module "{show(self.name)}" has more than {MAX_MODULE_BITS:,} bits')
+        left = MAX_PORT_BITS
+        for port, shown in self.header:
+            self.ports[port] = self.bits(quoted(port) if shown is None else shown, self.at)[0]
+            left -= len(self.ports[port])
+            if left < 0:
+                raise Refused(f'module "{show(self.name)}" has more than {MAX_PORT_BITS:,} bits of ports')
         self.body = self.scanned or self.rows.body()
         self.is_stub = not (len(self.body.inst_names) or self.assigns or self.supplies)
         sides = [side for left, right, _ in self.assigns for side in (left, right)]

@@ -126,12 +126,12 @@ class Expression:
 
 
 def _number(token: bytes) -> tuple[list[int], bool]:
-    found = _SIZED(token)
+    found, shown = _SIZED(token), show(token[:40])
     if found is None:
-        raise Refused(f'"{show(token)}" is not a number', "Write it as 4'b0101 or 4'hA.")
+        raise Refused(f'"{shown}" is not a number', "Write it as 4'b0101 or 4'hA.")
     width = int(found[1] or 32)
     if not 0 < width <= MAX_BITS:
-        raise Refused(f'"{show(token)}" has no bits, or more than {MAX_BITS:,}', "Check its width.")
+        raise Refused(f'"{shown}" has no bits, or more than {MAX_BITS:,}', "Check its width.")
     return _based_bits(found[3].lower(), found[4].replace(b"_", b"").lower(), width), bool(found[1])
 
 

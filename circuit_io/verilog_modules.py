@@ -21,6 +21,7 @@ _ENDMODULE = re.compile(rb"\s*+endmodule\b").match
 _FIRST = re.compile(rb"\s*+(?:([A-Za-z_$][\w$]*+)|(\\\S++)|(\S)|\Z)").match
 _TO_END = re.compile(rb"\\\S++|\bendmodule\b").finditer
 
+SHORT = 4096  # bytes of a module that Python reads as fast as the C scanner is set up
 _CUT = "The file is cut short, or the statement is not finished."
 
 
@@ -47,7 +48,8 @@ class Source(SourceText):
 
     def _body(self, module: Module, at: int, *, is_new: bool) -> int:
         """Take plain instances and wires from here on; a new module whole where the C scanner knows all of it."""
-        found = scanned_body(self.text, at, self.table.names) if is_new and self.table.scans else None
+        scans = is_new and self.table.scans and self.text.find(b"endmodule", at, at + SHORT) < 0
+        found = scanned_body(self.text, at, self.table.names) if scans else None
         if found is None:
             return module.rows.take(self.text, at)
         self.table.has_scanned = True

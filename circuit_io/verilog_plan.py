@@ -1,5 +1,6 @@
 """Modules made static for flattening: which instances are library cells, which rows each of them adds."""
 
+import itertools
 import logging
 from collections.abc import Iterable
 
@@ -13,6 +14,7 @@ from circuit_io.verilog_words import CONST_0, NOTHING
 
 _log = logging.getLogger(__name__)
 _NONE = np.zeros(0, np.int64)
+MAX_BUS_BITS = 1 << 25  # on buses of all library cells and modules that the files instantiate
 _OTHER = -9  # beside bits and codes: an expression of no bit or of several
 
 
@@ -64,7 +66,8 @@ class Planner:
         self.order = self._sorted(top)
         number = {name: i for i, name in enumerate(self.order)}
         self.sub_of = np.array([number.get(name, -1) for name in self.master_names], np.int64)
-        self.num_resized = 0
+        self.num_resized = self.num_bus_bits = 0
+        self.bus_pins: dict[tuple[bytes, bytes | int], np.ndarray] = {}
         self.plans = [self._plan(table.modules[name]) for name in self.order]
         for source in {id(p.module.source): p.module.source for p in self.plans}.values():
             source.faults.raise_if_any()
@@ -123,7 +126,7 @@ class Planner:
         here = np.repeat(is_leaf, num_pins)
         is_plain = here & (bit != _OTHER) & (body.conn_pin >= 0)
         is_plain &= ~np.repeat(described, num_pins)
-        rows: list[tuple[int, int, int]] = []
+        rows: list[np.ndarray] = []
         for c in np.flatnonzero(here & ~is_plain).tolist():
             i = int(conn_inst[c])
             if width[body.conn_expr[c]]:
@@ -136,7 +139,7 @@ class Planner:
             inst, pin, bit = inst[is_plain], pin[is_plain], bit[is_plain]
         pin = self.pins.of_raw[pin]
         if rows:
-            more = np.array(rows, np.int32).T
+            more = np.concatenate(rows, 1)
             inst, pin, bit = [np.concatenate(pair) for pair in zip((inst, pin, bit), more, strict=True)]
             order = np.argsort(inst, kind="stable")
             inst, pin, bit = inst[order], pin[order], bit[order]
@@ -159,21 +162,23 @@ class Planner:
                 f'pin "{show(self.pins.names[p])}" is connected twice', int(module.body.inst_at[i]), "Keep one of them."
             )
 
-    def _wide_rows(self, module: Module, inst: int, conn: int) -> list[tuple[int, int, int]]:
-        """Rows of a connection of a library cell that is a bus or by place, or whose cell is described in the file."""
+    def _wide_rows(self, module: Module, inst: int, conn: int) -> list[np.ndarray]:
+        """Inst, pin and bit of a connection of a library cell: a bus, by place, or of a cell described in the file."""
         body = module.body
         raw_pin, expr, at = int(body.conn_pin[conn]), int(body.conn_expr[conn]), int(body.inst_at[inst])
-        value = module.expr(expr)
         master = self._master(module, inst)
         stub = self.table.modules.get(master)
         if stub is not None:
             port = self._port(module, master, inst, raw_pin)
             if port is None:
                 return []
-            inner = stub.ports[port]
-            names = _port_bit_names(stub, port, stub.shown[port])
-            outer = self._fitted(module, stub, port, conn)
-            return [(inst, self.pins.id(n), b) for n, i, b in zip(names, inner, outer, strict=True) if i >= 0]
+            is_net = np.array(stub.ports[port], np.int64) >= 0
+            if (master, port) not in self.bus_pins:
+                names = _port_bit_names(stub, port, stub.shown[port])
+                self.bus_pins[master, port] = self._pin_ids(itertools.compress(names, is_net.tolist()))
+            pins = self.bus_pins[master, port]
+            bits = np.array(self._fitted(module, stub, port, conn), np.int32)[is_net]
+            return [np.stack([np.full(len(pins), inst, np.int32), pins, bits])]
         if raw_pin < 0:
             mend = f'Connect pins by name, or add "module {show(master)} (...); ... endmodule" with its ports.'
             module.fault(f'pins of "{show(master)}" are connected by place, but its pin order is unknown', at, mend)
@@ -183,7 +188,20 @@ class Planner:
             what = f'pin "{show(name)}" of "{show(master)}" is tied to a number without a width'
             module.fault(what, at, "Write it with its width: 1'b0.")
             return []
-        return [(inst, self.pins.id(b"%b[%d]" % (name, len(value) - 1 - i)), bit) for i, bit in enumerate(value)]
+        bits = module.expr_bits[module.expr_ptr[expr] : module.expr_ptr[expr + 1]]
+        self._count_bus(module, len(bits))
+        if (name, len(bits)) not in self.bus_pins:
+            self.bus_pins[name, len(bits)] = self._pin_ids(b"%b[%d]" % (name, i) for i in reversed(range(len(bits))))
+        return [np.stack([np.full(len(bits), inst, np.int32), self.bus_pins[name, len(bits)], bits])]
+
+    def _pin_ids(self, names: Iterable[bytes]) -> np.ndarray:
+        return np.array([self.pins.id(name) for name in names], np.int32)
+
+    def _count_bus(self, module: Module, width: int) -> None:
+        self.num_bus_bits += width
+        if self.num_bus_bits > MAX_BUS_BITS:
+            what = f"more than {MAX_BUS_BITS:,} bits of buses are connected"
+            raise InputError(what, path=module.source.path, line=module.line, mend="Give a smaller netlist.")
 
     def _port(self, module: Module, master: bytes, inst: int, raw_pin: int) -> bytes | None:
         """The port of a described module that a connection means; None and a fault if there is none."""
@@ -205,6 +223,7 @@ class Planner:
     def _fitted(self, module: Module, child: Module, port: bytes, conn: int) -> list[int]:
         """A connection cut or filled on the left to the width of its port, as the language has it."""
         expr, width = int(module.body.conn_expr[conn]), len(child.ports[port])
+        self._count_bus(module, width)
         value = module.expr(expr)
         if not value or not width:
             return [NOTHING] * width

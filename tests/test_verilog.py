@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_netlist import flatten, random_design, text_of
 
+from circuit_io import verilog_modules
 from circuit_io.def_ import read_def
 from circuit_io.errors import InputError
 from circuit_io.names import Names
@@ -428,6 +429,14 @@ REFUSED = {
         "module t ();\nINV u (.A(a ^ b));\nendmodule",
         f'in.v:2: "a ^ b" is an expression (module "t")\n  {PLAIN}',
     ),
+    "string on a pin": (
+        'module t ();\nINV u (.A("a;)"), .Z(y)); endmodule',
+        f'in.v:2: """" is an expression (module "t")\n  {PLAIN}',
+    ),
+    "string by place": (
+        'module t ();\nINV u ("a"); endmodule',
+        "in.v:2: ",
+    ),
     "gate primitive": (
         "module t (); and g (y, a, b); endmodule",
         "in.v:1: gate primitive `and`\n  Map gates to library cells first.",
@@ -571,6 +580,7 @@ def either(path: Path, scanner: str, **options: object) -> Netlist | str:
     """The netlist, or the text of the error."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GSR_SCANNER", scanner)
+        patch.setattr(verilog_modules, "SHORT", 0)
         try:
             return read_verilog(path, **options)  # type: ignore[arg-type]
         except InputError as e:
@@ -764,6 +774,30 @@ def test_nest_of_copies_is_refused_before_it_unfolds(tmp_path: Path) -> None:
     modules = [f"module m{i} (); m{i + 1} a (); m{i + 1} b (); endmodule\n" for i in range(60)]
     got = refusal(tmp_path, "".join(modules) + "module m60 (); INV u (); endmodule")
     assert "the hierarchy unfolds to more than" in got
+
+
+@pytest.mark.parametrize(
+    ("limit", "text", "what"),
+    [
+        ("verilog_plan.MAX_BUS_BITS", "module s (input [99:0] p); INV u (.A(p[0])); endmodule", "bits of buses"),
+        ("verilog_plan.MAX_BUS_BITS", "module s (input [99:0] p); endmodule", "bits of buses"),
+        ("verilog_plan.MAX_BUS_BITS", "", "bits of buses"),
+        ("verilog_bits.MAX_PORT_BITS", "module s (input [99:0] a, b, c, d, p); endmodule", "bits of ports"),
+        ("verilog_bits.MAX_MODULE_BITS", "", "bits"),
+    ],
+)
+def test_few_words_for_many_bits_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, text: str, what: str
+) -> None:
+    insts = "".join(f"s u{i} (.p(a)); " for i in range(5))
+    text += f" module t (); wire [99:0] a; {insts} endmodule"
+    read(tmp_path, text, top="t")
+    monkeypatch.setattr(f"circuit_io.{limit}", 499 if what != "bits" else 99)
+    assert f"more than {499 if what != 'bits' else 99} {what}" in refusal(tmp_path, text, top="t")
+
+
+def test_a_huge_token_is_shown_in_part(tmp_path: Path) -> None:
+    assert len(refusal(tmp_path, f"module t (); INV u (.A({'9' * 99999}'d1)); endmodule")) < 300
 
 
 def test_deep_hierarchy_is_read(tmp_path: Path) -> None:
