@@ -102,20 +102,25 @@ def spread(
         least_frac: the share of an inst's edges that must lead to one module.
     """
     module = module.copy()
-    count = int(module.max(initial=-1)) + 1
+    count = max(int(module.max(initial=-1)) + 1, 1)
+    edges = np.bincount(source, minlength=len(module))
+    is_new = module >= 0
     while True:
         open_ = module[source] < 0
         source, target = source[open_], target[open_]
-        tells = module[target] >= 0
+        may_change = np.zeros(len(module), bool)
+        may_change[source[is_new[target]]] = True
+        tells = (module[target] >= 0) & may_change[source]
         pair, votes = counted(source[tells] * count + module[target[tells]])
-        inst, row = np.divmod(pair, max(count, 1))
+        inst, row = np.divmod(pair, count)
         order = np.lexsort((row, -votes, inst))  # ties go to the lower row
         first = order[np.flatnonzero(np.diff(inst[order], prepend=-1))]
-        edges = np.bincount(source, minlength=len(module))
         good = first[votes[first] >= least_frac * edges[inst[first]]]
         if not len(good):
             return module
         module[inst[good]] = row[good]
+        is_new = np.zeros(len(module), bool)
+        is_new[inst[good]] = True
 
 
 def module_table(
