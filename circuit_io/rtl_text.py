@@ -56,7 +56,7 @@ class _RtlDirectives(Directives):
         if (nul := self.source.find(b"\0")) >= 0:
             raise InputError("holds a NUL byte, so it is not text", path=path, line=line_of(self.source, nul))
         faults = Faults(path)
-        super().__init__(blanked(self.source, faults, keeps_strings=True), faults, ())
+        super().__init__(blanked(self.source, faults), faults, ())
         self.macros = macros  # type: ignore[assignment]  # `ifdef and `undef look at names alone
         self.segments: list[tuple[Path, int, bytes]] = []
         self.first = 1

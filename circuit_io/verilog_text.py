@@ -46,10 +46,10 @@ def _quiet(text: bytes) -> Iterator[tuple[int, int]]:
         at = found.end()
 
 
-def blanked(text: bytes, faults: Faults, *, keeps_strings: bool = False) -> bytes:
-    """The text with comments, attributes and strings as blanks; one that never closes is a fault.
+def blanked(text: bytes, faults: Faults) -> bytes:
+    """The text with comments and attributes as blanks, strings as empty ones; one that never closes is a fault.
 
-    Every sign keeps its place. With `keeps_strings` a string stays as an empty one, followed by blanks.
+    Every sign keeps its place: an emptied string is followed by blanks.
     """
     pieces, at = [], 0
     for start, end in _quiet(text):
@@ -62,12 +62,12 @@ def blanked(text: bytes, faults: Faults, *, keeps_strings: bool = False) -> byte
             faults.add(f"{opener.decode()} is not closed", line=line, mend="Close it where it ends.")
         several = b"\n" in piece
         blank = _NOT_NEWLINE.sub(lambda run: b" " * len(run[0]), piece) if several else b" " * len(piece)
-        pieces.append(b'""' + blank[2:] if keeps_strings and opener == b'"' and len(piece) > 1 else blank)
+        pieces.append(b'""' + blank[2:] if opener == b'"' and len(piece) > 1 else blank)
     return b"".join([*pieces, text[at:]])
 
 
 def plain(text: bytes, faults: Faults, defines: Iterable[str] = ()) -> bytes:
-    """The text without comments, attributes and strings, with `ifdef and `define carried out."""
+    """The text without comments, attributes and what strings hold, with `ifdef and `define carried out."""
     if b"/" in text or b'"' in text or b"(*" in text:
         text = blanked(text, faults)
     if b"`" in text:

@@ -228,6 +228,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=Path("out/corpus.tsv"))
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="for the reader, and again for the other tool")
     parser.add_argument("--kinds", default=",".join(READERS), help="formats to read")
     parser.add_argument("--again", default="", help="states of an earlier run to try again, e.g. refused,crashed")
     options = parser.parse_args(arguments)
@@ -239,7 +240,7 @@ def main(arguments: list[str] | None = None) -> int:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with options.out.open("a", encoding="utf-8") as table:
         todo = [f for f in files if (f.kind, f.digest) not in known]
-        for i, row in enumerate(sweep(todo, options.folder, jobs=options.jobs)):
+        for i, row in enumerate(sweep(todo, options.folder, jobs=options.jobs, seconds=options.seconds)):
             known[row.kind, row.digest] = row
             table.write(row.line())
             table.flush()
