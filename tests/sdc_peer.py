@@ -25,7 +25,7 @@ def plain_clocks(path: Path) -> list[tuple[str, float]]:
     """Names and periods of create_clock by text substitution alone."""
     text = text_of(path).replace("\\\n", " ")
     values = {**env_of(path), **dict(re.findall(r"^\s*set\s+(\w+)\s+([\w.]+)\s*$", text, re.M))}
-    unit = 1e-3 if re.search(r"^set_units .*-time 1?ps", text, re.MULTILINE) else 1.0
+    unit = 1e-3 if re.search(r"^set_units .*-time [1.0]*ps", text, re.MULTILINE) else 1.0
     out = []
     for line in re.findall(r"^\s*create_clock.*$", text, re.M):
         line = re.sub(r"\$(?:::)?(\w+(?:\(\w+\))?)", lambda m: values.get(m[1], m[0]), line)
