@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int, Int8, Int32, Int64
-from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import connected_components
 
 from circuit_io.errors import InputError
 from circuit_io.names import Names
@@ -113,6 +111,8 @@ class Elaborator:
 
     def run(self) -> Flat:
         """The flat netlist."""
+        for plan in self.plans:
+            plan.module.source.forget()
         a, b, tied, tied_value = self._edges()
         label = self._components(a, b)
         return self._flat(label, self._constants(label, tied, tied_value))
@@ -140,6 +140,9 @@ class Elaborator:
         node = np.arange(self.num_nodes)
         if not len(a):
             return node
+        from scipy.sparse import coo_array  # late: an export without a netlist does not wait for SciPy
+        from scipy.sparse.csgraph import connected_components
+
         graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(self.num_nodes, self.num_nodes))
         count, label = connected_components(graph, directed=False)
         lowest = np.empty(count, np.int64)
@@ -212,6 +215,8 @@ class Elaborator:
         lowest, net = ranked(node[is_net], self.num_nodes)
         port_net = np.full(len(node), -1, np.int32)
         port_net[is_net] = net
+        from scipy.sparse import csr_array
+
         each = np.ones(len(net), np.int8), (net, np.arange(len(net), dtype=np.int32))
         order = csr_array(each, shape=(len(lowest), len(net))).indices  # by net, else as they stand
         master, master_names = self._masters()

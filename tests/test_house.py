@@ -39,7 +39,7 @@ def test_imports_point_one_way(room: str) -> None:
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("circuit_io.export", ["torch", "matplotlib", "liberty", "klayout"]),
+        ("circuit_io.export", ["torch", "matplotlib", "liberty", "klayout", "scipy", "pandas"]),
         ("flow_hooks.feedback", ["torch", "matplotlib"]),
         ("gsr_plugin.cli", ["torch", "numpy", "pyarrow", "matplotlib", "scipy"]),
     ],
