@@ -2,6 +2,7 @@
 
 import re
 from array import array
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -103,6 +104,7 @@ class Module:
         if not self._scan_exprs(more):
             self._resolve_exprs(more)
         self._join(len(self.body.exprs))
+        self.body = replace(self.body, exprs=[])
         self.scalar_names = self.scalar_names.with_escaped_slashes()
         del self.rows, self.scanned, self._scalars, self.assigns
 

@@ -51,9 +51,10 @@ def blanked(text: bytes, faults: Faults) -> bytes:
 
     Every sign keeps its place: an emptied string is followed by blanks.
     """
-    pieces, at = [], 0
+    pieces: list[bytes | memoryview] = []
+    view, at = memoryview(text), 0
     for start, end in _quiet(text):
-        pieces.append(text[at:start])
+        pieces.append(view[at:start])
         piece, at = text[start:end], end
         opener = piece[:1] if piece[:1] == b'"' else piece[:2]
         closer = _CLOSERS.get(opener, b"")
@@ -63,7 +64,7 @@ def blanked(text: bytes, faults: Faults) -> bytes:
         several = b"\n" in piece
         blank = _NOT_NEWLINE.sub(lambda run: b" " * len(run[0]), piece) if several else b" " * len(piece)
         pieces.append(b'""' + blank[2:] if opener == b'"' and len(piece) > 1 else blank)
-    return b"".join([*pieces, text[at:]])
+    return b"".join([*pieces, view[at:]]) if pieces else text
 
 
 def plain(text: bytes, faults: Faults, defines: Iterable[str] = ()) -> bytes:
@@ -86,6 +87,10 @@ class SourceText:
             mend = "Give a structural Verilog netlist in ASCII or UTF-8, plain or gzip."
             raise InputError("holds a NUL byte, so it is not text", path=path, line=line_of(text, nul), mend=mend)
         self.text = plain(text, self.faults, defines)
+
+    def forget(self) -> None:
+        """Free the text, once no line is asked for any more."""
+        self.text = b""
 
     def line(self, at: int) -> int:
         """Line number of a position."""
