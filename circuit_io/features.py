@@ -147,7 +147,9 @@ def _table(columns: dict[str, np.ndarray], declared: tuple[fields.Field, ...]) -
     """The columns in the declared order; a missing or an extra one is our own mistake."""
     wanted = fields.names(declared)
     assert set(columns) == set(wanted), set(columns) ^ set(wanted)
-    out = np.stack([np.asarray(columns[name], np.float32) for name in wanted], axis=1)
+    out = np.empty((len(columns[wanted[0]]), len(wanted)), np.float32)
+    for i, name in enumerate(wanted):
+        out[:, i] = columns[name]
     assert np.isfinite(out).all(), [n for n in wanted if not np.isfinite(columns[n]).all()]
     return out
 

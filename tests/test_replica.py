@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import scale
 from bench.replica import Replica, replicate
 from circuit_io.def_ import DefDesign, read_def
 from circuit_io.export import ExportSources, export_design
@@ -59,3 +60,12 @@ def test_export_takes_it(made: Replica, kit: Path, tmp_path: Path) -> None:
     manifest = export_design(sources, tmp_path / "export")
     assert manifest["counts"]["insts"] + manifest["counts"]["physical_insts"] == made.insts
     assert not [w for w in manifest["warnings"] if "out of the die" in w]
+
+
+def test_the_scale_bench_times_every_stage(made: Replica, kit: Path, tmp_path: Path) -> None:
+    tech = kit / "tech"
+    task = {"lef": [str(tech / "gsr45_tech.lef"), str(tech / "gsr45_cells.lef")], "lib": [str(tech / "gsr45_typ.lib")],
+            "def": str(made.def_), "out": str(tmp_path / "export")}  # fmt: skip
+    found = scale.measure(task, "python")
+    assert set(found["stages"]) == {name.strip("_") for _, names in scale.STAGES for name in names}
+    assert scale.slope([10, 100, 1000], [3.0, 30.0, 300.0]) == pytest.approx(1)
