@@ -16,6 +16,7 @@ from circuit_io.errors import InputError, did_you_mean
 from circuit_io.rtl_skeleton import NoEnd, skeleton
 from circuit_io.rtl_text import Line, Macro, macros_of, read_rtl_text
 
+MAX_LENIENT = 4 << 20
 _LINE = re.compile(r"line:(\d+).*?(before: .*|Illegal character .*)$", re.DOTALL)
 _MEND = "Verilog 2005 is read here; bring SystemVerilog into that form first (sv2v)."
 
@@ -72,7 +73,8 @@ def read_rtl(
         top: the module at the top; may be left out where only one is not instantiated.
         defines: macros, as NAME or NAME=TEXT.
         include: folders where `include looks, after that of the file itself.
-        is_lenient: a file that cannot be read becomes a warning, and so does a module that is there twice.
+        is_lenient: a file that cannot be read becomes a warning, and so does a module that is there twice, and a file
+            of more than `MAX_LENIENT` bytes, which would take minutes.
 
     Raises:
         InputError: no pyverilog; a file that is not Verilog 2005, or ends too early; a module defined twice; no top.
@@ -82,6 +84,9 @@ def read_rtl(
     said: list[str] = []
     _parser()
     for path in map(Path, paths):
+        if is_lenient and path.is_file() and path.stat().st_size > MAX_LENIENT:
+            said.append(f"{path}: larger than {MAX_LENIENT >> 20} MiB, so it is taken for a netlist and left out")
+            continue
         try:
             found = _read_file(path, macros, [Path(p) for p in include])
             for module in found:

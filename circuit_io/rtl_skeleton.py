@@ -23,6 +23,7 @@ _TO_WORD = {
 _PROCEDURES = frozenset(("always", "always_ff", "always_comb", "always_latch", "initial", "final"))
 _PLAIN = {"tri0": "wire", "tri1": "wire", "wand": "wire", "wor": "wire", "bit": "reg", "int": "integer"}
 _DEEPER = {"begin": "end", "case": "endcase", "casex": "endcase", "casez": "endcase", "fork": "join"}
+_REGION = 100  # items in a generate region: pyverilog copies what it has of one with every item
 _OPEN, _CLOSE = "([{", ")]}"
 
 
@@ -58,6 +59,7 @@ class _Skeleton:
         self.lines += [line, line]
         self.end = len(self.words) - 2
         self.at = 0
+        self.depth = 0  # of blocks
         self.out: list[str] = []
         self.line = 1
 
@@ -157,6 +159,7 @@ class _Skeleton:
 
     def items(self) -> None:
         """The items up to endmodule."""
+        count = 0
         cases: list[list[int]] = []  # of each open case: blocks open within, and whether its label was read
         while self.at < self.end and self.words[self.at] != "endmodule":
             word = self.words[self.at]
@@ -171,6 +174,10 @@ class _Skeleton:
             done = word not in ("if", "for", "else", "begin", "case", "casex", "casez", "generate", "endgenerate")
             if done and cases and cases[-1][0] == 0:
                 cases[-1][1] = 0
+            if done and not cases and self.depth == 0 and self.words[self.at] != "else":
+                count += 1
+                if count % _REGION == 0:
+                    self.say("endgenerate generate", at=self.at - 1)
 
     def item(self, word: str, cases: list[list[int]]) -> None:
         """One item, or the head of one that holds others."""
@@ -221,8 +228,10 @@ class _Skeleton:
             "if (1) begin" if bare else word, *([":", self.words[self.at + 2]] if has_label and word == "begin" else [])
         )
         self.at += 3 if has_label else 1
+        step = 1 if word == "begin" else -1
+        self.depth += step
         if cases:
-            cases[-1][0] += 1 if word == "begin" else -1
+            cases[-1][0] += step
 
     def declaration(self, begin: int, end: int) -> None:
         """Names and their kind: ranges and first values are left out."""

@@ -194,6 +194,19 @@ def test_deep_and_long_text_is_read(tmp_path: Path) -> None:
     assert len(instances(read_rtl(write(tmp_path, chain)), "top")) == depth + 1
 
 
+def test_a_long_module_is_cut_into_regions_between_its_items(tmp_path: Path) -> None:
+    items = [
+        f"if (A) begin : g{i} sub u (); end else sub v{i} ();"
+        if i % 3
+        else f"sub u{i} ();\ncase (B) 0: sub w{i} (); endcase"
+        for i in range(450)
+    ]
+    found = instances(read_rtl(write(tmp_path, "module top;\n" + "\n".join(items) + "\nendmodule\n")), "top")
+    assert len(found) == 900
+    assert found[:3] == [("u0", "sub", 2), ("w0", "sub", 3), ("g1.u", "sub", 4)]
+    assert found[-1] == ("v449", "sub", 1 + 450 + 150)
+
+
 # --- faults
 
 
@@ -239,6 +252,10 @@ def test_lenient_reading_goes_on_with_the_other_files(tmp_path: Path) -> None:
     assert "bad.sv:1" in found.warnings[0]
     with pytest.raises(InputError, match=r"bad\.sv"):
         read_rtl(bad, good)
+    large = write(tmp_path, "module large; endmodule" + " " * rtl.MAX_LENIENT, "large.v")
+    found = read_rtl(large, good, is_lenient=True)
+    assert list(found.modules) == ["top"]
+    assert "larger than 4 MiB" in found.warnings[0]
 
 
 def test_nothing_is_printed_and_no_file_is_left(
