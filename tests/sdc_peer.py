@@ -25,7 +25,7 @@ def plain_clocks(path: Path) -> list[tuple[str, float]]:
     """Names and periods of create_clock by text substitution alone."""
     text = text_of(path).replace("\\\n", " ")
     values = {**env_of(path), **dict(re.findall(r"^\s*set\s+(\w+)\s+([\w.]+)\s*$", text, re.M))}
-    if re.search(r"^\s*(if|foreach|proc)\b", text, re.MULTILINE) and "::env" in text:
+    if re.search(r"^[ \t]+set\s+\w+\s+\$::env", text, re.MULTILINE):
         raise NotImplementedError("a plain reader does not run conditions")
     unit = 1e-3 if re.search(r"^set_units .*-time [1.0]*ps", text, re.MULTILINE) else 1.0
     out = []
