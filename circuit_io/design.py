@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32, Int8, Int32, Int64
 
-from circuit_io.arrays import expand, numbered
 from circuit_io.def_ import DefDesign, read_def
 from circuit_io.errors import Faults, InputError, did_you_mean
-from circuit_io.forms import Obstacles, PinForms, turned
+from circuit_io.forms import PinForms
 from circuit_io.gcells import HORIZONTAL, RoutingLayer
-from circuit_io.geometry import ORIENTS, placed_size
+from circuit_io.geometry import placed_size
 from circuit_io.lef import LefLibrary, read_lef
 from circuit_io.liberty import Liberty, read_liberty
 from circuit_io.names import Names
-from circuit_io.pins import GROUND, POWER, levels_of, pins_of
+from circuit_io.obstacles import Obstacles, obstacles_of
+from circuit_io.pins import GROUND, POWER, pins_of
 from circuit_io.technology_check import check_places, check_technology
 
 _log = logging.getLogger(__name__)
@@ -181,7 +181,7 @@ def join(library: LefLibrary, placed: DefDesign, liberty: Liberty | None) -> Des
         net_names=placed.net_names,
         net_use=placed.net_use,
         pin_names=placed.pin_names,
-        obstacles=_obstacles(library, placed, macro, size, rect[:, :2], layers),
+        obstacles=obstacles_of(library, placed, macro, size, rect[:, :2], layers),
         blockage_rect_dbu=placed.blockage_rect_dbu[(placed.blockage_layer < 0)],
         liberty=liberty,
         warnings=tuple(warnings),
@@ -286,44 +286,3 @@ def _port_places(placed: DefDesign) -> Int64[np.ndarray, "ports 2"]:
         has = np.bincount(placed.bterm_shape_bterm, minlength=n) > 0
         xy[has] = (low[has] + high[has]) // 2
     return xy
-
-
-def _obstacles(
-    library: LefLibrary,
-    placed: DefDesign,
-    macro: Int64[np.ndarray, " masters"],
-    size_dbu: Int64[np.ndarray, "masters 2"],
-    xy_dbu: Int64[np.ndarray, "insts 2"],
-    layers: tuple[RoutingLayer, ...],
-) -> Obstacles:
-    """Power pins and obstructions of the masters, power grid and blockages."""
-    use = library.mterm_use[library.shape_mterm]
-    supply = (use == POWER) | (use == GROUND)
-    owner = np.concatenate([library.mterm_macro[library.shape_mterm[supply]], library.obs_macro]).astype(np.int64)
-    layer = np.concatenate([library.shape_layer[supply], library.obs_layer])
-    local = np.concatenate([library.shape_rect_um[supply], library.obs_rect_um]).reshape(-1, 4)
-    local = local + np.tile(library.macro_origin_um[owner], (1, 2))
-    local_dbu = np.rint(local * placed.dbu_per_um).astype(np.int64)
-    level, turns = library.routing_level[layer], len(ORIENTS)
-    used, form = numbered(placed.inst_master.astype(np.int64) * turns + placed.inst_orient, len(macro) * turns)
-    wire_level = levels_of(library, placed.layer_names)
-    solid_level = _blockage_level(placed, wire_level)
-    out = Obstacles(form, xy_dbu)
-    for routing in layers:
-        mine = np.flatnonzero(level == routing.level)
-        mine = mine[np.argsort(owner[mine], kind="stable")]
-        at = [np.searchsorted(owner[mine], macro, side=side) for side in ("left", "right")]
-        of_master, nth = expand(at[1] - at[0])
-        ptr = np.concatenate([[0], np.cumsum(at[1] - at[0])])
-        rect = local_dbu[mine[at[0][of_master] + nth]]
-        out.forms[routing.level] = turned(ptr, rect, size_dbu, used // turns, used % turns)
-        wires = placed.swire_rect_dbu[wire_level[placed.swire_layer] == routing.level]
-        solid = placed.blockage_rect_dbu[solid_level == routing.level]
-        out.fixed[routing.level] = np.concatenate([wires.reshape(-1, 4), solid.reshape(-1, 4)])
-    return out
-
-
-def _blockage_level(placed: DefDesign, levels: Int32[np.ndarray, " layers"]) -> Int64[np.ndarray, " blockages"]:
-    """Routing level of each DEF blockage, 0 for placement blockages."""
-    at = placed.blockage_layer.astype(np.int64)
-    return np.where(at >= 0, levels[np.maximum(at, 0)] if len(levels) else 0, 0).astype(np.int64)

@@ -4,13 +4,12 @@ A form is a master's mterm, or a master, turned to one orientation, with its sha
 A million insts share some hundred forms, so that nothing is kept for each shape of each inst.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Int32, Int64
 
-from circuit_io.arrays import blocks, expand
+from circuit_io.arrays import expand
 from circuit_io.geometry import place_rects
 
 
@@ -48,33 +47,6 @@ def turned(
     of = owner[form]
     rect = place_rects(rect_dbu[ptr[of] + nth], size_dbu[of], orient[form], np.zeros(2, np.int64)).reshape(-1, 4)
     return Forms(np.concatenate([[0], np.cumsum(count)]), rect)
-
-
-@dataclass(frozen=True)
-class Obstacles:
-    """Shapes that take tracks before any net is routed, by routing level: see FastRoute's `findObstructions`.
-
-    Power pins and obstructions of masters by form, and what is fixed on the die: power grid and blockages.
-    """
-
-    inst_form: Int32[np.ndarray, " insts"]
-    inst_xy_dbu: Int64[np.ndarray, "insts 2"]
-    forms: dict[int, Forms] = field(default_factory=dict)
-    fixed: dict[int, Int64[np.ndarray, "n 4"]] = field(default_factory=dict)
-
-    def parts(self, level: int) -> Iterator[Int64[np.ndarray, "n 4"]]:
-        """The shapes of one level on the die, some at a time."""
-        forms = self.forms.get(level)
-        if forms is not None and len(forms.rect_dbu):
-            count = forms.count
-            for block in blocks(len(self.inst_form)):
-                form = self.inst_form[block]
-                inst, nth = expand(count[form])
-                rect = forms.rect_dbu[forms.ptr[form[inst]] + nth]
-                rect += np.tile(self.inst_xy_dbu[block], 2)[inst]
-                yield rect
-        if level in self.fixed:
-            yield self.fixed[level]
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,11 @@ from circuit_io.export_tables import areas, inst_table, net_table
 from circuit_io.export_timing import TimingSources, find_timing
 from circuit_io.features import build_graph
 from circuit_io.fields import INST_FEATURES, column
-from circuit_io.forms import Obstacles, PinForms
+from circuit_io.forms import PinForms
 from circuit_io.gcells import MAX_GCELLS, GcellGrid
 from circuit_io.labels import Labels
 from circuit_io.names import Names
+from circuit_io.obstacles import Obstacles
 from circuit_io.store import SCHEMA, write_design
 from circuit_io.text import read_bytes, sha256
 
