@@ -104,7 +104,9 @@ def measure(task: dict[str, Any], scanner: str) -> dict[str, Any]:
 
 
 def slope(sizes: list[int], values: list[float]) -> float:
-    """Of the line through the points, log by log."""
+    """Of the line through the points, log by log; nan for one point."""
+    if len(sizes) < 2:
+        return float("nan")
     return float(np.polyfit(np.log(sizes), np.log(np.maximum(values, 1e-9)), 1)[0])
 
 
@@ -155,7 +157,8 @@ def main(arguments: list[str] | None = None) -> int:
         slopes[scanner] = {k: slope(sizes, [row["total"][k] for row in mine]) for k in ("cpu_s", "wall_s", "peak_mb")}
         print(f"slope, scanner {scanner}: " + ", ".join(f"{k} {v:.3f}" for k, v in slopes[scanner].items()))
     if args.out:
-        result = {"bench": "scale", "machine": machine(), "source": args.source.name, "slopes": slopes, "rows": rows}
+        source = "/".join(args.source.resolve().parts[-4:])
+        result = {"bench": "scale", "machine": machine(), "source": source, "slopes": slopes, "rows": rows}
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(result, indent=1) + "\n")
     return 0
