@@ -62,10 +62,13 @@ def assert_values_agree(path: Path) -> None:
         groups = [g for g in cell.groups if g.group_name in ("pin", "bus", "bundle")]
         for group in groups:
             name = _plain(group.args[0])
+            bits = group.get_groups("pin") if group.group_name != "pin" else []
+            own = {_plain(bit.args[0]): bit for bit in bits if bit.get("capacitance") is not None}
             for pin in [p for n, p in ours.items() if n == name or n.startswith(name + "[")]:
                 assert lib.pin_function[pin] == _plain(group.get("function", ""))
-                if group.get("capacitance") is not None:
-                    assert_close(lib.pin_cap_ff[pin], _number(group.get("capacitance")) * _unit(library, "cap"))
+                given = own.get(lib.pin_names[pin], group).get("capacitance")
+                if given is not None:
+                    assert_close(lib.pin_cap_ff[pin], _number(given) * _unit(library, "cap"))
         timings = [t for g in groups for t in [*g.get_groups("timing"), *_inner(g)]]
         theirs = [_tables(timing, library) for timing in timings]
         wanted = sorted({int(lib.arc_timing[a]) for a in np.flatnonzero(lib.arc_cell == c)})
