@@ -4,8 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch starts: waiting threads must not spin on busy cores
+
+settings.register_profile("any machine", deadline=None)  # no test depends on seconds
+settings.load_profile("any machine")
 
 ROOT = Path(__file__).resolve().parent.parent
 

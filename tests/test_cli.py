@@ -302,12 +302,12 @@ def test_ctrl_c_is_130(corpus: Path, tmp_path: Path) -> None:
     ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(map(str, command), cwd=ROOT, stderr=subprocess.PIPE, text=True, env=environment)
-    for _ in range(600):
+    for _ in range(3000):  # a busy machine takes its time
         if (out / "log.jsonl").is_file() and '"step"' in (out / "log.jsonl").read_text():
             break
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=300)
     assert process.returncode == 130, stderr
     assert "interrupted" in stderr
     assert "Traceback" not in stderr
