@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from circuit_io.errors import Faults, InputError
+from circuit_io.errors import Faults, InputError, listed
 from circuit_io.export import gcell_dbu
 from circuit_io.gcells import GcellGrid
 from circuit_io.imported import bare_design, write_import
@@ -164,7 +164,7 @@ def _layout(folder: Path, name: str | None) -> Path:
     path = where / f"{(name or '').removesuffix('.npy')}.npy"
     if name is None or path not in found:
         what = f'no layout "{name}"' if name else f"{len(found)} layouts"
-        shown = ", ".join(p.stem for p in found[:3]) + (", ..." if len(found) > 3 else "")
+        shown = listed((p.stem for p in found[:3]), len(found))
         raise InputError(what, path=where, mend=f"Give --name, one of {shown}.")
     return path
 

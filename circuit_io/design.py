@@ -208,7 +208,7 @@ def _without_libcell(placed: DefDesign, masters: Masters, liberty: Liberty | Non
 def _masters(library: LefLibrary, placed: DefDesign) -> Int64[np.ndarray, " masters"]:
     """The LEF macro of each master the DEF names."""
     faults = Faults(placed.path)
-    macro = np.asarray([library.macro_names.find(n) for n in placed.master_names.raw_list()], np.int64)
+    macro = library.macro_names.rows_of(placed.master_names)
     for i in np.flatnonzero(macro < 0).tolist():
         name = placed.master_names[i]
         faults.add(
@@ -228,7 +228,7 @@ def _signal_count(library: LefLibrary) -> Int64[np.ndarray, " macros"]:
 def _libcells(liberty: Liberty | None, masters: Names) -> Int32[np.ndarray, " masters"]:
     if liberty is None:
         return np.full(len(masters), -1, np.int32)
-    return np.asarray([liberty.cell_names.find(n) for n in masters.raw_list()], np.int32)
+    return liberty.cell_names.rows_of(masters).astype(np.int32)
 
 
 def _layers(library: LefLibrary, placed: DefDesign) -> tuple[RoutingLayer, ...]:
@@ -253,7 +253,7 @@ def _core(placed: DefDesign, library: LefLibrary) -> tuple[int, int, int, int]:
     """The box of the rows; the die when there are none."""
     if not len(placed.row_names):
         return placed.die_dbu
-    site = np.asarray([library.site_names.find(s) for s in placed.row_site_names.raw_list()])[placed.row_site]
+    site = library.site_names.rows_of(placed.row_site_names)[placed.row_site]
     size = np.zeros((len(site), 2))
     known = site >= 0
     size[known] = library.site_size_um[site[known]] * placed.dbu_per_um

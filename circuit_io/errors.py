@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-MAX_SHOWN = 20
+MAX_SHOWN = 20  # faults in full
+MAX_NAMES = 5  # in one message
 
 
 class GsrError(Exception):
@@ -59,4 +60,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     near = get_close_matches(name, choices, n=3)
     if near:
         return "Did you mean " + " or ".join(f'"{n}"' for n in near) + "?"
-    return "Known: " + ", ".join(choices[:10]) + (", ..." if len(choices) > 10 else "") if choices else ""
+    return f"Known: {listed(choices[:10], len(choices))}" if choices else ""
+
+
+def listed(texts: Iterable[str], total: int) -> str:
+    """Some of `total` texts, with commas between and ", ..." where there are more."""
+    shown = list(texts)
+    return ", ".join(shown) + (", ..." if total > len(shown) else "")

@@ -16,11 +16,10 @@ import pyarrow as pa
 from jaxtyping import Float64
 
 from circuit_io.design import Design
-from circuit_io.errors import GsrError, InputError
+from circuit_io.errors import MAX_NAMES, GsrError, InputError, listed
+from circuit_io.names import Names
 from circuit_io.sdc import Sdc, read_sdc
 from circuit_io.spef import Spef, read_spef
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -88,12 +87,12 @@ def _parasitics(design: Design, path: Path | None, warnings: list[str]) -> dict[
 
 def _nets_of(design: Design, spef: Spef, warnings: list[str]) -> np.ndarray:
     """The design's net of each net of the SPEF, -1 for none."""
-    index = {_plain(name): i for i, name in enumerate(design.net_names.raw_list())}
-    divider = spef.divider.encode("utf-8", "surrogateescape")
-    names = spef.net_names.raw_list()  # a flat name may hold the divider as a plain letter
-    net = np.asarray([index.get(_plain(n), index.get(_plain(n, divider), -1)) for n in names], np.int64)
+    ours = design.net_names.plain()
+    net = ours.rows_of(spef.net_names.plain())
+    if spef.divider != "/":  # a flat name may hold the divider as a plain letter, so that comes first
+        net = np.where(net >= 0, net, ours.rows_of(_with_slashes(spef)))
     lacking = np.flatnonzero(net < 0)
-    some = ", ".join(spef.net_names.take(lacking[:_SHOWN].tolist())) + (", ..." if len(lacking) > _SHOWN else "")
+    some = listed(spef.net_names.take(lacking[:MAX_NAMES]), len(lacking))
     if 2 * len(lacking) > len(net):
         what = f"{len(lacking)} of its {len(net)} nets are not there ({some})"
         mend = "Give the SPEF of this design, or leave --spef out."
@@ -111,11 +110,10 @@ def _nets_of(design: Design, spef: Spef, warnings: list[str]) -> np.ndarray:
     return net
 
 
-def _plain(name: bytes, divider: bytes = b"/") -> bytes:
-    """A name without backslashes, its levels of hierarchy divided by a slash."""
-    if divider != b"/":
-        name = re.sub(rb"(?<!\\)" + re.escape(divider), b"/", name)
-    return name.replace(b"\\", b"")
+def _with_slashes(spef: Spef) -> Names:
+    """The nets of a SPEF without backslashes, their levels of hierarchy divided by a slash."""
+    divider = re.compile(rb"(?<!\\)" + re.escape(spef.divider.encode("utf-8", "surrogateescape")))
+    return Names.of(divider.sub(b"/", name) for name in spef.net_names.raw_list()).plain()
 
 
 def _constraints(design: Design, sources: TimingSources, warnings: list[str]) -> Sdc | None:
@@ -162,32 +160,37 @@ def _clocks(design: Design, sdc: Sdc, warnings: list[str]) -> tuple[list[dict[st
 
 def _nets_of_objects(design: Design, objects: set[str]) -> dict[str, list[int]]:
     """Nets of `port:NAME` (patterns too), `pin:INST/PIN` and `net:NAME`; [] where the design has none."""
-    out: dict[str, list[int]] = {name: [] for name in objects}
+    insts, nets = design.inst_names.plain(), design.net_names.plain()
     is_port = np.flatnonzero(design.pin_port >= 0)
-    ports = {_plain(design.port_names.raw(int(design.pin_port[i]))).decode("utf-8", "replace"): int(design.pin_net[i])
-             for i in is_port.tolist()}  # fmt: skip
-    insts: dict[bytes, int] | None = None
-    for name in objects:
-        kind, _, rest = name.partition(":")
-        wanted = rest.replace("\\", "")
-        if kind == "port" and wanted in ports:
-            out[name] = [ports[wanted]]
-        elif kind == "port" and any(c in wanted for c in "*?"):
-            pattern = wanted.replace("[", "[[]")
-            out[name] = sorted({net for port, net in ports.items() if fnmatch.fnmatchcase(port, pattern)})
-        elif kind in ("pin", "net"):
-            if insts is None:
-                insts = {_plain(n): i for i, n in enumerate(design.inst_names.raw_list())}
-            out[name] = _net_of(design, insts, kind, wanted.encode())
+    port_names = design.port_names.plain().take(design.pin_port[is_port])
+    ports = dict(zip(port_names, design.pin_net[is_port].tolist(), strict=True))
+    split = {name: name.replace("\\", "").partition(":")[::2] for name in objects}
+    owner = {name: insts.find(rest.rpartition("/")[0]) for name, (kind, rest) in split.items() if kind == "pin"}
+    pins = np.flatnonzero(np.isin(design.pin_inst, [i for i in owner.values() if i >= 0]))
+    pin_names = design.pin_names.plain().take(design.pin_name[pins])
+    keys = zip(design.pin_inst[pins].tolist(), pin_names, strict=True)
+    at = dict(zip(keys, design.pin_net[pins].tolist(), strict=True))
+    out: dict[str, list[int]] = {}
+    for name, (kind, rest) in split.items():
+        match kind:
+            case "port":
+                found = [ports[rest]] if rest in ports else _matching(ports, rest)
+            case "pin":
+                found = [at.get((owner[name], rest.rpartition("/")[2]), -1)]
+            case "net":
+                found = [nets.find(rest)]
+            case _:
+                found = []
+        out[name] = [net for net in found if net >= 0]
     return out
 
 
-def _net_of(design: Design, insts: dict[bytes, int], kind: str, wanted: bytes) -> list[int]:
-    if kind == "net":
-        return [i for i, n in enumerate(design.net_names.raw_list()) if _plain(n) == wanted]
-    inst, _, pin = wanted.rpartition(b"/")
-    mine = np.flatnonzero(design.pin_inst == insts.get(inst, -2)).tolist()
-    return [int(design.pin_net[i]) for i in mine if _plain(design.pin_names.raw(int(design.pin_name[i]))) == pin]
+def _matching(ports: dict[str, int], pattern: str) -> list[int]:
+    """Nets of the ports that `*` and `?` of a pattern match; brackets are part of a name."""
+    if not any(c in pattern for c in "*?"):
+        return []
+    pattern = pattern.replace("[", "[[]")
+    return sorted({net for port, net in ports.items() if fnmatch.fnmatchcase(port, pattern)})
 
 
 def _shown(name: str) -> str:

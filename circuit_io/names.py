@@ -79,6 +79,13 @@ class Names:
             return self
         return Names(self.blob.replace(b"/", b"\\/"), self.offsets + np.searchsorted(slashes, self.offsets))
 
+    def plain(self) -> "Names":
+        """The names without backslashes, to compare files whose writers escape other signs."""
+        signs = np.flatnonzero(np.frombuffer(self.blob, np.uint8) == ord("\\"))
+        if not len(signs):
+            return self
+        return Names(self.blob.replace(b"\\", b""), self.offsets - np.searchsorted(signs, self.offsets))
+
     @property
     def index(self) -> dict[bytes, int]:
         """Name (bytes) to its first position; built at the first use and kept."""
@@ -92,6 +99,11 @@ class Names:
     def find(self, name: str | bytes) -> int:
         """Position of `name`, or -1."""
         return self.index.get(name if isinstance(name, bytes) else name.encode("utf-8", _ERRORS), -1)
+
+    def rows_of(self, names: "Names") -> Int64[np.ndarray, " m"]:
+        """The first position here of each of `names`, or -1."""
+        index = self.index
+        return np.fromiter((index.get(n, -1) for n in names.raw_list()), np.int64, len(names))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Names) and self.blob == other.blob and np.array_equal(self.offsets, other.offsets)

@@ -1,17 +1,15 @@
 """Whether a Verilog netlist and a placed design are the same circuit: insts, masters, and which pins share a net."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
 from circuit_io.design import Design
-from circuit_io.errors import InputError
+from circuit_io.errors import MAX_NAMES, InputError, listed
 from circuit_io.names import Names
 from circuit_io.verilog import Netlist, read_verilog
 
-_SHOWN = 5
 _MEND = "Give the netlist that this DEF was placed from, or leave --verilog out."
 
 
@@ -26,14 +24,13 @@ def check_netlist(design: Design, path: Path) -> tuple[Netlist, list[str]]:
         InputError: no module of the design's name, or another circuit: how many insts and pins, five of each.
     """
     netlist = _read(design, path)
-    index = {_strip(name): i for i, name in enumerate(design.inst_names.raw_list())}
-    found = np.fromiter((index.get(_strip(n), -1) for n in netlist.inst_names.raw_list()), np.int64, netlist.num_insts)
+    found = design.inst_names.plain().rows_of(netlist.inst_names.plain())
     faults = _insts(design, netlist, found)
     added = _added(design, found)
     moved = _pins(design, netlist, found)
     warnings = []
     if len(added):
-        names = _listed([design.inst_names[i] for i in added.tolist()[:_SHOWN]], len(added))
+        names = listed(design.inst_names.take(added[:MAX_NAMES]), len(added))
         warnings.append(f"{len(added)} insts of the DEF that signals reach are not in {path.name} ({names})")
     if moved and len(added):
         warnings.append(f"{path.name}: {moved}")
@@ -56,14 +53,6 @@ def _read(design: Design, path: Path) -> Netlist:
                          mend=f"{e.mend} {_MEND}") from e  # fmt: skip
 
 
-def _strip(name: bytes) -> bytes:
-    return name.replace(b"\\", b"")
-
-
-def _listed(texts: Sequence[str], total: int) -> str:
-    return ", ".join(texts) + (", ..." if total > len(texts) else "")
-
-
 def _insts(design: Design, netlist: Netlist, found: Int64[np.ndarray, " insts"]) -> list[str]:
     """What is wrong with insts: those that the DEF lacks, those of another master."""
     out = []
@@ -71,19 +60,18 @@ def _insts(design: Design, netlist: Netlist, found: Int64[np.ndarray, " insts"])
     reached[netlist.conn_inst[netlist.conn_inst >= 0]] = True
     lacking = np.flatnonzero((found < 0) & reached)
     if len(lacking):
-        names = _listed([netlist.inst_names[i] for i in lacking.tolist()[:_SHOWN]], len(lacking))
+        names = listed(netlist.inst_names.take(lacking[:MAX_NAMES]), len(lacking))
         out.append(f"{len(lacking)} of its {netlist.num_insts} insts are not in the DEF ({names})")
-    theirs = {_strip(name): i for i, name in enumerate(design.masters.names.raw_list())}
-    same = np.asarray([theirs.get(_strip(n), -1) for n in netlist.master_names.raw_list()], np.int64)
+    same = design.masters.names.plain().rows_of(netlist.master_names.plain())
     both = np.flatnonzero(found >= 0)
     other = both[same[netlist.inst_master[both]] != design.inst_master[found[both]]]
     if len(other):
         texts = [
             f"{netlist.inst_names[i]} is a {netlist.master_names[int(netlist.inst_master[i])]}, in the DEF a "
             f"{design.masters.names[int(design.inst_master[found[i]])]}"
-            for i in other.tolist()[:_SHOWN]
+            for i in other.tolist()[:MAX_NAMES]
         ]
-        out.append(f"{len(other)} insts have another master ({_listed(texts, len(other))})")
+        out.append(f"{len(other)} insts have another master ({listed(texts, len(other))})")
     return out
 
 
@@ -121,15 +109,15 @@ def _pins(design: Design, netlist: Netlist, found: Int64[np.ndarray, " insts"]) 
     total = int(wrong.sum() + ours_only.sum() + theirs_only.sum())
     if not total:
         return ""
-    rows = [(int(theirs[b[i]]), int(their_net[b[i]]), int(our_net[a[i]])) for i in np.flatnonzero(wrong)[:_SHOWN]]
-    rows += [(int(theirs[i]), int(their_net[i]), -1) for i in np.flatnonzero(theirs_only)[:_SHOWN]]
-    rows += [(int(ours[i]), -1, int(our_net[i])) for i in np.flatnonzero(ours_only)[:_SHOWN]]
+    rows = [(int(theirs[b[i]]), int(their_net[b[i]]), int(our_net[a[i]])) for i in np.flatnonzero(wrong)[:MAX_NAMES]]
+    rows += [(int(theirs[i]), int(their_net[i]), -1) for i in np.flatnonzero(theirs_only)[:MAX_NAMES]]
+    rows += [(int(ours[i]), -1, int(our_net[i])) for i in np.flatnonzero(ours_only)[:MAX_NAMES]]
     texts = [
         f"{_pin_name(design, key, width)} is on {_net_name(netlist.net_names, there)}, in the DEF on "
         f"{_net_name(design.net_names, here)}"
-        for key, there, here in rows[:_SHOWN]
+        for key, there, here in rows[:MAX_NAMES]
     ]
-    return f"{total} of {len(np.union1d(ours, theirs))} pins are on another net ({_listed(texts, total)})"
+    return f"{total} of {len(np.union1d(ours, theirs))} pins are on another net ({listed(texts, total)})"
 
 
 def _most(net: Int64[np.ndarray, " pairs"], count: Int64[np.ndarray, " pairs"]) -> Bool[np.ndarray, " pairs"]:
@@ -151,17 +139,14 @@ def _placed_pins(design: Design, width: int, shared: Bool[np.ndarray, " insts_pl
 
 
 def _netlist_pins(design: Design, netlist: Netlist, found: Int64[np.ndarray, " insts"], width: int) -> _Pins:
-    """Pins of the netlist, numbered as the design's; a name that the design lacks has the number past its last."""
-    names = netlist.pin_names.raw_list()
-    pins = {_strip(name): i for i, name in enumerate(design.pin_names.raw_list())}
-    ports = {_strip(name): i for i, name in enumerate(design.port_names.raw_list())}
-    as_pin = np.asarray([pins.get(_strip(n), width - 1) for n in names], np.int64)
-    as_port = np.asarray([ports.get(_strip(n), width - 1) for n in names], np.int64)
+    """Pins of the netlist that the design may have, numbered as the design's."""
+    names = netlist.pin_names.plain()
+    as_pin, as_port = (known.plain().rows_of(names) for known in (design.pin_names, design.port_names))
     net = np.repeat(np.arange(len(netlist.net_names)), np.diff(netlist.net_ptr))
     is_port = netlist.conn_inst < 0
     inst = np.where(is_port, design.num_insts, found[np.maximum(netlist.conn_inst, 0)] if len(found) else -1)
     name = np.where(is_port, as_port[netlist.conn_pin], as_pin[netlist.conn_pin])
-    keep = (inst >= 0) & (name < width - 1)
+    keep = (inst >= 0) & (name >= 0)
     key, first = np.unique((inst * width + name)[keep], return_index=True)
     return key, net[keep][first]
 

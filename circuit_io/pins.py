@@ -19,7 +19,7 @@ POWER, GROUND = 1, 2  # of `net_use` and `mterm_use`
 
 def levels_of(library: LefLibrary, names: Names) -> Int32[np.ndarray, " layers"]:
     """Routing level of each layer name, 0 for what is no routing layer."""
-    at = np.asarray([library.layer_names.find(n) for n in names.raw_list()], np.int64)
+    at = library.layer_names.rows_of(names)
     return np.where(at >= 0, library.routing_level[at], 0).astype(np.int32) if len(at) else np.zeros(0, np.int32)
 
 

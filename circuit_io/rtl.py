@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from circuit_io.collector import collector_paused
-from circuit_io.errors import InputError, did_you_mean
+from circuit_io.errors import InputError, did_you_mean, listed
 from circuit_io.rtl_skeleton import NoEnd, skeleton
 from circuit_io.rtl_text import Line, Macro, macros_of, read_rtl_text
 
@@ -115,7 +115,7 @@ def _find_top(modules: Mapping[str, RtlModule], top: str | None, paths: Sequence
     free = [name for name in modules if name not in used]
     if len(free) == 1:
         return free[0]
-    shown = ", ".join(free[:10]) + (", ..." if len(free) > 10 else "")
+    shown = listed(free[:10], len(free))
     what = f"{len(free)} modules could be the top: {shown}" if free else "no module could be the top"
     raise InputError(what, path=path, mend="Name one: top=...")
 

@@ -313,7 +313,7 @@ class _Reader:
         spef = Spef(
             path=self.path,
             design=show(self.header.get(b"DESIGN", b"")).strip('"'),
-            divider=show(self.header.get(b"DIVIDER", b"/")),
+            divider=show(self.header.get(b"DIVIDER") or b"/"),
             time_unit_ns=self.unit.get(b"T_UNIT", 1.0),
             net_names=self.nets.names(),
             net_cap_ff=total * cap,

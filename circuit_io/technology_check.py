@@ -4,11 +4,10 @@ import numpy as np
 from jaxtyping import Int64
 
 from circuit_io.def_ import DefDesign
-from circuit_io.errors import InputError
+from circuit_io.errors import MAX_NAMES, InputError, listed
 from circuit_io.lef import LefLibrary
 from circuit_io.names import Names
 
-_SHOWN = 5
 _MEND = "Give the LEF files of the technology that this DEF was made in."
 
 
@@ -19,18 +18,18 @@ def check_technology(library: LefLibrary, placed: DefDesign) -> list[str]:
         InputError: no master, or no layer that has tracks, is in the LEF files.
     """
     masters = placed.master_names
-    if len(masters) and all(library.macro_names.find(name) < 0 for name in masters.raw_list()):
+    if len(masters) and (library.macro_names.rows_of(masters) < 0).all():
         raise InputError(f"none of its {len(masters)} masters is in the LEF files given ({_some(masters)})",
                          path=placed.path, mend=_MEND)  # fmt: skip
     tracked = placed.layer_names.take(np.unique(placed.track_layer[placed.track_layer >= 0]).tolist())
-    if len(tracked) and all(library.layer_names.find(name) < 0 for name in tracked.raw_list()):
+    if len(tracked) and (library.layer_names.rows_of(tracked) < 0).all():
         what = f"none of the {len(tracked)} layers of its TRACKS is in the LEF files given ({_some(tracked)})"
         raise InputError(what, path=placed.path, mend=_MEND)
     return _rows(library, placed)
 
 
 def _some(names: Names) -> str:
-    return ", ".join(names.take(range(min(_SHOWN, len(names))))) + (", ..." if len(names) > _SHOWN else "")
+    return listed(names.take(range(min(MAX_NAMES, len(names)))), len(names))
 
 
 def _rows(library: LefLibrary, placed: DefDesign) -> list[str]:
@@ -38,8 +37,7 @@ def _rows(library: LefLibrary, placed: DefDesign) -> list[str]:
     if not len(placed.row_site):
         return []
     sites = placed.row_site_names
-    of_site = np.asarray([library.site_names.find(name) for name in sites.raw_list()], np.int64)
-    site = of_site[placed.row_site]
+    site = library.site_names.rows_of(sites)[placed.row_site]
     out = []
     if (site < 0).any():
         first = sites[int(placed.row_site[int(np.argmax(site < 0))])]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from circuit_io.elaborate import Elaborator, Flat
-from circuit_io.errors import InputError, did_you_mean
+from circuit_io.errors import InputError, did_you_mean, listed
 from circuit_io.verilog_modules import ModuleTable, read_modules
 from circuit_io.verilog_plan import Planner
 
@@ -81,5 +81,5 @@ def _find_top(table: ModuleTable, top: str | None, paths: list[Path | str]) -> b
         raise InputError(
             "every module is instantiated by another, so there is no top", path=path, mend="Name one: top=..."
         )
-    shown = ", ".join(name.decode("utf-8", "replace") for name in choice[:10]) + (", ..." if len(choice) > 10 else "")
+    shown = listed((name.decode("utf-8", "replace") for name in choice[:10]), len(choice))
     raise InputError(f"{len(choice)} modules could be the top: {shown}", path=path, mend="Name one: top=...")
