@@ -2,17 +2,15 @@
 
 import ctypes
 import gzip
-import json
 import random
 import re
 import shutil
-import subprocess
-from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
+import verilog_peer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_netlist import flatten, random_design, text_of
@@ -893,44 +891,10 @@ def test_insts_and_nets_of_every_design_equal_the_def(gsr_data: Path) -> None:
         assert_def_agrees(folder)
 
 
-def _yosys(path: Path, top: str, folder: Path) -> dict[tuple[str, str], int | str]:
-    """(inst, pin) -> net number or constant, by yosys; parts of a path joined by dots."""
-    (folder / "in.v").write_bytes(read_bytes(path))
-    script = f"read_verilog in.v; hierarchy -top {top}; flatten; write_json out.json"
-    subprocess.run(["yosys", "-q", "-p", script], cwd=folder, check=True, capture_output=True, timeout=300)
-    module = json.loads((folder / "out.json").read_text())["modules"][top]
-    out: dict[tuple[str, str], int | str] = {}
-    for name, cell in module["cells"].items():
-        for pin, bits in cell["connections"].items():
-            for i, bit in enumerate(bits):
-                out[name, pin if len(bits) == 1 else f"{pin}[{i}]"] = bit
-    for name, port in module["ports"].items():
-        bits, offset, is_up = port["bits"], port.get("offset", 0), port.get("upto", 0)
-        for i, bit in enumerate(bits):
-            index = offset + (len(bits) - 1 - i if is_up else i)
-            out["", name if len(bits) == 1 and "offset" not in port else f"{name}[{index}]"] = bit
-    return {pin: bit for pin, bit in out.items() if bit not in ("x", "z")}
-
-
 def assert_yosys_agrees(path: Path, folder: Path) -> None:
-    """Same pins, same nets one to one, same degrees; same constants."""
     if shutil.which("yosys") is None:
         pytest.skip("yosys is not installed: it is the oracle of this test")
-    n = read_verilog(path)
-    theirs = _yosys(path, n.top, folder)
-    divider = "." if len(n.occ_parent) > 1 else "/"
-    mine: dict[tuple[str, str], int | str] = {}
-    for (inst, pin), value in [*pins_of(n).items(), *((k, str(v)) for k, v in tied_of(n).items())]:
-        parts = inst.replace("\\/", "\0").replace("/", divider).replace("\0", "/")
-        mine[parts, pin.replace("\\/", "/")] = value
-    assert mine.keys() == theirs.keys()
-    forward: dict[int | str, int | str] = {}
-    for pin, net in mine.items():
-        assert forward.setdefault(net, theirs[pin]) == theirs[pin], pin
-        assert isinstance(net, int) or net == theirs[pin]
-    assert len(set(forward.values())) == len(forward)
-    degree = Counter(net for net in theirs.values() if isinstance(net, int))
-    assert sorted(np.diff(n.net_ptr).tolist()) == sorted(degree.values())
+    verilog_peer.agree(path, folder)
 
 
 @pytest.mark.parametrize("name", ["crc_bank", "dma_buffer"])
@@ -943,12 +907,6 @@ def test_kit_netlist_equals_yosys_flatten(kit: Path, tmp_path: Path, name: str) 
 )
 def test_real_netlist_equals_yosys_flatten(gsr_data: Path, tmp_path: Path, name: str) -> None:
     assert_yosys_agrees(gsr_data / "designs" / name / "netlist.v.gz", tmp_path)
-
-
-@pytest.mark.slow
-def test_every_netlist_equals_yosys_flatten(gsr_data: Path, kit: Path, tmp_path: Path) -> None:
-    for path in _real(gsr_data, kit):
-        assert_yosys_agrees(path, tmp_path)
 
 
 def test_hierarchy_equals_yosys_flatten(tmp_path: Path) -> None:
