@@ -29,6 +29,7 @@ class Checkpoint:
     step: int
     losses: list[float] = field(default_factory=list)  # of the epoch under way
     seconds: float = 0.0
+    range_frac: float = 0.0  # largest used fraction of the range, of the epoch under way
     run: dict[str, str] = field(default_factory=dict)  # what must be the same when it goes on
 
     @classmethod
@@ -41,6 +42,7 @@ class Checkpoint:
         step: int,
         losses: list[float],
         seconds: float,
+        range_frac: float,
         run: dict[str, str],
     ) -> "Checkpoint":
         """The state after `step` steps."""
@@ -51,7 +53,7 @@ class Checkpoint:
                 tensors[f"optimizer/{name}/{key}"] = value
         tensors[_RNG] = torch.get_rng_state()
         whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-        return cls(whole, step, list(losses), seconds, run)
+        return cls(whole, step, list(losses), seconds, range_frac, run)
 
     def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer, average: Mapping[str, Tensor]) -> None:
         """Put the state back into a model, an optimiser and averages of the same shape."""
@@ -77,6 +79,7 @@ def write_checkpoint(out: Path, checkpoint: Checkpoint) -> None:
         "step": checkpoint.step,
         "losses": checkpoint.losses,
         "seconds": checkpoint.seconds,
+        "range_frac": checkpoint.range_frac,
         "run": checkpoint.run,
     }
     write_whole(out / STATE, save_tensors(checkpoint.tensors, {_HEADER: json.dumps(head, sort_keys=True)}))
@@ -97,6 +100,7 @@ def read_checkpoint(out: Path) -> Checkpoint:
             tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
         if not isinstance(head, dict) or head.get("schema") != SCHEMA or head.get("schema_version") != VERSION:
             raise InputError(f"is no {SCHEMA} of version {VERSION}", path=path, mend="Start the run anew.")
-        return Checkpoint(tensors, head["step"], head["losses"], head["seconds"], head["run"])
+        most = head.get("range_frac", 0.0)
+        return Checkpoint(tensors, head["step"], head["losses"], head["seconds"], most, head["run"])
     except (SafetensorError, OSError, ValueError, KeyError, RecursionError) as e:
         raise InputError(f"is damaged: {e}", path=path, mend="Start the run anew with --overwrite.") from e

@@ -256,18 +256,26 @@ def train(
 ) -> _Result:
     """Train a GSR-GNN on the labelled designs below DATA.
 
-    Ctrl-C ends the run after the step under way with a checkpoint that --resume takes up bit for bit.
+    Ctrl-C ends the run after the step under way with a checkpoint that --resume takes up bit for bit. torchrun starts
+    several processes that share the placements of every step (train.placements_per_step).
 
     \b
     gsr train data/labels --config c.toml --fold 0 --out runs/f0
     gsr train data/labels --set train.epochs=100 --set model.layers=32 --out runs/all
     gsr train data/labels --resume --out runs/all
     """
+    from gsr_plugin.ranks import joined
     from gsr_plugin.train import run_config
     from gsr_plugin.train import train as run
 
-    settings = run_config(out, config, sets, resume=resume)
-    found = run(data, out, config=settings, fold=fold, folds=folds, resume=resume, overwrite=overwrite, quiet=quiet)
+    with joined() as ranks:
+        settings = run_config(out, config, sets, resume=resume)
+        found = run(
+            data, out, config=settings, fold=fold, folds=folds, resume=resume, overwrite=overwrite, quiet=quiet,
+            ranks=ranks,
+        )  # fmt: skip
+    if not ranks.leads:
+        click.get_current_context().exit()
     text = f"{out}: {found.steps} steps, {found.epochs} epochs, {found.seconds:.0f} s, mean loss {found.loss:.4f}"
     return _Result(found, text if found.stopped == "done" else f"{text}; stopped by {found.stopped}, --resume goes on")
 

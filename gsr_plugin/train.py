@@ -6,6 +6,7 @@ settings), `log.jsonl` (one JSON object a line) and `state/` (what `--resume` ne
 
 import json
 import math
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,11 +30,14 @@ from gsr_plugin.metrics import summarize
 from gsr_plugin.model import GsrGnn
 from gsr_plugin.ops.topk import NotANumberError
 from gsr_plugin.progress import Progress, stop_signals
+from gsr_plugin.ranks import Ranks
 from gsr_plugin.reversible import RangeError
 from gsr_plugin.run_folder import CONFIG, LOG, check_out, prepare_out, write_line
 from gsr_plugin.schedule import Step, epoch_plan, learning_rate
 from gsr_plugin.weights import ModelCard, pick_device, predict_maps, write_weights
 
+PARTS = ("loss", "squared", "overflow", "likelihood", "range_frac")  # what the log tells of a step
+STOPS = ("interrupted", "max_minutes", "stop_after")
 LOG_SIGMA = (-5.0, 3.0)  # in deviations of the target; bounds what one step can do to the likelihood
 
 
@@ -73,8 +77,10 @@ class _Run:
     model: GsrGnn
     optimizer: torch.optim.Optimizer
     average: dict[str, Tensor]
+    ranks: Ranks
     step: int = 0
     losses: list[float] = field(default_factory=list)  # of the epoch under way
+    range_frac: float = 0.0  # largest of the epoch under way
     seconds: float = 0.0
     last_loss: float = math.nan
     held_out_pearson: float = math.nan
@@ -93,12 +99,14 @@ class _Run:
         return {**self.model.state_dict(), **self.average}
 
     def save(self) -> None:
-        """Write weights and checkpoint."""
+        """Write weights and checkpoint, in the process that writes."""
+        if not self.ranks.leads:
+            return
         card = self.card.at(step=self.step, epoch=self.step // self.steps_per_epoch)
         write_weights(self.out, self.state(), self.normaliser, card)
         checkpoint = Checkpoint.of(
             self.model, self.optimizer, self.average, step=self.step, losses=self.losses, seconds=self.seconds,
-            run=_fingerprint(self.card),
+            range_frac=self.range_frac, run=_fingerprint(self.card, self.ranks),
         )  # fmt: skip
         write_checkpoint(self.out, checkpoint)
 
@@ -119,6 +127,7 @@ def train(
     overwrite: bool = False,
     quiet: bool = True,
     stop_after: int = 0,
+    ranks: Ranks = Ranks(),  # noqa: B008
 ) -> TrainResult:
     """Train a GSR-GNN on labelled placements; `out` holds a valid model whenever the run ends.
 
@@ -132,10 +141,12 @@ def train(
         overwrite: start anew in an `out` that holds a run.
         quiet: show no progress.
         stop_after: stop after so many steps of this call; 0 goes to the end.
+        ranks: this process among those of the run, `gsr_plugin.ranks.joined()`; only the first one writes.
 
     Raises:
         InputError: no data, a family without a fold, an `out` that exists, or a run that `resume` does not fit.
         DivergedError: a loss or gradient that is not finite; names the placement and the tensor.
+        PeerLostError: another process of the run ended.
         KeyboardInterrupt: after Ctrl-C, once the checkpoint is written.
     """
     config = config or RunConfig()
@@ -149,12 +160,15 @@ def train(
         find_designs(data), data, fold=fold, folds=folds, technology_out=config.data.technology_out
     )
     train_set = _of_size(train_set, config)
-    check_out(out, resume=resume, overwrite=overwrite)
-    run = _begin(out, config, train_set, held_out, fold)
+    if ranks.leads:
+        check_out(out, resume=resume, overwrite=overwrite)
+    run = _begin(out, config, train_set, held_out, fold, ranks)
     if checkpoint is not None:
         _take_up(run, checkpoint)
-    prepare_out(out, config, resume_at=run.step if resume else None)
-    stopped = _loop(run, started, quiet=quiet, stop_after=stop_after)
+    ranks.add_up_([torch.zeros(1)])  # nobody writes before all have read
+    if ranks.leads:
+        prepare_out(out, config, resume_at=run.step if resume else None)
+    stopped = _loop(run, started, quiet=quiet or not ranks.leads, stop_after=stop_after)
     return TrainResult(
         out=out,
         steps=run.step,
@@ -175,7 +189,7 @@ def _loop(run: _Run, started: float, *, quiet: bool, stop_after: int) -> str:
     total = settings.epochs * run.steps_per_epoch
     first, before, saved, stopped = run.step, run.seconds, started, "done"
     with (
-        (run.out / LOG).open("a", encoding="utf-8") as log,
+        (run.out / LOG if run.ranks.leads else Path(os.devnull)).open("a", encoding="utf-8") as log,
         stop_signals() as interrupted,
         Progress(total, done=run.step, quiet=quiet) as progress,
     ):
@@ -188,6 +202,7 @@ def _loop(run: _Run, started: float, *, quiet: bool, stop_after: int) -> str:
             found = _update(run, group, rate, device)
             run.step += 1
             run.losses.append(found["loss"])
+            run.range_frac = max(run.range_frac, found["range_frac"])
             run.last_loss = fmean(run.losses)
             now = time.monotonic()
             run.seconds = before + now - started
@@ -195,16 +210,15 @@ def _loop(run: _Run, started: float, *, quiet: bool, stop_after: int) -> str:
             write_line(log, "step", step=run.step, epoch=epoch, lr=rate, designs=designs, **found)
             progress.update(run.step, f"epoch {epoch + 1}/{settings.epochs}  loss {run.last_loss:.4f}")
             if run.step % run.steps_per_epoch == 0:
-                scores = _score(run, epoch)
-                write_line(log, "epoch", step=run.step, epoch=epoch, loss=run.last_loss, seconds=run.seconds, **scores)
-                run.losses = []
-            if interrupted():
-                stopped = "interrupted"
-            elif settings.max_minutes and run.seconds >= 60 * settings.max_minutes:
-                stopped = "max_minutes"
-            elif stop_after and run.step - first >= stop_after:
-                stopped = "stop_after"
-            elif now - saved >= 60 * settings.checkpoint_minutes:
+                told = {"loss": run.last_loss, "range_frac": run.range_frac, "seconds": run.seconds}
+                write_line(log, "epoch", step=run.step, epoch=epoch, **told, **_score(run, epoch))
+                run.losses, run.range_frac = [], 0.0
+            late = settings.max_minutes and run.seconds >= 60 * settings.max_minutes
+            wanted = (interrupted(), late, stop_after and run.step - first >= stop_after)
+            flags = torch.tensor([float(bool(w)) for w in wanted])
+            run.ranks.add_up_([flags])  # the processes stop after the same step
+            stopped = next((name for name, flag in zip(STOPS, flags, strict=True) if flag), "done")
+            if stopped == "done" and now - saved >= 60 * settings.checkpoint_minutes:
                 run.save()
                 saved = now
         run.save()
@@ -216,10 +230,11 @@ def _loop(run: _Run, started: float, *, quiet: bool, stop_after: int) -> str:
 
 def _update(run: _Run, group: Sequence[Step], rate: float, device: torch.device) -> dict[str, float]:
     """One step of Adam on the mean loss of a group of placements; returns the parts of the loss."""
-    settings = run.config.train
+    settings, parameters = run.config.train, list(run.model.parameters())
     run.optimizer.zero_grad(set_to_none=True)
-    parts = []
-    for item in group:
+    parts = torch.zeros(len(group), len(PARTS), dtype=torch.float64)
+    for i in run.ranks.share([item.entry.num_gcells for item in group]):
+        item = group[i]
         sample = run.load(item.entry)
         try:
             loss, found = placement_loss(run.model, run.normaliser, settings, sample, item, device)
@@ -230,22 +245,27 @@ def _update(run: _Run, group: Sequence[Step], rate: float, device: torch.device)
             raise DivergedError(f"step {run.step + 1}, {item.entry.name}: {bad}\n  Lower train.lr or train.clip.")
         (loss * (item.weight / len(group))).backward()  # type: ignore[no-untyped-call]
         found["range_frac"] = run.model.range_used_frac()
-        parts.append(found)
+        parts[i] = torch.tensor([found[name] for name in PARTS], dtype=torch.float64)
         run.model.stack.free_memory()
-    norm = nn.utils.clip_grad_norm_(run.model.parameters(), settings.clip)
+    for p in parameters:
+        p.grad = torch.zeros_like(p) if p.grad is None and run.ranks.size > 1 else p.grad
+    run.ranks.add_up_([p.grad for p in parameters if p.grad is not None])
+    run.ranks.add_up_([parts])
+    norm = nn.utils.clip_grad_norm_(parameters, settings.clip)
     if not bool(torch.isfinite(norm)):
         bad = next(n for n, p in run.model.named_parameters() if p.grad is None or not bool(p.grad.isfinite().all()))
         names = ", ".join(item.entry.name for item in group)
         raise DivergedError(f'step {run.step + 1}, {names}: the gradient of "{bad}" is not finite\n  Lower train.lr.')
-    for parameters in run.optimizer.param_groups:
-        parameters["lr"] = rate
+    for options in run.optimizer.param_groups:
+        options["lr"] = rate
     run.optimizer.step()
     decay = min(settings.ema, (1 + run.step) / (10 + run.step))
     for name, parameter in run.model.named_parameters():
         if name in run.average:
             run.average[name].lerp_(parameter.detach(), 1 - decay)
-    mean = {name: fmean(part[name] for part in parts) for name in parts[0]}
-    return mean | {"grad_norm": float(norm)}
+    columns = dict(zip(PARTS, parts.T.tolist(), strict=True))
+    mean = {name: fmean(values) for name, values in columns.items()}
+    return mean | {"range_frac": max(columns["range_frac"]), "grad_norm": float(norm)}
 
 
 def placement_loss(
@@ -276,12 +296,23 @@ def placement_loss(
     return loss, {name: float(value.detach()) for name, value in parts.items()}
 
 
-def _begin(out: Path, config: RunConfig, train_set: list[Entry], held_out: list[Entry], fold: int | None) -> _Run:
+def _begin(
+    out: Path, config: RunConfig, train_set: list[Entry], held_out: list[Entry], fold: int | None, ranks: Ranks
+) -> _Run:
     settings = config.train
+    if ranks.size > settings.placements_per_step:
+        raise InputError(
+            f"train.placements_per_step: {settings.placements_per_step} for {ranks.size} processes, which share them",
+            path="settings",
+            mend=f"Set it to {ranks.size} or more: each process takes its part of every step.",
+        )
+    device = pick_device(settings.device)
+    if device.type == "cuda" and ranks.size > 1:
+        device = pick_device(f"cuda:{ranks.local}")
     load = Loader(settings.cache_mb)
     normaliser = fit_normaliser(train_set, load)
     torch.manual_seed(settings.seed)
-    model = GsrGnn(config.model, seed=settings.seed).to(pick_device(settings.device))
+    model = GsrGnn(config.model, seed=settings.seed).to(device)
     decayed = [p for p in model.parameters() if p.ndim > 1]
     other = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": other, "weight_decay": 0.0}]
@@ -295,14 +326,15 @@ def _begin(out: Path, config: RunConfig, train_set: list[Entry], held_out: list[
         load=load,
         model=model,
         optimizer=torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.99)),
-        average={n: p.detach().clone() for n, p in model.named_parameters()} if settings.ema else {},
+        average={n: p.detach().clone() for n, p in model.named_parameters()} if settings.ema and ranks.leads else {},
+        ranks=ranks,
     )
 
 
 def _take_up(run: _Run, checkpoint: Checkpoint) -> None:
     """Put a run where the checkpoint left it; refuse one that was made with other settings or data."""
-    for name, ours in _fingerprint(run.card).items():
-        stored = checkpoint.run.get(name)
+    for name, ours in _fingerprint(run.card, run.ranks).items():
+        stored = checkpoint.run.get(name, "1" if name == "processes" else None)
         if ours != stored:
             raise InputError(
                 f"the run there has {name} = {stored}, this call {ours}",
@@ -311,17 +343,18 @@ def _take_up(run: _Run, checkpoint: Checkpoint) -> None:
             )
     checkpoint.restore(run.model, run.optimizer, run.average)
     run.step, run.losses, run.seconds = checkpoint.step, list(checkpoint.losses), checkpoint.seconds
+    run.range_frac = checkpoint.range_frac
     run.last_loss = fmean(run.losses) if run.losses else math.nan
 
 
 _MAY_CHANGE = {"max_minutes", "checkpoint_minutes", "cache_mb", "device", "threads", "score_epochs"}
 
 
-def _fingerprint(card: ModelCard) -> dict[str, str]:
+def _fingerprint(card: ModelCard, ranks: Ranks) -> dict[str, str]:
     """What must be the same for a run to go on with the same losses."""
     train = {f"train.{k}": json.dumps(v) for k, v in card.settings["train"].items() if k not in _MAY_CHANGE}
     model = {f"model.{k}": json.dumps(v) for k, v in card.model.model_dump(mode="json").items()}
-    return {"fold": json.dumps(card.fold), "data": card.data_sha256} | model | train
+    return {"fold": json.dumps(card.fold), "data": card.data_sha256, "processes": str(ranks.size)} | model | train
 
 
 def _of_size(entries: list[Entry], config: RunConfig) -> list[Entry]:
@@ -340,7 +373,7 @@ def _of_size(entries: list[Entry], config: RunConfig) -> list[Entry]:
 def _score(run: _Run, epoch: int) -> dict[str, float]:
     """Scores of the held-out placements, every `score_epochs` epochs; they choose nothing."""
     every = run.config.train.score_epochs
-    if not every or (epoch + 1) % every or not run.held_out:
+    if not every or (epoch + 1) % every or not run.held_out or not run.ranks.leads:
         return {}
     last = {name: p.detach().clone() for name, p in run.model.state_dict().items()}
     run.model.load_state_dict(run.state())

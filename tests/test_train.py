@@ -40,6 +40,16 @@ def losses(out: Path) -> list[tuple[int, float, float]]:
     return [(line["step"], line["loss"], line["grad_norm"]) for line in lines if line["event"] == "step"]
 
 
+def epochs(out: Path) -> list[tuple[int, float, float]]:
+    """Step, loss and used fraction of the range of every epoch; the fraction is the largest of the epoch's steps."""
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    ends = [line for line in lines if line["event"] == "epoch"]
+    for end in ends:
+        used = [line["range_frac"] for line in lines if line["event"] == "step" and line["epoch"] == end["epoch"]]
+        assert 0 < end["range_frac"] == max(used)
+    return [(line["step"], line["loss"], line["range_frac"]) for line in ends]
+
+
 def tensor_hash(path: Path) -> str:
     return hashlib.sha256(b"".join(t.numpy().tobytes() for _, t in sorted(load_tensors(path).items()))).hexdigest()
 
@@ -92,6 +102,7 @@ def test_stop_and_resume_gives_the_same_losses_and_weights(
         f.write('{"event": "step", "step": 8, "loss": 0.0}\n{"event": "st')
     two = train([corpus], parts, config=config(*options), resume=True)
     assert losses(parts) == losses(whole)
+    assert epochs(parts) == epochs(whole) != []
     assert two.loss == one.loss
     for name in ("weights.safetensors", "state/checkpoint.safetensors"):
         assert tensor_hash(whole / name) == tensor_hash(parts / name), name
