@@ -12,21 +12,21 @@ Source:
     `feature_extraction/src/read.py`; circuitnet.github.io: "Graph Features", "Routability Features", FAQ 4.
 """
 
-import codecs
-import pickle
 import re
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
 from circuit_io.errors import Faults, InputError, listed
 from circuit_io.export import gcell_dbu
-from circuit_io.gcells import GcellGrid
+from circuit_io.gcells import MAX_GCELLS, GcellGrid
 from circuit_io.imported import bare_design, write_import
 from circuit_io.labels import Labels
+from circuit_io.npy import read_array
 
 DBU_PER_UM = 1000
 GCELL_UM = 2.25  # of N28
@@ -37,6 +37,7 @@ _STAGES = {
     "congestion_GR": "congestion/congestion_global_routing",
     "congestion_eGR": "congestion/congestion_early_global_routing",
 }
+Map = Float32[np.ndarray, "nx ny"]
 _KINDS = {"util": "utilization_based", "overflow": "overflow_based"}
 
 
@@ -77,8 +78,11 @@ def import_circuitnet(
     for found, rows, path in zip((nodes, nets, pins), (2, 1, 3), attributes, strict=True):
         if not isinstance(found, np.ndarray) or found.ndim != 2 or found.shape[0] != rows:
             raise InputError(f"holds no array of {rows} rows", path=path, mend=_AGAIN)
+        if rows < 3 and not all(isinstance(name, str) for name in found.ravel().tolist()):
+            raise InputError("holds a name that is no text", path=path, mend=_AGAIN)
     joined = _join(nodes, nets, pins, _boxes(layout), attributes[2])
-    maps = _find_maps(folder, layout.stem)
+    map_files = _find_maps(folder, layout.stem)
+    maps = {name: _read_map(path) for name, path in map_files.items()}
     tile = gcell_dbu(gcell_um or GCELL_UM, DBU_PER_UM)
     nx, ny = _size(joined.box, maps, layout)
     die = (0, 0, nx * tile, ny * tile)
@@ -103,53 +107,9 @@ def import_circuitnet(
         )
     return write_import(
         out, design, source="circuitnet", tile_dbu=tile, words=words, warnings=warnings, overwrite=overwrite,
-        files=[layout, *attributes, *maps.values()], labels=lambda grid: _labels(maps, grid, len(joined.net_names)),
+        files=[layout, *attributes, *map_files.values()],
+        labels=lambda grid: _labels(maps, grid, len(joined.net_names)),
     )  # fmt: skip
-
-
-_RECONSTRUCT = {"_reconstruct": np.zeros(0).__reduce__()[0], "scalar": np.int64(0).__reduce__()[0]}
-
-
-class _PlainData(pickle.Unpickler):
-    """Reads arrays, lists and dicts; refuses every pickle that would run anything else."""
-
-    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
-        """NumPy's own reconstruction of an array, bytes as text, and nothing more."""
-        if (module, name) in {("numpy", "ndarray"), ("numpy", "dtype")}:
-            return getattr(np, name)
-        if (module, name) == ("_codecs", "encode"):  # how old pickles hold bytes
-            return codecs.encode
-        if name in _RECONSTRUCT and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            return _RECONSTRUCT[name]
-        raise pickle.UnpicklingError(f"it wants to call {module}.{name}")
-
-
-def read_array(path: Path) -> Any:  # noqa: ANN401
-    """What a `.npy` file holds, with pickled objects only as far as they are plain data.
-
-    Raises:
-        InputError: no such file, no such array, or a pickle that holds more than data.
-    """
-    try:
-        with path.open("rb") as file:
-            dtype = _dtype(file)
-            if not dtype.hasobject:
-                file.seek(0)
-                return np.load(file, allow_pickle=False)
-            found = _PlainData(file).load()
-    except (OSError, ValueError, EOFError, pickle.UnpicklingError, TypeError, AttributeError, IndexError) as e:
-        what = e.strerror if isinstance(e, OSError) else e
-        raise InputError(f"cannot be read: {what}", path=path, mend=_AGAIN) from e
-    return found.item() if isinstance(found, np.ndarray) and found.ndim == 0 else found
-
-
-def _dtype(file: BinaryIO) -> np.dtype[Any]:
-    version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"version {version} of the format")
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    dtype: np.dtype[Any] = read(file)[2]
-    return dtype
 
 
 def _layout(folder: Path, name: str | None) -> Path:
@@ -177,10 +137,19 @@ def _boxes(path: Path) -> dict[str, list[int]]:
     faults = Faults(path)
     for name, box in placed.items():
         whole = isinstance(box, list) and len(box) == 4 and all(isinstance(v, int) for v in box)
-        if not whole or box[0] > box[2] or box[1] > box[3] or min(box) < 0:
-            faults.add(f'inst "{name}" has the box {box!r}', mend="Expected [left, bottom, right, top] in gcells.")
+        if not whole or box[0] > box[2] or box[1] > box[3] or min(box) < 0 or max(box) >= MAX_GCELLS:
+            faults.add(
+                f'inst "{name}" has the box {_shown(box)}', mend="Expected [left, bottom, right, top] in gcells."
+            )
     faults.raise_if_any()
     return placed
+
+
+def _shown(value: object) -> str:
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # Python does not write out integers of thousands of digits
+        return "a number of thousands of digits"
 
 
 @dataclass(frozen=True)
@@ -203,7 +172,10 @@ def _join(nodes: np.ndarray, nets: np.ndarray, pins: np.ndarray, placed: dict[st
         bits = net if isinstance(net, list) else [net]
         known = isinstance(node, int) and 0 <= node < len(inst_names)
         if not known or not all(isinstance(n, int) and 0 <= n < len(net_names) for n in bits):
-            faults.add(f'pin {pin}, "{name}", has net {net!r} and node {node!r}, which are not there', mend=_AGAIN)
+            faults.add(
+                f'pin {pin}, "{name}", has net {_shown(net)} and node {_shown(node)}, not there',
+                mend=_AGAIN,
+            )
         elif inst_names[node] in placed:
             rows += [(node, n, str(name)) for n in bits]
     faults.raise_if_any()
@@ -245,28 +217,34 @@ def _find_maps(folder: Path, layout: str) -> dict[str, Path]:
     return {}
 
 
-def _size(box: Int64[np.ndarray, "insts 4"], maps: dict[str, Path], layout: Path) -> tuple[int, int]:
+def _read_map(path: Path) -> Map:
+    """A label map [x, y]; nan where it says nothing."""
+    found = read_array(path)
+    if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype.kind not in "fiub" or np.isinf(found).any():
+        raise InputError("holds no map of finite numbers", path=path, mend=_AGAIN)
+    return found.astype(np.float32)
+
+
+def _size(box: Int64[np.ndarray, "insts 4"], maps: dict[str, Map], layout: Path) -> tuple[int, int]:
     """Columns and rows: those of the label maps [x, y], else as far as insts reach."""
     reach = (int(box[:, 2].max()) + 1, int(box[:, 3].max()) + 1)
-    shapes = {read_array(p).shape for p in maps.values()}
+    shapes = {values.shape for values in maps.values()}
     if not shapes:
         return reach
     shape = shapes.pop()
-    if shapes or len(shape) != 2 or shape[0] < reach[0] or shape[1] < reach[1]:
+    if shapes or shape[0] < reach[0] or shape[1] < reach[1]:
         what = f"the label maps have the shape {shape}, insts reach to {reach[0]} x {reach[1]} gcells"
         raise InputError(what, path=layout, mend="Labels and placement are of different layouts.")
     return int(shape[0]), int(shape[1])
 
 
-def _labels(maps: dict[str, Path], grid: GcellGrid, num_nets: int) -> Labels | None:
+def _labels(maps: dict[str, Map], grid: GcellGrid, num_nets: int) -> Labels | None:
     """Demand over tracks: the share in use plus what overflows; the last column (H) and row (V) are no edges."""
     if not maps:
         return None
     out = {}
     for side in "hv":
-        parts = [
-            np.asarray(read_array(maps[k]), np.float32).T for k in (f"{side}_util", f"{side}_overflow") if k in maps
-        ]
+        parts = [maps[k].T for k in (f"{side}_util", f"{side}_overflow") if k in maps]
         total: Float32[np.ndarray, "ny nx"] = np.asarray(np.sum(parts, axis=0, dtype=np.float32))
         if side == "h":
             total[:, -1] = np.nan

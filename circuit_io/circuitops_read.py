@@ -9,6 +9,9 @@ Source:
 """
 
 import io
+import math
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,8 @@ NUMBERS = {
 }
 NO_VALUE = ["", "NA", "N/A", "None", "NaN", "nan", "-nan", "inf", "-inf"]
 DBU_PER_UM = (100, 200, 400, 800, 1000, 2000, 4000, 8000, 10000, 20000)  # that LEF knows
+MAX_PLACE = 1 << 31  # dbu; OpenDB has 32 bits for them
+MAX_LENGTH = 1 << 53
 CORE_FILLED = 0.999  # of the core's width or height, spanned by insts: fillers leave no gap
 
 
@@ -70,10 +75,9 @@ def import_circuitops(
     paths = {name: _find(folder, name) for name in (*TEXTS, "design_properties")}
     cells, pins, nets = (_read(paths[name], name) for name in TEXTS)
     about = _design_properties(paths["design_properties"])
-    rect = np.rint(np.stack([cells.numbers[k] for k in ("x0", "y0", "x1", "y1")], axis=1))
-    if not np.isfinite(rect).all():
-        raise InputError("a cell has no place", path=cells.path, mend="Write the tables after placement.")
-    rects = rect.astype(np.int64)
+    rects = _places(cells, "a cell", ("x0", "y0", "x1", "y1"))
+    if not len(rects):
+        raise InputError("holds no cell", path=cells.path, mend="Write the tables again.")
     dbu = dbu_per_um or _dbu(about, rects, paths["design_properties"])
     side = gcell_um or about.numbers.get("gcell_um")
     if side is None:
@@ -102,10 +106,12 @@ def import_circuitops(
     flags = {"is_sequential": cells.numbers["is_seq"] > 0,
              "is_buffer": (cells.numbers["is_buf"] > 0) | (cells.numbers["is_inv"] > 0)}  # fmt: skip
     words = {"family": family or about.name, "technology": technology or "", "variant": variant or ""}
-    lengths = (nets.numbers["net_route_length"] / dbu).astype(np.float32)
+    lengths = nets.numbers["net_route_length"]
+    if (np.abs(lengths) > MAX_LENGTH).any():
+        raise InputError("a net is impossibly long", path=nets.path, mend="Write the tables again.")
     return write_import(
         out, design, source="circuitops", tile_dbu=gcell_dbu(side, dbu), words=words, files=list(paths.values()),
-        flags=flags, labels=lambda grid: _labels(lengths, grid), overwrite=overwrite,
+        flags=flags, labels=lambda grid: _labels((lengths / dbu).astype(np.float32), grid), overwrite=overwrite,
         warnings=["no fixed status and no orientation; no congestion labels, so it cannot be trained on alone"],
     )  # fmt: skip
 
@@ -171,14 +177,13 @@ def _design_properties(path: Path) -> _About:
     found = dict(zip(names, values, strict=True))
     numbers = {}
     for name, text in found.items():
-        try:
+        with suppress(ValueError):
             numbers[name] = float(text)
-        except ValueError:
-            continue
+    numbers = {name: value for name, value in numbers.items() if math.isfinite(value)}
     lacking = [k for k in ("die_width", "die_height", "core_width", "core_height") if not numbers.get(k, 0) > 0]
     if lacking:
         raise InputError(f"tells no {', '.join(lacking)}", path=path, line=2, mend="Write the tables again.")
-    return _About(found["design_name"].strip(), {k: v for k, v in numbers.items() if np.isfinite(v)})
+    return _About(found["design_name"].strip(), numbers)
 
 
 def _dbu(about: _About, rects: Int64[np.ndarray, "insts 4"], path: Path) -> int:
@@ -244,9 +249,7 @@ def _join(cells: _Table, pins: _Table, nets: _Table) -> dict[str, Any]:
     direction = _directions(pins.numbers["dir"][kept])
     use = np.zeros(len(rows["net_name"]), np.int8)
     use[of_net[pins.numbers["is_in_clk"][kept] > 0]] = CLOCK
-    xy = np.stack([pins.numbers["x"][kept], pins.numbers["y"][kept]], axis=1)
-    if not np.isfinite(xy).all():
-        raise InputError("a pin has no place", path=pins.path, mend="Write the tables again.")
+    xy = _places(pins, "a pin", ("x", "y"), kept)
     return {
         "net_use": use,
         "pin_net": of_net,
@@ -255,9 +258,21 @@ def _join(cells: _Table, pins: _Table, nets: _Table) -> dict[str, Any]:
         "pin_names": [n.removeprefix(f"{c}/") for n, c in zip(names, owner, strict=True)],
         "pin_direction": direction,
         "pin_cap": _caps(pins.numbers["input_pin_cap"][kept], inst, direction, cells),
-        "pin_xy_dbu": np.rint(xy).astype(np.int64),
+        "pin_xy_dbu": xy,
         "port_names": [n for n, i in zip(names, inst.tolist(), strict=True) if i < 0],
     }
+
+
+def _places(
+    table: _Table, what: str, keys: Sequence[str], rows: Int64[np.ndarray, " rows"] | slice = slice(None)
+) -> Int64[np.ndarray, "rows keys"]:
+    """Coordinates in dbu."""
+    found = np.rint(np.stack([table.numbers[k][rows] for k in keys], axis=1))
+    if not (np.abs(found) <= MAX_PLACE).all():  # nan neither
+        raise InputError(f"{what} has no place, or an impossible one", path=table.path,
+                         mend="Write the tables again, after placement.")  # fmt: skip
+    places: Int64[np.ndarray, "rows keys"] = found.astype(np.int64)
+    return places
 
 
 def _directions(dir_: Float64[np.ndarray, " pins"]) -> Int8[np.ndarray, " pins"]:

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,13 @@ import pyarrow as pa
 import pytest
 from test_cli import SMALL, bad, good
 
-from circuit_io.circuitnet import import_circuitnet, read_array
+from circuit_io.circuitnet import import_circuitnet
 from circuit_io.circuitops_read import import_circuitops
 from circuit_io.circuitops_write import to_circuitops
 from circuit_io.errors import InputError
 from circuit_io.export import export_design, sources_of_labels
 from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, names
+from circuit_io.npy import read_array
 from circuit_io.store import StoredDesign, open_design
 from gsr_plugin.dataset import MASKED_BY, Loader, find_designs, fit_normaliser
 
@@ -254,6 +256,10 @@ def test_lengths_alone_are_refused_by_train_and_the_shipped_model_by_predict(cir
         ("design_properties.csv", ("10.0,10.0", "0,10.0"), "tells no die_width"),
         ("design_properties.csv", ("10.0,10.0,", "10.0,"), "is not a header with one row"),
         ("design_properties.csv", ("10.0,10.0", "1.0,10.0"), "0 x 4 gcells"),
+        ("design_properties.csv", ("9.0,8.0", "inf,8.0"), "tells no core_width"),
+        ("cell_properties.csv", ("1000,1000,2000", "1e300,1000,2000"), "a cell has no place, or an impossible one"),
+        ("cell_properties.csv", (CELLS[CELLS.index("u1") :], ""), "holds no cell"),
+        ("net_properties.csv", ("b,3000", "b,1e300"), "a net is impossibly long"),
     ],
 )
 def test_circuitops_tables_that_do_not_fit_are_refused(
@@ -277,7 +283,7 @@ def test_the_side_of_a_gcell_must_be_given(circuitops: Path, tmp_path: Path) -> 
     assert "--name: is no option of circuitops" in said
 
 
-def _objects(rows_: list[list[object]]) -> np.ndarray:
+def _objects(rows_: Sequence[Sequence[object]]) -> np.ndarray:
     out = np.empty((len(rows_), len(rows_[0])), object)
     for i, row in enumerate(rows_):
         for j, value in enumerate(row):
@@ -435,6 +441,41 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+def test_arrays_come_back_as_they_were_saved(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    mixed = [["a", 1, [1, 2], None, 1.5], [np.int64(7), np.str_("\u00fc"), {"x": [1]}, np.float32(1.5), np.True_]]
+    plain = [
+        np.arange(6).reshape(2, 3),
+        np.asarray([["a", "bc"]], order="F"),
+        np.zeros((0, 3)),
+        np.arange(3, dtype=">i4"),
+    ]
+    for array in (*plain, _objects(mixed), np.asfortranarray(_objects(mixed))):
+        np.save(path, array)
+        assert read_array(path).tolist() == array.tolist()
+    within = np.empty(1, object)
+    within[0] = np.arange(3, dtype=">i2")
+    np.save(path, within)
+    assert read_array(path)[0].tolist() == [0, 1, 2]
+
+
+def test_garbled_arrays_are_refused_or_read(tmp_path: Path) -> None:
+    """Nothing but InputError: NumPy's and pickle's own code in C crashes on such files."""
+    write_circuitnet(tmp_path, num_insts=8)
+    seeds = [p.read_bytes() for p in sorted(tmp_path.rglob("*.npy"))]
+    rng, path, refused = np.random.default_rng(5), tmp_path / "a.npy", 0
+    for _ in range(1000):
+        text = bytearray(seeds[rng.integers(len(seeds))])
+        for at in rng.integers(0, len(text), rng.integers(1, 4)).tolist():
+            text[at : at + int(rng.integers(0, 3))] = rng.bytes(int(rng.integers(0, 3)))
+        path.write_bytes(text)
+        try:
+            read_array(path)
+        except InputError:
+            refused += 1
+    assert 0 < refused < 1000
+
+
 def test_arrays_of_older_numpy_are_read(tmp_path: Path) -> None:
     array = _objects([["a", 1, [2, 3]]])
     text = pickle.dumps(array, protocol=2).replace(b"numpy._core", b"numpy.core")
@@ -467,6 +508,23 @@ def _spoil(folder: Path, what: str) -> None:
         layout.rename(layout.with_name("toy.npy"))
     elif what == "small map":
         write_maps(folder, side=(4, 4))
+    elif what == "no map":
+        write_maps(folder)
+        path = next((folder / "routability_features").rglob("congestion_GR_vertical_overflow/*.npy"))
+        np.save(path, np.asarray({"mem": [0, 0, 1, 1]}, object))
+    elif what == "endless":
+        write_maps(folder)
+        path = next((folder / "routability_features").rglob("congestion_GR_vertical_overflow/*.npy"))
+        np.save(path, np.full((8, 8), np.inf))
+    elif what == "no text":
+        np.save(where / "net_attr" / f"{netlist}_net_attr.npy", np.zeros((1, 21)))
+    elif what == "far":
+        np.save(layout, np.asarray({"mem": [0, 0, 10**30, 0]}, object))
+    elif what == "promise":
+        with pins.open("wb") as f:
+            np.lib.format.write_array_header_1_0(f, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
+    elif what == "digits":
+        np.save(pins, _objects([["A"], [10**9999], [0]]))
     elif what == "one direction":
         write_maps(folder)
         next((folder / "routability_features").rglob("congestion_GR_vertical_overflow/*.npy")).unlink()
@@ -478,12 +536,18 @@ def _spoil(folder: Path, what: str) -> None:
         ("no pins", "pin_attr.npy: cannot be read: No such file"),
         ("cut", "pin_attr.npy: cannot be read"),
         ("rows", "holds no array of 3 rows"),
-        ("index", r'pin 0, "A", has net 99 and node 0, which are not there'),
+        ("index", r'pin 0, "A", has net 99 and node 0, not there'),
         ("text", "pin_attr.npy: cannot be read"),
         ("box", r'inst "mem" has the box \[3, 0, 2, 0\]'),
         ("foreign", "none of its insts is in the placement"),
         ("name", '"toy" does not name its netlist'),
         ("small map", r"label maps have the shape \(4, 4\), insts reach to 8 x 8"),
+        ("no map", "congestion_GR_vertical_overflow.*holds no map of finite numbers"),
+        ("endless", "congestion_GR_vertical_overflow.*holds no map of finite numbers"),
+        ("no text", "net_attr.npy: holds a name that is no text"),
+        ("far", r'inst "mem" has the box \[0, 0, 1'),
+        ("promise", "0 bytes for an array of"),
+        ("digits", "has net a number of thousands of digits and node 0"),
         ("one direction", "labels of congestion_GR are not complete: h_overflow, h_util, v_util"),
     ],
 )
