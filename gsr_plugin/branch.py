@@ -50,6 +50,12 @@ class BranchWeights:
         return None if self.gamma is None or self.beta is None else RowNorm(self.gamma, self.beta, plan.bounds)
 
 
+def node_of(plan: Plan, row: int) -> str:
+    """Type and number of the node in a row of the stream."""
+    t, start = next((t, rows.start) for t, rows in plan.rows.items() if rows.start <= row < rows.stop)
+    return f"{t} {row - start}"
+
+
 def select(
     plan: Plan,
     x: Float[Tensor, "nodes h"],
@@ -64,8 +70,7 @@ def select(
     try:
         return norm_topk(x, selection, norm)
     except NotANumberError as err:
-        t, rows = next((t, r) for t, r in plan.rows.items() if r.start <= err.row < r.stop)
-        raise NotANumberError(f"{t} {err.row - rows.start} is not finite: top-k has no order", row=err.row) from err
+        raise NotANumberError(f"{node_of(plan, err.row)} is not finite: top-k has no order", row=err.row) from err
 
 
 def value(plan: Plan, packed: Packed, weights: BranchWeights, scratch: Scratch) -> Float[Tensor, "nodes h"]:

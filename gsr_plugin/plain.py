@@ -82,5 +82,4 @@ def plain_stack(spec: "StackSpec", plan: Plan, weights: BranchWeights, x: Tensor
         with torch.no_grad():
             for i, s in ((1, x2), (2, x1)):
                 record.amax[2 * layer + i] = s.abs().amax() if s.numel() else 0.0
-    record.check()
     return torch.cat([x1, x2], 1)

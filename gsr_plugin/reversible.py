@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from circuit_io.errors import GsrError
 from gsr_plugin.arena import Arenas, Lease, StaleBackwardError
-from gsr_plugin.branch import BranchWeights, kept_rows, select, select_adjoint_, value, value_adjoint
+from gsr_plugin.branch import BranchWeights, kept_rows, node_of, select, select_adjoint_, value, value_adjoint
 from gsr_plugin.graph_tensors import NODE_TYPES, GraphTensors
 from gsr_plugin.ops.residual import add_rounded_, round_to_grid_
 from gsr_plugin.ops.topk import NotANumberError, Packed, Selection, index_dtype
@@ -68,15 +68,17 @@ class Record:
         """Largest |x| of the forward over the range; 0 without a grid. Reads the device."""
         return float(self.amax.max()) / self.limit
 
-    def check(self) -> None:
-        """Raises RangeError at the first update that reached the range, or was not finite."""
+    def first_bad(self) -> int | None:
+        """The first update that reached the range, or was not finite. Reads the device, once."""
         bad = (~(self.amax < self.limit)).nonzero()
-        if not bad.numel():
-            return
-        step = int(bad[0])
-        where = "the encoder's output" if step == 0 else f"layer {(step + 1) // 2}, stream {2 - (step + 1) % 2}"
-        raise RangeError(
-            f"max |x| = {float(self.amax[step]):.6g} at {where}: additions are exact below {self.limit:g} only\n"
+        return int(bad[0]) if bad.numel() else None
+
+    def error(self, update: int, node: str) -> RangeError:
+        """What to raise for an update at whose largest entry `node` stands."""
+        where = "the encoder's output" if update == 0 else f"layer {(update + 1) // 2}, stream {2 - (update + 1) % 2}"
+        most = f"{float(self.amax[update]):.6g}"
+        return RangeError(
+            f"max |x| = {most} at {where}, {node}: additions are exact below {self.limit:g} only\n"
             f"  Lower t (now {self.t}; 4 less gives 16 times the range), or the learning rate."
         )
 
@@ -88,18 +90,36 @@ def _select(call: "_Call", x: Tensor, w: BranchWeights, layer: int, branch: int)
         raise NotANumberError(f"layer {layer + 1}, branch {branch + 1}: {err}", row=err.row) from err
 
 
-def _forward(call: "_Call", weights: BranchWeights) -> None:
-    """Takes both streams through all layers."""
+def _load(call: "_Call", x: Tensor) -> None:
+    """Fills both streams with `x`, rounded."""
+    streams, h = call.lease.arena.streams, x.shape[1] // 2
+    for c in (0, 1):
+        round_to_grid_(streams[c].copy_(x[:, c * h : (c + 1) * h]), call.spec.t)
+
+
+def _forward(call: "_Call", weights: BranchWeights, updates: int) -> None:
+    """Takes both streams through the layers, two updates each, up to the given number of updates."""
     plan, arena = call.plan, call.lease.arena
-    for layer in range(call.spec.layers):
-        for branch in (0, 1):
-            w = weights.at(layer, branch)
-            packed = _select(call, arena.streams[branch], w, layer, branch)
-            if call.saved is not None:
-                call.saved[layer, branch] = packed.index
-            f = value(plan, packed, w, arena)
-            amax = call.record.amax[2 * layer + branch + 1]
-            add_rounded_(arena.streams[1 - branch], f, sign=1, t=call.spec.t, amax=amax)
+    for update in range(updates):
+        layer, branch = divmod(update, 2)
+        w = weights.at(layer, branch)
+        packed = _select(call, arena.streams[branch], w, layer, branch)
+        if call.saved is not None:
+            call.saved[layer, branch] = packed.index
+        f = value(plan, packed, w, arena)
+        add_rounded_(arena.streams[1 - branch], f, sign=1, t=call.spec.t, amax=call.record.amax[update + 1])
+
+
+def _check_range(call: "_Call", weights: BranchWeights, x: Tensor) -> None:
+    """Raises RangeError for the first update that left the range; runs the layers again up to it to find the node."""
+    update = call.record.first_bad()
+    if update is None:
+        return
+    _load(call, x)
+    (_forward if call.spec.variant != "paper" else _forward_paper)(call, weights, update)
+    streams = call.lease.arena.streams
+    largest = (streams if update == 0 else streams[update % 2][None]).abs().amax(2).amax(0)
+    raise call.record.error(update, node_of(call.plan, int(largest.argmax())))
 
 
 def _backward(call: "_Call", weights: BranchWeights, grads: BranchWeights, g: Tensor) -> None:
@@ -115,17 +135,17 @@ def _backward(call: "_Call", weights: BranchWeights, grads: BranchWeights, g: Te
             add_rounded_(arena.streams[1 - branch], f, sign=-1, t=call.spec.t)
 
 
-def _forward_paper(call: "_Call", weights: BranchWeights) -> list[Packed]:
+def _forward_paper(call: "_Call", weights: BranchWeights, updates: int) -> list[Packed]:
     """The published layer: Y2 = X2 + f1(X1), Y1 = S(GS(X1)) + f2(Y2); the kept entries of every branch stay."""
     arena, kept = call.lease.arena, []
-    for layer in range(call.spec.layers):
-        for branch in (0, 1):
-            w, target = weights.at(layer, branch), arena.streams[1 - branch]
-            kept.append(_select(call, arena.streams[branch], w, layer, branch))
-            f = value(call.plan, kept[-1], w, arena)
-            if branch == 1:
-                target.copy_(kept_rows(kept[-2], target.shape[1]))
-            add_rounded_(target, f, sign=1, t=None, amax=call.record.amax[2 * layer + branch + 1])
+    for update in range(updates):
+        layer, branch = divmod(update, 2)
+        w, target = weights.at(layer, branch), arena.streams[1 - branch]
+        kept.append(_select(call, arena.streams[branch], w, layer, branch))
+        f = value(call.plan, kept[-1], w, arena)
+        if branch == 1:
+            target.copy_(kept_rows(kept[-2], target.shape[1]))
+        add_rounded_(target, f, sign=1, t=None, amax=call.record.amax[update + 1])
     return kept
 
 
@@ -150,20 +170,18 @@ class _Stack(torch.autograd.Function):
         *params: Tensor,
     ) -> Tensor:
         spec, arena = call.spec, call.lease.arena
-        h = x.shape[1] // 2
-        weights = BranchWeights.of(params)
-        for c in (0, 1):
-            round_to_grid_(arena.streams[c].copy_(x[:, c * h : (c + 1) * h]), spec.t)
+        weights, updates = BranchWeights.of(params), 2 * spec.layers
+        _load(call, x)
         if x.numel():
             call.record.amax[0] = torch.stack([arena.streams.amax(), -arena.streams.amin()]).amax()
         if spec.variant == "paper":
-            call.kept = _forward_paper(call, weights)
+            call.kept = _forward_paper(call, weights, updates)
         else:
             if call.pending and spec.save_indices:
                 size = (spec.layers, 2, x.shape[0], spec.selection.k)
-                call.saved = torch.empty(size, dtype=index_dtype(h), device=x.device)
-            _forward(call, weights)
-        call.record.check()
+                call.saved = torch.empty(size, dtype=index_dtype(x.shape[1] // 2), device=x.device)
+            _forward(call, weights, updates)
+        _check_range(call, weights, x)
         out = torch.cat([arena.streams[c, call.read] for c in (0, 1)], 1)
         if call.pending:
             ctx.call, ctx.params = call, params
@@ -256,7 +274,7 @@ class ReversibleStack(nn.Module):
         """The streams after the last layer, for the rows `read` (all, if None).
 
         Raises:
-            RangeError: a stream reached 2^(24 - t).
+            RangeError: a stream reached 2^(24 - t); layer, stream and node are named.
             NotANumberError: an entry is not finite; layer and node are named.
         """
         from gsr_plugin.plain import plain_stack
@@ -265,13 +283,17 @@ class ReversibleStack(nn.Module):
         read = slice(0, plan.num_nodes) if read is None else read
         self.record = Record(self.spec, x.device, x.dtype)
         weights = self.weights()
-        if not self.reversible:
-            return plain_stack(self.spec, plan, weights, x, self.record)[read]
         params = weights.tensors()
         pending = torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in params))
         lease = self._arenas.lease(plan.num_nodes, self.h, x.dtype, x.device)
         call = _Call(self.spec, plan, lease, self.record, read, pending, self.on_undone)
-        out: Tensor = _Stack.apply(call, x, *params)  # type: ignore[no-untyped-call]
+        out: Tensor
+        if not self.reversible:
+            out = plain_stack(self.spec, plan, weights, x, self.record)[read]
+            with torch.no_grad():
+                _check_range(call, weights, x)
+            return out
+        out = _Stack.apply(call, x, *params)  # type: ignore[no-untyped-call]
         return out
 
     def free_memory(self) -> None:

@@ -289,7 +289,7 @@ def test_the_edge_of_the_range() -> None:
     assert stack.record is not None
     assert stack.record.used_frac() == (limit - 2.0**-16) / limit
     x[2, 3] = -limit
-    with pytest.raises(RangeError, match=r"max .x. = 256 at the encoder's output"):
+    with pytest.raises(RangeError, match=r"max .x. = 256 at the encoder's output, inst 2:"):
         stack(x, graph)
 
 
@@ -297,9 +297,20 @@ def test_the_edge_of_the_range() -> None:
 @pytest.mark.parametrize("reversible", [True, False])
 def test_a_stream_that_leaves_the_range_is_named(branch: int, stream: int, reversible: bool) -> None:
     stack, graph = stack_of(t=20, reversible=reversible), GraphTensors.of(TOY)
+    x = torch.zeros(graph.num_nodes, 16)
+    x[graph.rows("gcell").start + 7, [3, 11]] = 1.0
     with torch.no_grad():
-        stack.bias[1, branch, 2, 3] = 30.0
-    with pytest.raises(RangeError, match=f"layer 2, stream {stream}: .* below 16 only"):
+        stack.bias[1, branch, 2, 3] = 30.0  # of gcells, and more of it where the stream had 1
+        stack.bias[2, :, 1, 3] = 60.0  # what comes later is another node
+    with pytest.raises(RangeError, match=f"layer 2, stream {stream}, gcell 7: .* below 16 only"):
+        stack(x, graph)
+
+
+def test_an_infinite_weight_of_the_published_layer_names_the_node() -> None:
+    stack, graph = stack_of(variant="paper"), GraphTensors.of(TOY)
+    with torch.no_grad():
+        stack.bias[2, 1, 1, 3] = float("inf")
+    with pytest.raises(RangeError, match=r"max .x. = inf at layer 3, stream 1, net 0"):
         stack(torch.zeros(graph.num_nodes, 16), graph)
 
 
