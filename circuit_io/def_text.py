@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from circuit_io import native
-from circuit_io.errors import MAX_SHOWN, Faults, InputError, did_you_mean
+from circuit_io.errors import Faults, InputError, did_you_mean
 from circuit_io.text import line_of, read_bytes
 
 MAX_DBU = 2**31 - 1  # OpenDB keeps coordinates in 32 bits, so no flow can write more
@@ -89,8 +89,7 @@ class DefText:
 
     def fault(self, what: str, position: int, mend: str = "") -> None:
         """Note a recoverable fault at a byte position."""
-        line = self.line(position) if self.faults.total < MAX_SHOWN else 0
-        self.faults.add(what, line=line, mend=mend)
+        self.faults.add(what, line=lambda: self.line(position), mend=mend)
 
     def _scan(self, sections: frozenset[bytes], statements: frozenset[bytes]) -> None:
         position = 0

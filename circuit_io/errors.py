@@ -1,6 +1,6 @@
 """The errors that users see: what is wrong, where, and how to mend it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -37,11 +37,17 @@ class Faults:
         self._shown: list[InputError] = []
         self.total = 0
 
-    def add(self, what: str, *, line: int = 0, mend: str = "") -> None:
-        """Note one fault and go on."""
+    @property
+    def is_full(self) -> bool:
+        """Whether further faults are but counted, so that no remedy has to be looked for."""
+        return len(self._shown) == MAX_SHOWN
+
+    def add(self, what: str, *, line: int | Callable[[], int] = 0, mend: str = "") -> None:
+        """Note one fault and go on; a function that finds the `line` is called for what will be shown alone."""
         self.total += 1
-        if len(self._shown) < MAX_SHOWN:
-            self._shown.append(InputError(what, path=self.path, line=line, mend=mend))
+        if not self.is_full:
+            at = line() if callable(line) else line
+            self._shown.append(InputError(what, path=self.path, line=at, mend=mend))
 
     def raise_if_any(self) -> None:
         """Raise the only fault as it is, or all of them in one `InputError`."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from circuit_io.errors import MAX_SHOWN, Faults
+from circuit_io.errors import Faults
 
 ERRORS = "surrogateescape"  # bytes that are not UTF-8 survive
 MAX_STEPS = 1 << 21  # pins of buses (8 each), their attributes and arcs, on top of twice the bytes of the file
@@ -100,11 +100,13 @@ class Source:
         self._plain = ""
 
     def fault(self, what: str, at: int, mend: str) -> None:
-        """Note a fault; only the ones that will be shown pay for a line number."""
-        line = 0
-        if self.text and self.faults.total < MAX_SHOWN:
-            line = self.text.count("\n", 0, at) + 1 if isinstance(self.text, str) else self.text.count(b"\n", 0, at) + 1
-        self.faults.add(what if len(what) <= 200 else f"{what[:120]} ... {what[-60:]}", line=line, mend=mend)
+        """Note a fault at a position."""
+        shown = what if len(what) <= 200 else f"{what[:120]} ... {what[-60:]}"
+        self.faults.add(shown, line=lambda: self._line(at), mend=mend)
+
+    def _line(self, at: int) -> int:
+        before = self.text.count("\n", 0, at) if isinstance(self.text, str) else self.text.count(b"\n", 0, at)
+        return before + 1 if self.text else 0
 
     def spend(self, steps: int, at: int) -> None:
         """Stop what grows out of all proportion to the file: buses of buses, all bits to all bits.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from circuit_io.errors import MAX_SHOWN, did_you_mean
+from circuit_io.errors import did_you_mean
 from circuit_io.liberty_tree import Group, Indices, Source
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Library:
 
     def near(self, name: str, known: Iterable[str]) -> str:
         """A remedy that lists near names, as long as the fault will be shown."""
-        return did_you_mean(name, islice(known, MAX_NEAR)) if self.source.faults.total < MAX_SHOWN else ""
+        return did_you_mean(name, islice(known, MAX_NEAR)) if not self.source.faults.is_full else ""
 
     def fault(self, what: str, at: int, mend: str = "") -> None:
         """Note a fault at a position of the file."""

@@ -19,6 +19,7 @@ _FILE = re.compile(rb'[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)')
 _WORD = re.compile(rb"[A-Za-z_][\w$]*")
 _USE = re.compile(rb"`([A-Za-z_][\w$]*)")
 _BLANK = re.compile(rb"\s*")
+_SIGN = re.compile(rb"[(){}\[\],]")
 
 
 def macros_of(defines: Iterable[str]) -> dict[bytes, Macro]:
@@ -149,8 +150,8 @@ def _arguments(text: bytes, at: int) -> tuple[list[bytes] | None, int]:
     if text[at : at + 1] != b"(":
         return None, at
     depth, begin, values = 0, at + 1, []
-    for sign in re.finditer(rb"[(){}\[\],]", text[at:]):
-        place = at + sign.start()
+    for sign in _SIGN.finditer(text, at):
+        place = sign.start()
         if sign[0] in b"({[":
             depth += 1
         elif sign[0] in b")}]":

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int8, Int32, Int64
 
 from circuit_io.def_text import CUT, read_text, show
-from circuit_io.errors import MAX_SHOWN, Faults, InputError, did_you_mean
+from circuit_io.errors import Faults, InputError, did_you_mean
 from circuit_io.names import Names
 
 __all__ = ["Spef", "read_spef"]
@@ -265,7 +265,7 @@ class _Reader:
             value = math.nan
         if abs(value) < _MAX_NUMBER:
             return value
-        if self.faults.total < MAX_SHOWN:
+        if not self.faults.is_full:
             self._fault(f'"{show(word[:40])}" is not a number', where(i), "Write a finite number, or min:typ:max.")
         else:
             self.faults.add("")
@@ -301,7 +301,7 @@ class _Reader:
         return self.text.count(b"\n", 0, at)  # the first line end is ours
 
     def _fault(self, what: str, at: int, mend: str = "") -> None:
-        self.faults.add(what, line=self._line(at) if self.faults.total < MAX_SHOWN else 0, mend=mend)
+        self.faults.add(what, line=lambda: self._line(at), mend=mend)
 
     def _fail(self, what: str, at: int, mend: str = "") -> NoReturn:
         self.faults.raise_if_any()
