@@ -15,6 +15,7 @@ from circuit_io.verilog_words import CONST_0, NOTHING
 _log = logging.getLogger(__name__)
 _NONE = np.zeros(0, np.int64)
 MAX_BUS_BITS = 1 << 25  # on buses of all library cells and modules that the files instantiate
+_FEW_PINS = 8
 _OTHER = -9  # beside bits and codes: an expression of no bit or of several
 
 
@@ -154,6 +155,17 @@ class Planner:
         return self.master_names[int(module.body.inst_master[inst])]
 
     def _check_repeated_pins(self, module: Module, inst: np.ndarray, pin: np.ndarray) -> None:
+        """Fault pins that an inst has twice; its rows stand together, so that neighbours tell for insts of few pins."""
+        for gap in range(1, _FEW_PINS + 1):
+            of_one = inst[gap:] == inst[:-gap]
+            if not of_one.any():
+                return
+            if (of_one & (pin[gap:] == pin[:-gap])).any():
+                break
+        else:
+            has_many = np.zeros(inst[-1] + 1, bool)
+            has_many[inst[_FEW_PINS:][of_one]] = True
+            inst, pin = inst[has_many[inst]], pin[has_many[inst]]
         num_pins = len(self.pins.names) + 1
         key = np.sort(inst.astype(np.int64) * num_pins + pin)
         for again in key[1:][key[1:] == key[:-1]].tolist()[:MAX_SHOWN]:

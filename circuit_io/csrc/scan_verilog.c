@@ -163,10 +163,15 @@ static bool take_wires(cursor *c) { /* name, name .. ; of scalars, which are che
 enum { MASTERS, MASTERS_END, PINS, PINS_END, CONN_PIN, INSTS, INSTS_END, INST_MASTER, INST_AT, PIN_PTR, CONN_EXPR,
        EXPRS, EXPRS_END, EXPR_AT, OTHERS, NUM_BODY };
 
+enum { BATCH = 32 };
+
 typedef struct {
     scan_names masters, pins, insts, exprs;
     scan_vec *column;
     const char *text;
+    scan_word pending[BATCH]; /* expressions of the last connections, and where their instances stand */
+    int64_t pending_at[BATCH];
+    int num_pending;
 } body;
 
 static bool take_expr(cursor *c) { /* up to the closing parenthesis: (?:[^()\\;]|\\\S+)* */
@@ -186,17 +191,31 @@ static bool take_expr(cursor *c) { /* up to the closing parenthesis: (?:[^()\\;]
     return false;
 }
 
+static bool intern_pending(body *b) {
+    int32_t ids[BATCH];
+    scan_find_all(&b->exprs, b->pending, b->num_pending, ids);
+    for (int i = 0; i < b->num_pending; i++) {
+        const scan_word *w = &b->pending[i];
+        bool fresh = false;
+        if (ids[i] < 0) ids[i] = scan_intern_hashed(&b->exprs, w->at, w->size, w->hash, &fresh);
+        if (ids[i] < 0) return false;
+        if (fresh) scan_push_i64(&b->column[EXPR_AT], b->pending_at[i]);
+    }
+    scan_push(&b->column[CONN_EXPR], ids, b->num_pending * (int64_t)sizeof *ids);
+    b->num_pending = 0;
+    return true;
+}
+
 static bool take_pin(cursor *c, body *b, int64_t at) {
     if (!take(c, '.') || !take_name(c)) return false;
     int32_t pin = scan_intern(&b->pins, c->first, c->size, NULL);
-    if (!take(c, '(') || !take_expr(c)) return false;
-    bool fresh = false;
-    int32_t expr = scan_intern(&b->exprs, c->first, c->size, &fresh);
-    if (pin < 0 || expr < 0) return false;
-    if (fresh) scan_push_i64(&b->column[EXPR_AT], at);
+    if (pin < 0 || !take(c, '(') || !take_expr(c)) return false;
     scan_push_i32(&b->column[CONN_PIN], pin);
-    scan_push_i32(&b->column[CONN_EXPR], expr);
-    return true;
+    uint32_t hash = scan_hash(c->first, c->size);
+    scan_prefetch(&b->exprs, hash);
+    b->pending_at[b->num_pending] = at;
+    b->pending[b->num_pending++] = (scan_word){c->first, c->size, hash};
+    return b->num_pending < BATCH || intern_pending(b);
 }
 
 static bool take_instance(cursor *c, body *b, int64_t at) { /* the master is c's name */
@@ -205,7 +224,9 @@ static bool take_instance(cursor *c, body *b, int64_t at) { /* the master is c's
     if (master < 0 || c->p == c->end || !scan_is(*c->p, SCAN_SPACE)) return false;
     if (!take_name(c) || is_keyword(c)) return false;
     int64_t skip = *c->first == '\\';
-    if (scan_intern(&b->insts, c->first + skip, c->size - skip, &fresh) < 0 || !fresh) return false;
+    scan_word name = {c->first + skip, c->size - skip, 0};
+    name.hash = scan_hash(name.at, name.size);
+    scan_prefetch(&b->insts, name.hash);
     if (!take(c, '(')) return false;
     skip_space(c);
     if (c->p < c->end && *c->p == '.')
@@ -213,6 +234,7 @@ static bool take_instance(cursor *c, body *b, int64_t at) { /* the master is c's
             if (!take_pin(c, b, at)) return false;
         } while (take(c, ','));
     if (!take(c, ')') || !take(c, ';')) return false;
+    if (scan_intern_hashed(&b->insts, name.at, name.size, name.hash, &fresh) < 0 || !fresh) return false;
     scan_push_i32(&b->column[INST_MASTER], master);
     scan_push_i64(&b->column[INST_AT], at);
     scan_push_i64(&b->column[PIN_PTR], b->column[CONN_PIN].size / (int64_t)sizeof(int32_t));
@@ -237,7 +259,7 @@ static bool take_body(cursor *c, body *b, int64_t *stop) {
             if (!skip_statement(c)) return false;
         } else if (scan_equal(c->first, c->size, "endmodule")) {
             *stop = at;
-            return true;
+            return intern_pending(b);
         } else if (is_keyword(c) || !take_instance(c, b, at)) {
             return false;
         }
