@@ -507,6 +507,16 @@ REFUSED = {
         "module t ();\nINV u (.A(a),\n.A(b));\nendmodule",
         'in.v:2: pin "A" is connected twice (module "t")\n  Keep one of them.',
     ),
+    "pin twice among many": (
+        f"module t ();\nRAM u ({', '.join(f'.A{i}(a)' for i in range(20))});\n"
+        f"RAM v (.A0(a), {', '.join(f'.A{i}(a)' for i in range(20))}); INV w (.A(b)); endmodule",
+        'in.v:3: pin "A0" is connected twice (module "t")',
+    ),
+    "pin twice, far apart": (
+        f"module t ();\nRAM u ({', '.join(f'.A{i}(a)' for i in range(20))});\nINV w (.A(b));\n"
+        f"RAM v ({', '.join(f'.A{i}(a)' for i in range(20))}, .A0(b)); endmodule",
+        'in.v:4: pin "A0" is connected twice (module "t")',
+    ),
     "port twice": (
         "module s (a); input a; INV u (.A(a)); endmodule\nmodule t ();\ns k (.a(x), .a(y)); endmodule",
         'in.v:3: port "a" is connected twice (module "t")',
