@@ -10,6 +10,7 @@ from pathlib import Path
 from circuit_io.def_text import read_text
 from circuit_io.errors import Faults, InputError, did_you_mean
 from circuit_io.sdc_tcl import Command, evaluate
+from circuit_io.sdc_words import KINDS, LIMITS, OPTIONS, PLAIN
 
 __all__ = ["Clock", "Command", "PortDelay", "Sdc", "read_sdc"]
 
@@ -17,47 +18,6 @@ _MAX_NUMBER = 1e12  # in any unit
 _MAX_CLOCKS = 100_000
 _UNIT = re.compile(r"([-+.\deE]*?)\s*([munpfa]?)([sFf])")
 _PREFIX = {"": 0, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15, "a": -18}
-_LIMITS = ("set_max_transition", "set_max_fanout", "set_max_capacitance")
-_EDGES = "-rise -fall -min -max "
-# options with a value, then flags, of the commands that are interpreted
-_OPTIONS: dict[str, tuple[str, str]] = {
-    "create_clock": ("-name -period -waveform -comment", "-add"),
-    "create_generated_clock": (
-        "-name -source -divide_by -multiply_by -duty_cycle -edges -edge_shift -master_clock -comment -pll_output "
-        "-pll_feedback",
-        "-add -invert -combinational",
-    ),
-    **dict.fromkeys(
-        ("set_input_delay", "set_output_delay"),
-        ("-clock -reference_pin", _EDGES + "-add_delay -clock_fall -level_sensitive -source_latency_included "
-         "-network_latency_included"),
-    ),
-    "set_load": ("-corner", _EDGES + "-pin_load -wire_load -subtract_pin_load"),
-    "set_driving_cell": (
-        "-lib_cell -cell -library -pin -from_pin -input_transition_rise -input_transition_fall -multiply_by",
-        _EDGES + "-dont_scale -no_design_rule",
-    ),
-    **dict.fromkeys(_LIMITS, ("", _EDGES + "-clock_path "
-                                                                                     "-data_path")),
-    "set_units": ("-time -capacitance -resistance -voltage -current -power -distance", ""),
-}  # fmt: skip
-_PLAIN = frozenset(
-    re.findall(
-        r"\S+",
-        """
-        set_false_path set_multicycle_path set_max_delay set_min_delay set_clock_groups set_clock_uncertainty
-        set_clock_latency set_clock_transition set_propagated_clock set_clock_gating_check set_clock_sense
-        set_case_analysis set_logic_zero set_logic_one set_logic_dc set_input_transition set_drive
-        set_fanout_load set_port_fanout_number set_resistance set_timing_derate set_disable_timing
-        set_data_check set_ideal_network set_ideal_net set_max_area set_min_capacitance set_max_time_borrow
-        set_operating_conditions set_wire_load_mode set_wire_load_model set_wire_load_min_block_size
-        set_wire_load_selection_group set_voltage set_hierarchy_separator current_design current_instance
-        group_path set_dont_touch set_dont_use set_sense set_max_leakage_power set_max_dynamic_power
-        set_level_shifter_strategy set_level_shifter_threshold create_voltage_area set_ideal_latency
-        set_ideal_transition set_units
-        """,
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -161,7 +121,7 @@ class _Interpreter:
         self.delays: list[PortDelay] = []
         self.load: dict[str, float] = {}
         self.driving: dict[str, str] = {}
-        self.limits: dict[str, float | None] = dict.fromkeys(_LIMITS)
+        self.limits: dict[str, float | None] = dict.fromkeys(LIMITS)
         self.strange: list[Command] = []
 
     def run(self) -> Sdc:
@@ -181,7 +141,7 @@ class _Interpreter:
                     does[command.name](call)
             elif command.name == "current_design" and command.words:
                 self.design = " ".join(command.words[0])
-            elif command.name not in _PLAIN and not command.name.startswith(("get_", "all_")):
+            elif command.name not in PLAIN and not command.name.startswith(("get_", "all_")):
                 self.strange.append(command)
         self._periods()
         self.faults.raise_if_any()
@@ -191,7 +151,7 @@ class _Interpreter:
         self.faults.add(f"{command.name}: {what}", line=command.line, mend=mend)
 
     def _call(self, command: Command) -> _Call | None:
-        valued, flags = (text.split() for text in _OPTIONS[command.name])
+        valued, flags = (text.split() for text in OPTIONS[command.name])
         options: dict[str, tuple[str, ...]] = {}
         rest: list[tuple[str, ...]] = []
         words = iter(command.words)
@@ -362,8 +322,13 @@ class _Interpreter:
 def _objects(words: list[tuple[str, ...]]) -> tuple[str, ...]:
     """Objects of a command; a bare name is a port, or a pin when it has a slash."""
     flat = [name for word in words for name in word if name]
-    kinds = ("port:", "pin:", "net:", "cell:", "clock:", "lib:", "lib_cell:", "lib_pin:", "all:", "query:")
-    return tuple(n if n.startswith(kinds) else ("pin:" if "/" in n else "port:") + n for n in flat)
+    return tuple(n if _kind(n) else ("pin:" if "/" in n else "port:") + n for n in flat)
+
+
+def _kind(name: str) -> str:
+    """The kind of an object as `sdc_tcl` marks it; "" for a bare name."""
+    kind, colon, _ = name.partition(":")
+    return kind if colon and (kind in KINDS or kind in ("all", "query")) else ""
 
 
 def _scaled(value: float | None, factor: float) -> float | None:
@@ -372,4 +337,4 @@ def _scaled(value: float | None, factor: float) -> float | None:
 
 def _bare(name: str) -> str:
     """The name of an object without its kind."""
-    return re.sub(r"^(port|pin|net|cell|clock|lib|lib_cell|lib_pin):", "", name)
+    return name.partition(":")[2] if _kind(name) in KINDS else name
