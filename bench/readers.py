@@ -1,6 +1,6 @@
 """Our readers, in Python alone and with the C scanner, beside other tools on the same files: DEF, Verilog, Liberty.
 
-    gsr bench readers [DATA] [--only DEF Verilog Liberty] [--sizes 30000 1100000] [--rounds 5] [--out FILE] [--quick]
+    gsr bench readers [DATA] [--only DEF Verilog Liberty] [--sizes 1100000 30000] [--rounds 5] [--out FILE] [--quick]
 
 Files: the largest DEF, netlist and library of each technology below DATA (`GSR_DATA`, or data/ in the folder shared/
 beside the checkout), the largest of the demo kit, and replicas of a kit design, flat and hierarchical; all unpacked.
@@ -221,16 +221,16 @@ def jobs_of(args: argparse.Namespace, folder: Path) -> list[Job]:
         print("no real designs: give DATA or set GSR_DATA", file=sys.stderr)
     else:
         sources += [(p.name, p, p, data) for p in sorted((data / "designs").iterdir())]
-    jobs = jobs_of_files(sources, folder)
     source = labels / "systolic4" / "v0" / "placed.def.gz"
-    return jobs + [job for size in args.sizes for job in jobs_of_replica(source, size, folder)]
+    jobs = [job for size in args.sizes for job in jobs_of_replica(source, size, folder)]
+    return jobs + jobs_of_files(sources, folder)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), metavar="FORMAT")
-    parser.add_argument("--sizes", type=int, nargs="*", default=[30_000, 1_100_000], help="insts of the replicas")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[1_100_000, 30_000], help="insts of the replicas")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--limit", type=int, default=300, help="processor seconds of one reading")
     parser.add_argument("--out", type=Path)
