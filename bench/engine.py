@@ -1,21 +1,28 @@
-"""Time and memory of a training step of the stack: reversible, with saved indices, with stored activations, without C.
+"""The engine beside its peers: a training step's time and peak memory on the same graphs, and its other promises.
 
-    gsr bench engine [--layers 16] [--width 64] [--k 8] [--threads 1] [--rounds 7] [--insts 17410] [--out FILE]
+    gsr bench engine [--only NAME ..] [--rounds 7] [--cap 900] [--limit-gb 8] [--data DIR] [--out FILE] [--quick]
 
-The graph is made up, with as many pins a net and gcells an inst as ibex in nangate45. The cases run in turn, round
-after round, in one process, after a check that they agree; times are process CPU time, which other work on the machine
-moves least, and wall time. Memory is the mark that the resident set reaches in a step, in a process of its own, less
-what was there before and less the gradients of the weights.
+Contests are pairs of a graph and a depth; every contestant has the same encoder, head, loss, width and input, and the
+peers' stacks are used as their libraries mean them to be. First a gate: the cases that compute the same must agree.
+Then the steps run in turn, round after round, in one process; CPU time of the process (other work on the machine moves
+it least) and wall time, median with 20th and 80th percentile. Memory is the mark that the resident set reaches in one
+step, in a process of its own that has warmed up on a tiny graph, with a fixed mmap threshold, over what was there
+before; the graph's own form counts, the gradients of the weights do not. Beside it stands the peak of what torch's
+allocator gave out. Peers that make a message per edge, and others on many edges, run one step, in that process. A
+contestant that fails, or passes `--cap` seconds or `--limit-gb` of memory, shows its reason. `--out` keeps those
+contests of the file that are not run again.
 """
 
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
+import tempfile
 import time
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,56 +31,73 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
+from bench import engine_peers as peers  # noqa: E402
+from bench.engine_graphs import arrays_of, num_edges, read_arrays  # noqa: E402
+from bench.engine_marks import MARKS, checks  # noqa: E402
+from bench.engine_peers import CASES, Contestant, GsrStack, PlainStack, Shape, Stream  # noqa: E402
 from bench.machine import machine  # noqa: E402
-from gsr_plugin.graph_tensors import GraphTensors  # noqa: E402
-from gsr_plugin.model import GsrGnn, ModelConfig  # noqa: E402
+from gsr_plugin.model import DEFAULT_RELATIONS  # noqa: E402
 from gsr_plugin.ops import native  # noqa: E402
 
-CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    "reversible": ("cpu", {}),
-    "saved indices": ("cpu", {"save_indices": True}),
-    "stored activations": ("cpu", {"reversible": False}),
-    "reversible, no C": ("aten", {}),
+GSR = ("gsr", "gsr, saved indices")
+OWN = (*GSR, "gsr, stored activations")
+FUSED = ("PyG, factored", "DGL, factored", "PyG, fused product", "DGL, fused product")
+MESSAGES = ("PyG, messages", "DGL, messages")
+APART = {"PyG, fused product": 3_000_000, "DGL, fused product": 20_000_000}  # from so many edges on they run once
+FLIPS = 0.02  # what a few other choices of top-k move the output by; other weights move it by 1
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Cases on one graph."""
+
+    graph: str
+    layers: int
+    cases: tuple[str, ...]
+    relations: tuple[str, ...] = ("clique",)
+    once: bool = False
+
+
+CONTESTS = {
+    "cliques": Contest("7157", 32, (*GSR, *FUSED, *MESSAGES)),
+    "ibex": Contest("ibex", 32, (*GSR, *FUSED, *MESSAGES)),
+    "aes": Contest("aes", 32, (*GSR, *FUSED, *MESSAGES)),
+    "dynamic_node": Contest("dynamic_node", 32, (*GSR, *FUSED, *MESSAGES)),
+    "nvdla": Contest("nvdla_partition_a", 32, (*GSR, *FUSED, *MESSAGES)),
+    "deep": Contest("ibex", 100, (*OWN, "plain torch", "checkpoint")),
+    "shallow": Contest("ibex", 10, (*OWN, "plain torch", "checkpoint")),
+    "model": Contest("ibex", 16, (*OWN, "gsr, no C kernels"), DEFAULT_RELATIONS),
+    "model, 64 layers": Contest("ibex", 64, OWN, DEFAULT_RELATIONS),
+    "gcd": Contest("gcd", 16, OWN, DEFAULT_RELATIONS),
+    "replica": Contest("replica", 16, GSR[:1], DEFAULT_RELATIONS, once=True),
 }
 
 
-def graph_like_ibex(insts: int) -> GraphTensors:
-    """1.09 nets an inst, 3.5 pins a net, 0.52 gcells an inst; nets join insts that are near each other."""
-    rng = np.random.default_rng(0)
-    nets, side = round(1.093 * insts), max(1, round((0.518 * insts) ** 0.5))
-    inst_gcell = rng.integers(0, side * side, insts).astype(np.int32)
-    degree = np.minimum(1 + rng.geometric(0.4, nets), 60)
-    pin_net = np.repeat(np.arange(nets, dtype=np.int32), degree)
-    order = np.argsort(inst_gcell, kind="stable")
-    base = np.repeat(rng.integers(0, insts, nets), degree)
-    pin_inst = order[(base + rng.integers(-40, 41, len(pin_net))) % insts].astype(np.int32)
-    at = np.stack([inst_gcell[pin_inst] % side, inst_gcell[pin_inst] // side], 1)
-    starts = np.cumsum(degree) - degree
-    box = np.concatenate([np.minimum.reduceat(at, starts), np.maximum.reduceat(at, starts)], 1).astype(np.int32)
-    arrays = {"nx": side, "ny": side, "inst_gcell": inst_gcell, "pin_inst": pin_inst, "pin_net": pin_net}
-    return GraphTensors.of(SimpleNamespace(**arrays, net_box=box))
+class Entrant:
+    """A case on a graph, ready to step."""
+
+    def __init__(self, name: str, form: Any, shape: Shape, nodes: int) -> None:  # noqa: ANN401
+        self.case = CASES[name]
+        os.environ["GSR_BACKEND"] = self.case.backend
+        self.model = Contestant(self.case.stack(form, shape), shape.width)
+        self.x = torch.randn(nodes, peers.FEATURES, generator=torch.Generator().manual_seed(1))
+
+    def step(self) -> tuple[float, float]:
+        """CPU and wall seconds of forward and backward."""
+        os.environ["GSR_BACKEND"] = self.case.backend
+        self.model.zero_grad(set_to_none=True)
+        wall, cpu = time.perf_counter(), time.process_time()
+        self.model(self.x).square().mean().backward()
+        return time.process_time() - cpu, time.perf_counter() - wall
 
 
-class Case:
-    """One model on the graph."""
+def num_nodes(arrays: Any, shape: Shape) -> int:  # noqa: ANN401
+    """Rows of the stream."""
+    insts = len(arrays.inst_gcell)
+    return insts if shape.relations == ("clique",) else insts + len(arrays.net_box) + arrays.nx * arrays.ny
 
-    def __init__(self, name: str, graph: GraphTensors, args: argparse.Namespace) -> None:
-        self.backend, options = CASES[name]
-        shape = {"layers": args.layers, "width": args.width, "k": args.k}
-        counts = {"num_inst_features": 20, "num_net_features": 10, "num_gcell_features": 40}
-        self.model = GsrGnn(ModelConfig(**counts, **shape, **options), seed=0)
-        g = torch.Generator().manual_seed(1)
-        sizes = ((graph.num_insts, 20), (graph.num_nets, 10), (graph.num_gcells, 40))
-        self.inputs = (graph, *(torch.randn(*size, generator=g) for size in sizes))
 
-    def step(self) -> tuple[float, float, float, torch.Tensor]:
-        """CPU seconds of forward and backward, wall seconds of both, congestion."""
-        os.environ["GSR_BACKEND"] = self.backend
-        wall, start = time.perf_counter(), time.process_time()
-        out = self.model(*self.inputs)
-        middle = time.process_time()
-        (out.congestion.square().mean() + out.overflow_logit.square().mean()).backward()
-        return middle - start, time.process_time() - middle, time.perf_counter() - wall, out.congestion.detach()
+# ---- in a process of its own -----------------------------------------------------------------------------------------
 
 
 def resident(mark: str) -> int:
@@ -82,65 +106,211 @@ def resident(mark: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def peak_bytes(name: str, args: argparse.Namespace) -> int:
-    """What one step adds to the resident set at most, weights' gradients apart. Runs in a process of its own."""
-    case = Case(name, graph_like_ibex(args.insts), args)
+def allocator_peak(entrant: Entrant) -> tuple[int, float, float]:
+    """Most bytes that torch's allocator had given out in a step over those before; the step's CPU and wall seconds."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        cpu, wall = entrant.step()
+    events = profile.profiler.kineto_results.events()
+    memory = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+    given = np.cumsum([0, *(size for _, size in memory)])
+    return int(given.max()), cpu, wall
+
+
+def measure_alone(task: dict[str, Any]) -> dict[str, Any]:
+    """Peaks of one step; with `once` its time too."""
+    layers, width, k, relations = task["shape"]
+    shape = Shape(layers, width, k, tuple(relations))
+    case, arrays = CASES[task["case"]], read_arrays(Path(task["path"]))
+    tiny, one_layer = read_arrays(Path(task["tiny"])), Shape(1, shape.width, shape.k, shape.relations)
+    Entrant(task["case"], case.prepare(tiny, one_layer), one_layer, num_nodes(tiny, shape)).step()  # code is loaded
+    nodes, before = num_nodes(arrays, shape), resident("VmRSS")
+    form = case.prepare(arrays, shape)
+    graph_bytes = resident("VmRSS") - before
+    entrant = Entrant(task["case"], form, shape, nodes)
+    weights = sum(p.numel() * 4 for p in entrant.model.parameters())
     Path("/proc/self/clear_refs").write_text("5")
     before = resident("VmRSS")
-    case.step()
-    return resident("VmHWM") - before - sum(p.numel() * 4 for p in case.model.parameters())
+    given, cpu, wall = allocator_peak(entrant) if task["once"] else (0, *entrant.step())
+    peak = resident("VmHWM") - before + graph_bytes - weights
+    if not task["once"]:
+        given = allocator_peak(entrant)[0]
+    found = {"peak_bytes": peak, "graph_bytes": graph_bytes, "allocator_bytes": given - weights}
+    return found | ({"cpu_s": cpu, "wall_s": wall} if task["once"] else {})
 
 
-def peak_in_own_process(name: str, arguments: list[str]) -> int | None:
-    """`peak_bytes` in a fresh interpreter whose allocator gives pages back at once; None where /proc lacks the mark."""
+def alone(task: dict[str, Any], cap: float, limit: int) -> dict[str, Any]:
+    """`measure_alone` in a fresh interpreter, or {"reason": ..}."""
     env = dict(os.environ, MALLOC_MMAP_THRESHOLD_="65536", MALLOC_TRIM_THRESHOLD_="65536")
-    command = [sys.executable, __file__, *arguments, "--peak", name]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    return int(done.stdout) if done.returncode == 0 else None
+    command = [sys.executable, "-W", "ignore", __file__, "--task", json.dumps(task)]
+    at_most = lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # noqa: E731
+    try:
+        done = subprocess.run(
+            command, env=env, capture_output=True, text=True, check=False, timeout=cap, preexec_fn=at_most
+        )
+    except subprocess.TimeoutExpired:
+        return {"reason": f"no step within {cap:.0f} s"}
+    if done.returncode == 0:
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return found
+    errors = [line for line in done.stderr.splitlines() if "Error" in line or "bad_alloc" in line]
+    return {"reason": (errors[-1] if errors else f"exit code {done.returncode}")[-200:]}
+
+
+# ---- all together ----------------------------------------------------------------------------------------------------
+
+
+def gate(entrants: dict[str, Entrant]) -> str:
+    """Why the cases disagree; empty when they do not.
+
+    Ours must give the same bits; stacks of our blocks in plain torch the same with our weights and no grid, but for few
+    choices of top-k. Other layers compute something else and are not compared. PyG and DGL begin with the second group.
+    """
+    ours = next(iter(entrants.values()))
+    assert isinstance(ours.model.stack, GsrStack)
+    with torch.no_grad():
+        want, x = ours.model(ours.x), ours.model.encoder(ours.x)
+        free = ours.model.stack.without_grid()
+        stream = free(x)
+        swapped = [torch.cat(t.chunk(2, 1)[::-1], 1) for t in (x, stream)]
+        for name, entrant in entrants.items():
+            os.environ["GSR_BACKEND"] = entrant.case.backend
+            stack = entrant.model.stack
+            if isinstance(stack, GsrStack):
+                if not torch.equal(entrant.model(entrant.x), want):
+                    return f"{name} has other bits"
+            elif isinstance(stack, Stream) and stack.has_our_blocks():
+                peers.load_blocks(stack, free.stack)
+                x_in, x_out = (x, stream) if isinstance(stack, PlainStack) else swapped
+                found = peers.rms_difference(stack(x_in.clone()), x_out)
+                if not found <= FLIPS:
+                    return f"{name} differs by {found:.2g} (rms)"
+    return ""
+
+
+def row_of(times: list[tuple[float, float]]) -> dict[str, float]:
+    """Median and percentiles of the rounds."""
+    cpu, wall = np.array(times).T
+    low, middle, high = np.percentile(cpu, [20, 50, 80])
+    return {"cpu_s": middle, "cpu_p20_s": low, "cpu_p80_s": high, "wall_s": float(np.median(wall))}
+
+
+def compete(name: str, contest: Contest, args: argparse.Namespace, graphs: Path) -> dict[str, Any]:
+    """All cases of a contest."""
+    size = {"size": 300} if args.quick else {}
+    path = arrays_of(contest.graph, args.data, graphs, **size)
+    tiny = arrays_of("7157", args.data, graphs, size=300)
+    arrays = read_arrays(path)
+    shape = Shape(2 if args.quick else contest.layers, args.width, args.k, contest.relations)
+    nodes, edges = num_nodes(arrays, shape), num_edges(arrays)
+    print(f"{name}: {contest.graph}, {nodes:,} nodes, {edges:,} clique edges, {shape.layers} layers", flush=True)
+    forms: dict[Any, Any] = {}
+    entrants: dict[str, Entrant] = {}
+    single = {c: contest.once or CASES[c].once or edges >= APART.get(c, edges + 1) for c in contest.cases}
+    for case in contest.cases:
+        if not single[case] or args.quick:
+            prepare = CASES[case].prepare
+            if prepare not in forms:
+                forms[prepare] = prepare(arrays, shape)
+            entrants[case] = Entrant(case, forms[prepare], shape, nodes)
+    if entrants and (why := gate(entrants)):
+        raise SystemExit(f"{name}: the cases disagree, no time is printed: {why}")
+    times: dict[str, list[tuple[float, float]]] = {case: [] for case in entrants}
+    for i in range(args.rounds + 1):
+        for case, entrant in entrants.items():
+            seconds = entrant.step()
+            if i:  # the first is the warm-up
+                times[case].append(seconds)
+    rows = [{"case": case, **(row_of(times[case]) if case in times else {})} for case in contest.cases]
+    entrants.clear()
+    forms.clear()
+    for row in rows:
+        case = str(row["case"])
+        task = {"case": case, "shape": astuple(shape), "path": str(path), "tiny": str(tiny), "once": single[case]}
+        if not args.quick or case == "gsr":
+            row.update(alone(task, args.cap, int(args.limit_gb * 2**30)))
+        _print(row)
+    load = [round(v, 1) for v in os.getloadavg()]
+    return {"contest": name, "graph": contest.graph, "nodes": nodes, "clique_edges": edges, "layers": shape.layers,
+            "width": shape.width, "k": shape.k, "relations": list(shape.relations), "rounds": args.rounds,
+            "commit": machine()["commit"], "load_average": load, "rows": rows}  # fmt: skip
+
+
+def _print(row: dict[str, Any]) -> None:
+    text = f"  {row['case']:24s}"
+    if "cpu_s" in row:
+        spread = f" ({row['cpu_p20_s']:.3f}..{row['cpu_p80_s']:.3f})" if "cpu_p20_s" in row else " (one step)"
+        text += f" CPU {row['cpu_s']:8.3f} s{spread}, wall {row['wall_s']:.3f} s"
+    if "peak_bytes" in row:
+        text += f", peak {row['peak_bytes'] / 1e6:.1f} MB, allocator {row['allocator_bytes'] / 1e6:.1f} MB"
+    print(text + (f", {row['reason']}" if "reason" in row else ""), flush=True)
+
+
+def judge(contests: dict[str, dict[str, Any]], found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every mark with what was measured."""
+    return [mark.judged(contests, found) for mark in MARKS]
+
+
+def _rounded(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_rounded(v) for v in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = [*CONTESTS, "checks"]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
+    for name, value in (("width", 64), ("k", 8), ("threads", 1), ("rounds", 7)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--cap", type=float, default=900.0, help="seconds for one case in its own process")
+    parser.add_argument("--limit-gb", type=float, default=8.0, help="memory for one case in its own process")
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("GSR_DATA") or ROOT.parent / "shared" / "data")
+    )
+    parser.add_argument("--graphs", type=Path, help="a folder that keeps the graphs")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--quick", action="store_true", help="300 insts, 2 layers, one round")
+    parser.add_argument("--task", help=argparse.SUPPRESS)
+    return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the table; 1 when the cases disagree."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in (("layers", 16), ("width", 64), ("k", 8), ("threads", 1), ("rounds", 7), ("insts", 17410)):
-        parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--peak", choices=CASES, help=argparse.SUPPRESS)
-    args = parser.parse_args(arguments)
+    """Print and save what was measured, and which marks it meets."""
+    args = _parser().parse_args(arguments)
     torch.set_num_threads(args.threads)
-    if args.peak:
-        print(peak_bytes(args.peak, args))
+    if args.task:
+        print(json.dumps(measure_alone(json.loads(args.task))))
         return 0
-    graph = graph_like_ibex(args.insts)
-    cases = {name: Case(name, graph, args) for name in CASES if native.library() is not None or CASES[name][0] != "cpu"}
-    outputs = [case.step()[3] for case in cases.values()]
-    if not all(torch.equal(outputs[0], other) for other in outputs[1:]):
-        print("the cases disagree: no time is printed", file=sys.stderr)
+    if native.library() is None:
+        print("the C kernels are not built: python setup.py build_ext --inplace", file=sys.stderr)
         return 1
-    times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in cases}
-    for _ in range(args.rounds):
-        for name, case in cases.items():
-            times[name].append(case.step()[:3])
-    rows = []
-    for name, found in times.items():
-        forward, backward, wall = np.array(found).T
-        step = np.percentile(forward + backward, [20, 50, 80])
-        row = {"case": name, "cpu_s": step[1], "cpu_p20_s": step[0], "cpu_p80_s": step[2]}
-        row |= {"forward_s": np.median(forward), "wall_s": np.median(wall)}
-        peak = peak_in_own_process(name, arguments)
-        rows.append({k: v if isinstance(v, str) else round(float(v), 4) for k, v in row.items()} | {"peak_bytes": peak})
-        megabytes = "" if peak is None else f"{peak / 1e6:8.1f} MB"
-        print(
-            f"{name:20s} CPU {step[1]:.3f} s ({step[0]:.3f}..{step[2]:.3f}), wall {row['wall_s']:.3f} s {megabytes}",
-            flush=True,
-        )
-    if args.out:
-        setting = {k: v for k, v in vars(args).items() if k not in ("out", "peak")}
-        result = {"bench": "engine", "machine": machine(), "setting": setting, "nodes": graph.num_nodes, "rows": rows}
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(result, indent=1) + "\n")
+    args.rounds = 1 if args.quick else args.rounds
+    old = json.loads(args.out.read_text()) if args.out and args.out.is_file() else {}
+    contests = {c["contest"]: c for c in old.get("contests", [])}
+    found: dict[str, dict[str, Any]] = old.get("checks", {})
+    with tempfile.TemporaryDirectory() as folder:
+        graphs = args.graphs or Path(folder)
+        for name in args.only:
+            if name == "checks":
+                found = checks(read_arrays(arrays_of("ibex", args.data, graphs, size=300 if args.quick else None)),
+                               quick=args.quick)  # fmt: skip
+            else:
+                contests[name] = compete(name, CONTESTS[name], args, graphs)
+            if args.out:
+                _write(args.out, contests, found)
+    for mark in judge(contests, found):
+        print(f"{mark['met']!s:8s} {mark['mark']}: {mark['measured']}")
     return 0
+
+
+def _write(path: Path, contests: dict[str, dict[str, Any]], found: dict[str, dict[str, Any]]) -> None:
+    order = [contests[name] for name in CONTESTS if name in contests]
+    result = {"bench": "engine", "machine": machine(), "contests": order, "checks": found,
+              "marks": judge(contests, found)}  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(_rounded(result), indent=1) + "\n")
 
 
 if __name__ == "__main__":
