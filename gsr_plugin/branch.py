@@ -2,8 +2,10 @@
 adjoint at a fixed selection. Plain functions: the stack, and ordinary autograd, call the same ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,6 +14,17 @@ from torch import Tensor
 from gsr_plugin.ops.mix import Scratch, mix, mix_adjoint
 from gsr_plugin.ops.topk import NotANumberError, Packed, RowNorm, Selection, norm_topk, norm_topk_adjoint_, repack
 from gsr_plugin.plan import Plan
+
+
+def without_autocast(backward: Callable[..., Any]) -> Any:  # noqa: ANN401
+    """A backward in the precision of its forward, whatever autocast says where it is called."""
+
+    @wraps(backward)
+    def run(ctx: Any, grad: Tensor, *others: Tensor) -> Any:  # noqa: ANN401
+        with torch.autocast(grad.device.type, enabled=False):
+            return backward(ctx, grad, *others)
+
+    return run
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,7 +56,21 @@ class Checkpoint:
         return cls(whole, step, list(losses), seconds, range_frac, run)
 
     def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer, average: Mapping[str, Tensor]) -> None:
-        """Put the state back into a model, an optimiser and averages of the same shape."""
+        """Put the state back into a model, an optimiser and averages.
+
+        Raises:
+            InputError: a tensor is missing, or of another shape or dtype; names it.
+        """
+        moments = ("exp_avg", "exp_avg_sq")  # of AdamW, beside its count of steps
+        check_tensors(
+            self.tensors,
+            {f"model/{name}": t for name, t in model.state_dict().items()}
+            | {f"average/{name}": t for name, t in average.items()}
+            | {f"optimizer/{name}/{m}": p for name, p in model.named_parameters() for m in moments if self.step}
+            | {_RNG: torch.get_rng_state()},
+            path=STATE,
+            mend="It is of another model: start the run anew with --overwrite.",
+        )
         model.load_state_dict({n.removeprefix("model/"): t for n, t in self.tensors.items() if n.startswith("model/")})
         for name, t in average.items():
             t.copy_(self.tensors[f"average/{name}"])
@@ -68,6 +82,17 @@ class Checkpoint:
                 if n.startswith(head)
             }
         torch.set_rng_state(self.tensors[_RNG])
+
+
+def check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, path: Path | str, mend: str) -> None:
+    """Raises InputError for the first tensor of `wanted` that is missing, or of another shape or dtype."""
+    for name, t in wanted.items():
+        if name not in found:
+            raise InputError(f'tensor "{name}" is missing', path=path, mend=mend)
+        ours, theirs = ((tuple(x.shape), x.dtype) for x in (t, found[name]))
+        if ours != theirs:
+            told = (f"{list(shape)} {str(dtype).removeprefix('torch.')}" for shape, dtype in (theirs, ours))
+            raise InputError(f'tensor "{name}" is {" but should be ".join(told)}', path=path, mend=mend)
 
 
 def write_checkpoint(out: Path, checkpoint: Checkpoint) -> None:

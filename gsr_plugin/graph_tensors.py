@@ -102,6 +102,8 @@ class GraphTensors:
         Raises:
             InputError: an index lies outside the graph; the message names the array and the entry.
         """
+        if min(graph.nx, graph.ny) < 1:
+            raise InputError(f"nx, ny = {graph.nx}, {graph.ny}: the grid has no gcell", mend="Export it again.")
         inst_gcell = np.ascontiguousarray(graph.inst_gcell, np.int32)
         net_box = np.ascontiguousarray(graph.net_box, np.int32).reshape(-1, 4)
         pin_inst, pin_net = np.asarray(graph.pin_inst), np.asarray(graph.pin_net)

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import Tensor, nn
 
-from circuit_io.errors import GsrError
+from circuit_io.errors import GsrError, InputError
 from gsr_plugin.graph_tensors import NODE_TYPES, GraphTensors
 from gsr_plugin.ops.topk import Selection
 from gsr_plugin.relations import ends_of
@@ -128,6 +128,10 @@ class _HeadNorm(nn.Module):
         return nn.functional.layer_norm(x, x.shape[1:]) * self.weight + self.bias
 
 
+def _encoder(num_features: int, d: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(num_features, d), nn.ReLU(inplace=True), nn.Linear(d, d))
+
+
 class GsrGnn(nn.Module):
     """The network; see the module for its use."""
 
@@ -137,9 +141,7 @@ class GsrGnn(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             d, wide = config.width, config.head_width
-            self.encoders = nn.ModuleDict(
-                {t: nn.Sequential(nn.Linear(config.features(t), d), nn.ReLU(), nn.Linear(d, d)) for t in NODE_TYPES}
-            )
+            self.encoders = nn.ModuleDict({t: _encoder(config.features(t), d) for t in NODE_TYPES})
             spec = StackSpec(
                 layers=config.layers,
                 selection=Selection(config.k, magnitude=config.magnitude, relu=config.relu),
@@ -164,18 +166,35 @@ class GsrGnn(nn.Module):
         """Predictions for every gcell of one graph.
 
         Raises:
-            ValueError: a feature matrix has the wrong size.
+            InputError: a feature matrix has the wrong size, dtype or device, or an entry that is not finite; names it.
             RangeError, NotANumberError: see `ReversibleStack.forward`.
         """
         features = dict(zip(NODE_TYPES, (inst_x, net_x, gcell_x), strict=True))
-        for t, x in features.items():
-            want = (tensors.count(t), self.config.features(t))
-            if tuple(x.shape) != want:
-                raise ValueError(f"{t} features are {tuple(x.shape)}; this graph and model need {want}")
+        self._check(features, tensors)
         x0 = torch.cat([self.encoders[t](x) for t, x in features.items()])
         trunk = self.head_norm(self.stack(x0, tensors, read=tensors.rows("gcell")))
         mean, logit = self.head(trunk).chunk(2, 1)
         return Output(mean + self.skip(gcell_x), logit, self.sigma_head(trunk.detach()))
+
+    def _check(self, features: dict[str, Tensor], tensors: GraphTensors) -> None:
+        weight = self.skip.weight
+        for t, x in features.items():
+            want = (tensors.count(t), self.config.features(t))
+            if tuple(x.shape) != want:
+                what = f"{t} features are {tuple(x.shape)}; this graph and model need {want}"
+                raise InputError(what, path="GsrGnn", mend="Give a row per node and a column per feature of the card.")
+            if (x.dtype, x.device) != (weight.dtype, weight.device) or tensors.device != x.device:
+                raise InputError(
+                    f"{t} features are {x.dtype} on {x.device}, the weights {weight.dtype} on {weight.device}, "
+                    f"the graph is on {tensors.device}",
+                    path="GsrGnn",
+                    mend="Bring them to one dtype and device by .to(device, dtype).",
+                )
+        if not bool(torch.stack([x.sum() for x in features.values()]).isfinite().all()):  # one pass, one read
+            for t, x in features.items():
+                for row, column in (~x.isfinite()).nonzero()[:1].tolist():
+                    what = f"{t} features[{row}, {column}] = {float(x[row, column])}"
+                    raise InputError(what, path="GsrGnn", mend="Features must be finite: export the design again.")
 
     def range_used_frac(self) -> float:
         """Largest |x| of the last forward over 2^(24 - t); 1 stops the run."""

@@ -6,7 +6,15 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gsr_plugin.branch import BranchWeights, kept_rows, select, select_adjoint_, value, value_adjoint
+from gsr_plugin.branch import (
+    BranchWeights,
+    kept_rows,
+    select,
+    select_adjoint_,
+    value,
+    value_adjoint,
+    without_autocast,
+)
 from gsr_plugin.ops.residual import round_to_grid_
 from gsr_plugin.ops.topk import Selection
 from gsr_plugin.plan import Plan
@@ -56,6 +64,7 @@ class _Branch(torch.autograd.Function):
         return f, kept_rows(packed, x.shape[1])
 
     @staticmethod
+    @without_autocast
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, grad_kept: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         x, *params = ctx.saved_tensors

@@ -16,9 +16,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from circuit_io.errors import GsrError
+from circuit_io.errors import GsrError, InputError
 from gsr_plugin.arena import Arenas, Lease, StaleBackwardError
-from gsr_plugin.branch import BranchWeights, kept_rows, node_of, select, select_adjoint_, value, value_adjoint
+from gsr_plugin.branch import (
+    BranchWeights,
+    kept_rows,
+    node_of,
+    select,
+    select_adjoint_,
+    value,
+    value_adjoint,
+    without_autocast,
+)
 from gsr_plugin.graph_tensors import NODE_TYPES, GraphTensors
 from gsr_plugin.ops.residual import add_rounded_, round_to_grid_
 from gsr_plugin.ops.topk import NotANumberError, Packed, Selection, index_dtype
@@ -52,6 +61,10 @@ class StackSpec:
     variant: str = "reversible"
 
     def __post_init__(self) -> None:
+        if self.layers < 1:
+            raise ValueError(f"layers = {self.layers}: a stack has one at least")
+        if self.t is not None and not 1 <= self.t < FP32_BITS - 1:
+            raise ValueError(f"t = {self.t}: the grid 2^-t needs t in 1..{FP32_BITS - 2}")
         if self.variant == "paper" and self.t is not None:
             raise ValueError("the published layer is never inverted: it has no grid, t must be None")
 
@@ -191,6 +204,7 @@ class _Stack(torch.autograd.Function):
         return out
 
     @staticmethod
+    @without_autocast
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         call: _Call = ctx.call
@@ -247,6 +261,8 @@ class ReversibleStack(nn.Module):
         self, spec: StackSpec, relations: Sequence[str], h: int, *, reversible: bool = True, seed: int | None = None
     ) -> None:
         super().__init__()
+        if not 1 <= spec.selection.k <= h:
+            raise ValueError(f"k = {spec.selection.k}: a group has {h} channels, and k must be in 1..{h}")
         self.spec, self.relations, self.h, self.reversible = spec, tuple(relations), h, reversible
         self.record: Record | None = None
         self.on_undone: Callable[[Tensor], None] | None = None
@@ -273,10 +289,42 @@ class ReversibleStack(nn.Module):
     ) -> Float[Tensor, "rows d"]:
         """The streams after the last layer, for the rows `read` (all, if None).
 
+        Autocast is off inside: the streams have the dtype of the weights.
+
         Raises:
+            InputError: x, weights and graph differ in size, dtype or device, or the dtype is no float32 or float64.
             RangeError: a stream reached 2^(24 - t); layer, stream and node are named.
             NotANumberError: an entry is not finite; layer and node are named.
         """
+        device = self.bias.device.type
+        if torch.is_autocast_enabled(device):
+            x = x.to(self.bias.dtype)
+        self._check(x, graph)
+        with torch.autocast(device, enabled=False):
+            return self._run(x, graph, read)
+
+    def _check(self, x: Tensor, graph: GraphTensors) -> None:
+        size, dtype = (graph.num_nodes, 2 * self.h), self.bias.dtype
+        if tuple(x.shape) != size:
+            raise InputError(
+                f"x is {tuple(x.shape)}; this graph and stack need {size}",
+                path="ReversibleStack",
+                mend="Give a row per inst, net and gcell, and both groups of channels side by side.",
+            )
+        if dtype not in (torch.float32, torch.float64) or x.dtype != dtype:
+            raise InputError(
+                f"x is {x.dtype}, the weights are {dtype}",
+                path="ReversibleStack",
+                mend="Both must be float32 (or float64), for additions to be exact: call .float() on model and x.",
+            )
+        if not x.device == self.bias.device == graph.device:
+            raise InputError(
+                f"x is on {x.device}, the weights on {self.bias.device}, the graph on {graph.device}",
+                path="ReversibleStack",
+                mend="Move all to one device by .to(device).",
+            )
+
+    def _run(self, x: Tensor, graph: GraphTensors, read: slice | None) -> Tensor:
         from gsr_plugin.plain import plain_stack
 
         plan = plan_of(graph, self.relations, x.dtype)

@@ -38,6 +38,7 @@ from circuit_io.manifest import (
     json_object,
 )
 from circuit_io.text import sha256
+from gsr_plugin.checkpoint import check_tensors
 from gsr_plugin.config import RunConfig
 from gsr_plugin.dataset import KINDS, Entry, Normaliser, data_hash
 from gsr_plugin.graph_tensors import GraphTensors
@@ -130,6 +131,9 @@ class ModelCard:
             known[name] = tuple(stored.get(name) or ())
         card = cls(**known)
         _check_features(card, path)
+        if stored.get("grid_t", card.model.grid) != card.model.grid:
+            what = f"grid_t = {stored['grid_t']}, but its model has the grid {card.model.grid}"
+            raise InputError(what, path=path, mend="Train again: the weights hold on the grid they were trained on.")
         return card
 
 
@@ -292,10 +296,13 @@ def load_weights(path: Path, *, device: str = "auto") -> Weights:
     model = GsrGnn(card.model)
     statistics = {n.removeprefix(_STATISTICS): t.numpy() for n, t in tensors.items() if n.startswith(_STATISTICS)}
     normaliser = Normaliser.of_arrays(statistics, path=file)
-    try:
-        model.load_state_dict({n.removeprefix(_MODEL): t for n, t in tensors.items() if n.startswith(_MODEL)})
-    except RuntimeError as e:
-        raise InputError(f"weights and model config differ: {e}", path=file, mend="Train again.") from e
+    found = {n.removeprefix(_MODEL): t for n, t in tensors.items() if n.startswith(_MODEL)}
+    mend = "Weights and model differ: copy it again, or train again."
+    check_tensors(found, model.state_dict(), path=file, mend=mend)
+    if len(found) > len(model.state_dict()):
+        other = min(found.keys() - model.state_dict().keys())
+        raise InputError(f'tensor "{other}" is none of this model', path=file, mend=mend)
+    model.load_state_dict(found)
     for name, t in tensors.items():
         if not bool(torch.isfinite(t).all()):
             raise InputError(f'tensor "{name}" holds a value that is not finite', path=file, mend="Train again.")

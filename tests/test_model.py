@@ -7,6 +7,7 @@ import torch
 from pydantic import ValidationError
 from toy_graphs import features, toy_graph
 
+from circuit_io.errors import InputError
 from gsr_plugin.graph_tensors import GraphTensors
 from gsr_plugin.model import DEFAULT_RELATIONS, GsrGnn, ModelConfig, Output
 from gsr_plugin.relations import RELATIONS
@@ -174,7 +175,7 @@ def test_config_survives_json() -> None:
 def test_features_of_the_wrong_size_are_an_error() -> None:
     graph = GraphTensors.of(toy_graph(30, 25, 7, 5))
     inst, net, gcell = features(graph)
-    with pytest.raises(ValueError, match=r"net features are \(25, 3\); this graph and model need \(25, 4\)"):
+    with pytest.raises(InputError, match=r"net features are \(25, 3\); this graph and model need \(25, 4\)"):
         GsrGnn(small())(graph, inst, net[:, :3], gcell)
 
 

@@ -284,7 +284,7 @@ def test_damaged_weights_are_refused(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no model"):
         load_weights(tmp_path / "other.safetensors")
     card = json.loads((out / "model.json").read_text())
-    huge = card | {"model": card["model"] | {"layers": 10_000, "width": 65_534}}
+    huge = card | {"grid_t": 12, "model": card["model"] | {"layers": 10_000, "width": 65_534}}
     save_file({"x": torch.zeros(2)}, tmp_path / "huge.safetensors", {"gsr": json.dumps(huge)})
     with pytest.raises(InputError, match="fewer weights"):
         load_weights(tmp_path / "huge.safetensors")
