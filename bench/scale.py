@@ -35,7 +35,7 @@ STAGES = (  # modules of circuit_io and the functions timed in them; none runs i
 )
 
 
-def _status(mark: str) -> float:
+def memory_mb(mark: str) -> float:
     """A line of /proc/self/status in MB; nan where there is none."""
     file = Path("/proc/self/status")
     lines = file.read_text().splitlines() if file.is_file() else []
@@ -58,14 +58,14 @@ class Stages:
         """The function, which notes what each call takes."""
 
         def run(*args: object, **options: object) -> object:
-            self.peak = max(self.peak, _status("VmHWM"))
+            self.peak = max(self.peak, memory_mb("VmHWM"))
             _reset_peak()
             cpu, wall = time.process_time(), time.perf_counter()
             found = function(*args, **options)
             row = self.rows.setdefault(name, {"cpu_s": 0.0, "wall_s": 0.0, "peak_mb": 0.0})
             row["cpu_s"] += time.process_time() - cpu
             row["wall_s"] += time.perf_counter() - wall
-            row["peak_mb"] = max(row["peak_mb"], _status("VmHWM"))
+            row["peak_mb"] = max(row["peak_mb"], memory_mb("VmHWM"))
             self.peak = max(self.peak, row["peak_mb"])
             return found
 
@@ -88,14 +88,19 @@ def export_once(task: dict[str, Any]) -> dict[str, Any]:
     cpu, wall = time.process_time(), time.perf_counter()
     export_design(sources, Path(task["out"]))
     total = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
-    total["peak_mb"] = max(stages.peak, _status("VmHWM"))
+    total["peak_mb"] = max(stages.peak, memory_mb("VmHWM"))
     return {"total": total, "stages": stages.rows}
 
 
 def measure(task: dict[str, Any], scanner: str) -> dict[str, Any]:
     """`export_once` in a fresh interpreter with one thread."""
-    env = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", GSR_SCANNER=scanner)
-    command = [sys.executable, str(Path(__file__).resolve()), "--task", json.dumps(task)]
+    return run_alone(__file__, task, GSR_SCANNER=scanner)
+
+
+def run_alone(file: str, task: dict[str, Any], **environment: str) -> dict[str, Any]:
+    """What `--task` of a bench prints, run in a fresh interpreter with one thread."""
+    env = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | environment
+    command = [sys.executable, str(Path(file).resolve()), "--task", json.dumps(task)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -117,24 +122,25 @@ def _print(row: dict[str, Any]) -> None:
         print(line, flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_sources(parser: argparse.ArgumentParser) -> None:
+    """The arguments of a bench over replicas."""
     kit = KIT / "labels" / "gsr45" / "systolic4" / "v0" / "placed.def.gz"
     tech = [KIT / "tech" / name for name in ("gsr45_tech.lef", "gsr45_cells.lef", "gsr45_typ.lib")]
     parser.add_argument("source", type=Path, nargs="?", default=kit)
     parser.add_argument("--lef", type=Path, nargs="+", default=tech[:2])
     parser.add_argument("--lib", type=Path, nargs="*", default=tech[2:])
     parser.add_argument("--sizes", type=int, nargs="+", default=[20_000, 100_000, 330_000, 1_100_000])
-    parser.add_argument("--python", action="store_true", help="measure the path without the C scanner too")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--task", help=argparse.SUPPRESS)
-    return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure all sizes, print tables and slopes."""
-    args = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_sources(parser)
+    parser.add_argument("--python", action="store_true", help="measure the path without the C scanner too")
+    args = parser.parse_args(arguments)
     if args.task:
         print(json.dumps(export_once(json.loads(args.task))))
         return 0

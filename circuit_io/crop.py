@@ -1,22 +1,51 @@
-"""A window of a placed design as a graph of its own, for training steps of even size."""
+"""A window of a placed design as a graph of its own, for training steps of even size and for predictions by tiles."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int64
 
 from circuit_io.graph import CircuitGraph
 from circuit_io.labels import Labels
 
+Window = tuple[int, int, int, int]
+"""First column, first row, number of columns, number of rows."""
 
-def crop(graph: CircuitGraph, labels: Labels, window: tuple[int, int, int, int]) -> tuple[CircuitGraph, Labels]:
-    """The gcells of a window, the insts in them, and every net whose box reaches into it, boxes cut at the border.
 
-    Features stay those of the whole design. Edges that leave the window are masked like those at a die edge.
+class Tile(NamedTuple):
+    """A part of the grid, and the window around it that is looked at."""
+
+    core: Window
+    window: Window
+
+
+def crop(graph: CircuitGraph, labels: Labels, window: Window) -> tuple[CircuitGraph, Labels]:
+    """A window of a design and of its labels; edges that leave it are masked like those at a die edge.
 
     Args:
         graph: the whole design.
         labels: its labels.
-        window: first column, first row, number of columns, number of rows; inside the grid.
+        window: inside the grid.
+    """
+    x0, y0, nx, ny = window
+    part, net = crop_graph(graph, window)
+    view = (slice(y0, y0 + ny), slice(x0, x0 + nx))
+    maps = {
+        name: getattr(labels, name)[view].copy()
+        for name in ("congestion_h", "congestion_v", "overflow_h", "overflow_v")
+    }
+    for name, values in maps.items():
+        values[(slice(None), -1) if name.endswith("h") else -1] = np.nan
+    return part, replace(labels, **maps, net_length_um=labels.net_length_um[net])
+
+
+def crop_graph(graph: CircuitGraph, window: Window) -> tuple[CircuitGraph, Int64[np.ndarray, " nets_inside"]]:
+    """The gcells of a window, the insts in them, and every net whose box reaches into it, boxes cut at the border.
+
+    Features stay those of the whole design. The nets that are kept are given beside the graph.
     """
     x0, y0, nx, ny = window
     cell_x, cell_y = graph.inst_gcell % graph.nx - x0, graph.inst_gcell // graph.nx - y0
@@ -47,18 +76,21 @@ def crop(graph: CircuitGraph, labels: Labels, window: tuple[int, int, int, int])
         gcell_features=graph.gcell_features[gcell],
         pin_features=graph.pin_features[pin],
     )
-    view = (slice(y0, y0 + ny), slice(x0, x0 + nx))
-    maps = {
-        name: getattr(labels, name)[view].copy()
-        for name in ("congestion_h", "congestion_v", "overflow_h", "overflow_v")
-    }
-    for name, values in maps.items():
-        values[(slice(None), -1) if name.endswith("h") else -1] = np.nan
-    return part, replace(labels, **maps, net_length_um=labels.net_length_um[net])
+    return part, net
 
 
-def window_at(nx: int, ny: int, side: int, place: tuple[float, float]) -> tuple[int, int, int, int]:
+def window_at(nx: int, ny: int, side: int, place: tuple[float, float]) -> Window:
     """The window of at most `side` x `side` gcells at `place`, each in 0..1 from the first to the last possible."""
     width, height = min(side, nx), min(side, ny)
     x, y = (int(p * (room + 1)) for p, room in zip(place, (nx - width, ny - height), strict=True))
     return min(x, nx - width), min(y, ny - height), width, height
+
+
+def tiles_of(nx: int, ny: int, side: int, halo: int) -> Iterator[Tile]:
+    """Tiles of at most `side` x `side` gcells, as even as can be; each gcell in one core, windows wider by `halo`."""
+    columns, rows = (np.linspace(0, n, -(-n // side) + 1).astype(int).tolist() for n in (nx, ny))
+    for y0, y1 in pairwise(rows):
+        for x0, x1 in pairwise(columns):
+            left, low = max(x0 - halo, 0), max(y0 - halo, 0)
+            right, high = min(x1 + halo, nx), min(y1 + halo, ny)
+            yield Tile((x0, y0, x1 - x0, y1 - y0), (left, low, right - left, high - low))

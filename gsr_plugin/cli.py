@@ -317,22 +317,31 @@ def evaluate(
 @click.option("--out", type=OUT, required=True, help="Folder to write.")
 @click.option("--weights", type=ANY, envvar="GSR_MODEL", help="Run folder or weights; else the shipped model.")
 @click.option("--views", type=int, default=1, show_default=True, help="Mirrored and turned views to average, 1 to 8.")
+@click.option("--tile-gcells", type=click.IntRange(min=0), default=0, help="Largest side of a tile; 0: no tiles.")
+@click.option("--halo", type=click.IntRange(min=1), default=8, show_default=True, help="Gcells seen around a tile.")
 @click.option("--run-id", default="", help="Name of this run; else made from the inputs.")
 @_device
 @_common
 def predict(
-    design: Path, out: Path, weights: Path | None, views: int, run_id: str, device: str, overwrite: bool, quiet: bool
+    design: Path,
+    out: Path,
+    overwrite: bool,
+    quiet: bool,
+    **options: Any,  # noqa: ANN401
 ) -> _Result:
     """Predict congestion for a DESIGN that gsr export wrote.
+
+    A design that exceeds the memory is predicted by tiles, nearly as it would be whole (docs/prediction.md).
 
     \b
     gsr predict design --out prediction
     gsr predict design --weights runs/all --views 8 --out prediction
+    gsr predict design --tile-gcells 256 --out prediction
     """
     with _status(f"predicting {design}", quiet=quiet):
         from gsr_plugin.predict import predict as run
 
-        manifest = run(design, out, weights=weights, device=device, views=views, run_id=run_id, overwrite=overwrite)
+        manifest = run(design, out, overwrite=overwrite, **options)
     return _Result(manifest, f"{out}: prediction of {manifest['design']}")
 
 

@@ -70,12 +70,13 @@ class Plan:
             self.table_rows[t] = slice(start, start + m * n)
             for r, name in enumerate(blocks[t]):
                 if name == "self" or is_listed(name):
-                    entries.append(_in_table(graph, name, t, start + r, m))
+                    entries.append(_in_table(graph, name, t, start + r, m, dtype))
                 elif n:
                     self.factored.append(Factored(relation(graph, name, dtype=dtype), t, r, ends_of(name).target))
             start += m * n
         self.num_table_rows = start
         rows, sources, weight = (torch.cat(parts) for parts in zip(*entries, strict=True))
+        entries.clear()
         self.lists, self.weight = lists_of(rows, sources, weight, self.num_nodes, dtype)
         self.back, self.back_weight = lists_of(sources, rows, weight, start, dtype)
 
@@ -103,11 +104,11 @@ class Plan:
         return table
 
 
-def _in_table(graph: GraphTensors, name: str, node_type: str, start: int, stride: int) -> Entries:
+def _in_table(graph: GraphTensors, name: str, node_type: str, start: int, stride: int, dtype: torch.dtype) -> Entries:
     """Entries between rows of the stream and rows of the table."""
     if name == "self":
-        own = torch.arange(graph.count(node_type), device=graph.device)
-        e, target = Entries(own, own, torch.ones_like(own, dtype=torch.float64)), node_type
+        own = torch.arange(graph.count(node_type), dtype=torch.int32, device=graph.device)
+        e, target = Entries(own, own, torch.ones_like(own, dtype=dtype)), node_type
     else:
-        e, target = entries_of(graph, name), ends_of(name).target
+        e, target = entries_of(graph, name, dtype), ends_of(name).target
     return Entries(e.target + graph.rows(target).start, start + stride * e.source, e.weight)

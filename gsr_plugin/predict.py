@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from circuit_io.atomic import refuse_folder
+from circuit_io.crop import crop_graph, tiles_of
 from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, column
 from circuit_io.graph import CircuitGraph
@@ -22,6 +23,7 @@ from gsr_plugin.weights import SHIPPED, EdgeMaps, Weights, load_weights, version
 
 KINDS = ("congestion", "overflow_prob", "sigma")
 TRACKS_PER_UNIT = 15.0  # the unit of the `capacity_*` features
+HALO = 8  # gcells; docs/prediction.md has what other widths cost
 
 
 def predict(
@@ -31,6 +33,8 @@ def predict(
     weights: Path | None = None,
     device: str = "auto",
     views: int = 1,
+    tile_gcells: int = 0,
+    halo: int = HALO,
     run_id: str = "",
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -42,6 +46,8 @@ def predict(
         weights: a run folder or weights of `gsr train`; the shipped model when not given.
         device: "auto", "cpu" or "cuda".
         views: number of mirrored and turned views, 1 to 8, whose predictions are averaged.
+        tile_gcells: predict tiles of at most so many gcells a side, one after the other; 0 takes the design whole.
+        halo: gcells around a tile that its prediction sees.
         run_id: names the run; made from the inputs' hashes when empty.
         overwrite: replace an earlier prediction in `out`.
 
@@ -51,7 +57,8 @@ def predict(
     refuse_folder(out, schema=SCHEMA, overwrite=overwrite)
     design = open_design(export)
     model = load_weights(weights or SHIPPED, device=device)
-    prediction = predict_design(design, model, views=views)
+    prediction = predict_design(design, model, views=views, tile_gcells=tile_gcells, halo=halo)
+    tiled = {"tile_gcells": tile_gcells, "halo": halo} if tile_gcells else {}
     manifest = prediction_manifest(
         export,
         model={
@@ -61,6 +68,7 @@ def predict(
             "layers": model.card.model.layers,
             "width": model.card.model.width,
             "views": views,
+            **tiled,
         },
         versions=versions(),
         run_id=run_id,
@@ -71,7 +79,9 @@ def predict(
     return write_prediction(out, whole, export=export, overwrite=overwrite)
 
 
-def predict_design(design: StoredDesign, model: Weights, *, views: int = 1) -> Prediction:
+def predict_design(
+    design: StoredDesign, model: Weights, *, views: int = 1, tile_gcells: int = 0, halo: int = HALO
+) -> Prediction:
     """The prediction of one design, without the manifest's words on model and versions."""
     graph, grid = design.graph, design.manifest["grid"]
     _check_layers(design, model)
@@ -81,7 +91,10 @@ def predict_design(design: StoredDesign, model: Weights, *, views: int = 1) -> P
                 f'"grid.{axis}" does not hold the {n + 1} borders of {n} gcells',
                 path=design.path / MANIFEST, mend="Export the design again.",
             )  # fmt: skip
-    edges = predict_views(graph, model, views=views)
+    if tile_gcells:
+        edges = predict_tiles(graph, model, side=tile_gcells, halo=halo, views=views)
+    else:
+        edges = predict_views(graph, model, views=views)
     maps: dict[str, Float32[np.ndarray, "ny nx"]] = {
         f.name: np.asarray(getattr(edges, f.name), np.float32) for f in fields(edges)
     }
@@ -143,6 +156,31 @@ def predict_views(graph: CircuitGraph, model: Weights, *, views: int = 1) -> Edg
         found.append({f"{n}_{d}": pair[i] for n, pair in back.items() for i, d in enumerate("hv")})
     means = {n: np.asarray(np.mean([f[n] for f in found], axis=0, dtype=np.float32)) for n in found[0]}
     return EdgeMaps(**means)
+
+
+def predict_tiles(graph: CircuitGraph, model: Weights, *, side: int, halo: int = HALO, views: int = 1) -> EdgeMaps:
+    """The prediction made tile by tile, for designs that exceed the memory; each gcell's edges come from one tile.
+
+    Args:
+        graph: the whole design.
+        model: a trained model.
+        side: largest side of a tile in gcells.
+        halo: gcells around a tile that are predicted with it and thrown away; what lies beyond is not seen.
+        views: as in `predict_views`.
+
+    Raises:
+        InputError: a side or halo below 1; the edges between two tiles need a halo of 1.
+    """
+    for name, value in (("--tile-gcells", side), ("--halo", halo)):
+        if value < 1:
+            raise InputError(f"{value} gcells", path=name, mend="Give a number from 1.")
+    whole = {f.name: np.full((graph.ny, graph.nx), np.nan, np.float32) for f in fields(EdgeMaps)}
+    for (x, y, nx, ny), window in tiles_of(graph.nx, graph.ny, side, halo):
+        edges = predict_views(crop_graph(graph, window)[0], model, views=views)
+        left, low = x - window[0], y - window[1]
+        for name, values in whole.items():
+            values[y : y + ny, x : x + nx] = getattr(edges, name)[low : low + ny, left : left + nx]
+    return EdgeMaps(**whole)
 
 
 def _feature(graph: CircuitGraph, name: str) -> Float32[np.ndarray, "ny nx"]:

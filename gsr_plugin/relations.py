@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int32, Shaped
 from torch import Tensor
 
 from circuit_io.errors import GsrError, did_you_mean
@@ -47,9 +47,9 @@ _STEPS = {"west": (-1, 0), "east": (1, 0), "south": (0, -1), "north": (0, 1)}
 class Entries(NamedTuple):
     """A relation as a list of weighted pairs, for the relations that are lists (one entry per pin, inst or gcell)."""
 
-    target: Int[Tensor, " entries"]
-    source: Int[Tensor, " entries"]
-    weight: Float[Tensor, " entries"]
+    target: Int32[Tensor, " entries"]
+    source: Int32[Tensor, " entries"]
+    weight: Shaped[Tensor, " entries"]
 
 
 @runtime_checkable
@@ -79,23 +79,23 @@ def is_listed(name: str) -> bool:
     return name not in _FACTORED
 
 
-def entries_of(graph: GraphTensors, name: str) -> Entries:
-    """The entries of a listed relation, by target; weights in float64."""
+def entries_of(graph: GraphTensors, name: str, dtype: torch.dtype) -> Entries:
+    """The entries of a listed relation, by target; weights are rounded from float64 to `dtype`."""
     if name in _STEPS:
         target, source = _neighbours(graph, name)
-        return Entries(target, source, torch.ones(len(target), dtype=torch.float64, device=graph.device))
+        return Entries(target, source, torch.ones(len(target), dtype=dtype, device=graph.device))
     if name == "adjacent":
         pairs = [_neighbours(graph, step) for step in _STEPS]
         target, source = (torch.cat([p[side] for p in pairs]) for side in (0, 1))
         degree = torch.bincount(target, minlength=graph.num_gcells)
-        return Entries(target, source, degree[target].double().reciprocal())
+        return Entries(target, source, degree.double().reciprocal().to(dtype)[target])
     if name == "holds":
-        insts = torch.arange(graph.num_insts, device=graph.device)
-        return Entries(insts, graph.inst_gcell.long(), torch.ones_like(insts, dtype=torch.float64))
+        insts = torch.arange(graph.num_insts, dtype=torch.int32, device=graph.device)
+        return Entries(insts, graph.inst_gcell, torch.ones_like(insts, dtype=dtype))
     csr = {"pin": graph.nets, "pinned": graph.insts, "in": graph.gcells}[name]
-    degree = csr.degree().long()
-    target = torch.repeat_interleave(torch.arange(csr.num_rows, device=graph.device), degree)
-    return Entries(target, csr.idx.long(), degree[target].double().reciprocal())
+    degree = csr.degree()
+    target = torch.repeat_interleave(torch.arange(csr.num_rows, dtype=torch.int32, device=graph.device), degree)
+    return Entries(target, csr.idx, degree.double().reciprocal().to(dtype)[target])
 
 
 def relation(graph: GraphTensors, name: str, *, dtype: torch.dtype = torch.float32) -> Relation:
@@ -108,7 +108,7 @@ def relation(graph: GraphTensors, name: str, *, dtype: torch.dtype = torch.float
 
 def _neighbours(graph: GraphTensors, step: str) -> tuple[Tensor, Tensor]:
     dx, dy = _STEPS[step]
-    gcell = torch.arange(graph.num_gcells, device=graph.device)
+    gcell = torch.arange(graph.num_gcells, dtype=torch.int32, device=graph.device)
     ix, iy = gcell % graph.nx + dx, gcell // graph.nx + dy
     inside = (ix >= 0) & (ix < graph.nx) & (iy >= 0) & (iy < graph.ny)
     return gcell[inside], (iy * graph.nx + ix)[inside]
@@ -128,7 +128,7 @@ def lists_of(
 
 class _Listed:
     def __init__(self, graph: GraphTensors, dtype: torch.dtype, name: str) -> None:
-        e, ends = entries_of(graph, name), RELATIONS[name]
+        e, ends = entries_of(graph, name, dtype), RELATIONS[name]
         self._lists, self._weight = lists_of(e.target, e.source, e.weight, graph.count(ends.target), dtype)
         self._back, self._back_weight = lists_of(e.source, e.target, e.weight, graph.count(ends.source), dtype)
 
@@ -144,15 +144,16 @@ def _corners(graph: GraphTensors, *, lookup: bool) -> Entries:
 
     With `lookup`, where to read the summed-area table; without, where to add for the running sums.
     """
-    x0, y0, x1, y1 = graph.net_box.long().unbind(1)
+    x0, y0, x1, y1 = graph.net_box.unbind(1)
     box = ((x1 >= x0) & (y1 >= y0)).nonzero()[:, 0]
     x0, y0, x1, y1 = (v[box] for v in (x0, y0, x1, y1))
     low, high = ((x0 - 1, y0 - 1), (x1, y1)) if lookup else ((x0, y0), (x1 + 1, y1 + 1))
     xs = torch.stack([high[0], high[0], low[0], low[0]], 1)
     ys = torch.stack([high[1], low[1], high[1], low[1]], 1)
     inside = (xs >= 0) & (xs < graph.nx) & (ys >= 0) & (ys < graph.ny)
-    sign = torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64, device=graph.device).expand(len(box), 4)
-    return Entries(box[:, None].expand(-1, 4)[inside], (ys * graph.nx + xs)[inside], sign[inside])
+    sign = torch.tensor([1, -1, -1, 1], dtype=torch.int8, device=graph.device).expand(len(box), 4)
+    of_box = box.to(torch.int32)[:, None].expand(-1, 4)
+    return Entries(of_box[inside], (ys * graph.nx + xs)[inside], sign[inside])
 
 
 def box_area(graph: GraphTensors) -> Int[Tensor, " nets"]:
@@ -166,7 +167,7 @@ def _inverse(count: Tensor) -> Tensor:
 
 
 class _Boxes(NamedTuple):
-    """Corners of the boxes of all nets: by gcell, where to add; by net, where to look up. `sign` is float64."""
+    """Corners of the boxes of all nets: by gcell, where to add; by net, where to look up. `sign` is int8."""
 
     add: Csr
     add_sign: Tensor
@@ -182,10 +183,8 @@ _BOXES: "WeakKeyDictionary[GraphTensors, _Boxes]" = WeakKeyDictionary()
 def _boxes_of(graph: GraphTensors) -> _Boxes:
     if graph not in _BOXES:
         add, look = _corners(graph, lookup=False), _corners(graph, lookup=True)
-        by_gcell, add_sign = lists_of(add.source, add.target, add.weight, graph.num_gcells, torch.float64)
-        by_net, look_sign = lists_of(
-            look.target, look.source, look.weight, graph.num_nets, torch.float64, in_order=True
-        )
+        by_gcell, add_sign = lists_of(add.source, add.target, add.weight, graph.num_gcells, torch.int8)
+        by_net, look_sign = lists_of(look.target, look.source, look.weight, graph.num_nets, torch.int8, in_order=True)
         count = torch.zeros(graph.num_gcells, dtype=torch.int64, device=graph.device)
         count.index_add_(0, add.source, add.weight.long())
         count = count.view(graph.ny, graph.nx).cumsum(0).cumsum(1).view(-1)

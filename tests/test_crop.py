@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuit_io.crop import crop, window_at
+from circuit_io.crop import crop, tiles_of, window_at
 from circuit_io.graph import CircuitGraph
 from circuit_io.labels import Labels
 
@@ -69,3 +69,15 @@ def test_the_whole_window_is_the_design() -> None:
     assert np.array_equal(part.net_box, graph.net_box[used])
     assert np.array_equal(cut.congestion_h, labels.congestion_h, equal_nan=True)
     assert np.array_equal(part.gcell_features, graph.gcell_features)
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 10), st.integers(1, 4))
+def test_tiles_hold_every_gcell_once_and_see_their_surroundings(nx: int, ny: int, side: int, halo: int) -> None:
+    held = np.zeros((ny, nx), int)
+    for (x, y, width, height), (left, low, columns, rows) in tiles_of(nx, ny, side, halo):
+        assert 1 <= width <= side
+        assert 1 <= height <= side
+        held[y : y + height, x : x + width] += 1
+        assert (left, low) == (max(x - halo, 0), max(y - halo, 0))
+        assert (left + columns, low + rows) == (min(x + width + halo, nx), min(y + height + halo, ny))
+    assert (held == 1).all()

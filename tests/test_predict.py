@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from circuit_io.store import StoredDesign, open_design
 from circuit_io.text import read_bytes
 from circuit_io.transform import SYMMETRIES, transform, transform_edges
 from gsr_plugin.cli import main
-from gsr_plugin.predict import predict, predict_views
+from gsr_plugin.predict import predict, predict_tiles, predict_views
 from gsr_plugin.weights import SHIPPED, Weights, load_weights
 
 
@@ -90,6 +91,49 @@ def test_with_all_views_a_turned_design_gets_the_turned_prediction(design: Store
         np.testing.assert_allclose(got, expected, atol=2e-3)  # top-k of nearly equal entries may differ
     with pytest.raises(InputError, match="from 1 to 8"):
         predict_views(design.graph, shipped, views=9)
+
+
+def test_a_tile_over_everything_has_the_bits_of_the_whole_run(
+    design: StoredDesign, export: Path, shipped: Weights, tmp_path: Path
+) -> None:
+    whole = predict_views(design.graph, shipped, views=2)
+    for side, halo in ((max(design.graph.nx, design.graph.ny), 1), (16, 64)):
+        tiled = predict_tiles(design.graph, shipped, side=side, halo=halo, views=2)
+        for field in fields(whole):
+            assert getattr(tiled, field.name).tobytes() == getattr(whole, field.name).tobytes(), (side, field.name)
+    for name, options in (("whole", {}), ("tile", {"tile_gcells": 64})):
+        predict(export, tmp_path / name, device="cpu", **options)
+    a, b = (read_prediction(tmp_path / name) for name in ("whole", "tile"))
+    assert np.array_equal(a.inst_congestion, b.inst_congestion)
+    assert np.array_equal(a.net_demand, b.net_demand)
+    assert "tile_gcells" not in a.manifest["model"]
+    assert b.manifest["model"]["tile_gcells"] == 64
+
+
+def test_tiles_come_nearer_to_the_whole_run_with_a_wider_halo(design: StoredDesign, shipped: Weights) -> None:
+    whole = predict_views(design.graph, shipped)
+    errors = []
+    for halo in (1, 4, 16):
+        tiled = predict_tiles(design.graph, shipped, side=13, halo=halo)
+        apart = []
+        for field in fields(whole):
+            got, want = getattr(tiled, field.name), getattr(whole, field.name)
+            assert np.array_equal(np.isnan(got), np.isnan(want)), (halo, field.name)  # every edge is there, once
+            apart.append(np.abs(got - want)[np.isfinite(want)])
+        errors.append(float(np.sqrt(np.mean(np.concatenate(apart[:2]) ** 2))))
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[0] < 0.05 * np.nanstd(whole.congestion_h)
+
+
+def test_tiles_need_a_side_and_a_halo(design: StoredDesign, shipped: Weights, export: Path, tmp_path: Path) -> None:
+    for options in ({"side": 0, "halo": 8}, {"side": 8, "halo": 0}, {"side": -1, "halo": 8}):
+        with pytest.raises(InputError, match="Give a number from 1"):
+            predict_tiles(design.graph, shipped, **options)
+    with pytest.raises(InputError, match="--tile-gcells"):
+        predict(export, tmp_path / "p", device="cpu", tile_gcells=-3)
+    done = CliRunner().invoke(main, ["predict", str(export), "--out", str(tmp_path / "p"), "--halo", "0"])
+    assert done.exit_code == 2
+    assert not (tmp_path / "p").exists()
 
 
 def test_an_existing_prediction_and_a_changed_export_are_refused(export: Path, kit: Path, tmp_path: Path) -> None:
