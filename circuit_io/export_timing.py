@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float64
+from jaxtyping import Float64, Int, Int64
 
 from circuit_io.design import Design
 from circuit_io.errors import MAX_NAMES, GsrError, InputError, listed
@@ -85,19 +85,23 @@ def _parasitics(design: Design, path: Path | None, warnings: list[str]) -> dict[
     return {name: pa.array(column, pa.float64(), from_pandas=True) for name, column in values.items()}
 
 
-def _nets_of(design: Design, spef: Spef, warnings: list[str]) -> np.ndarray:
+def _nets_of(design: Design, spef: Spef, warnings: list[str]) -> Int64[np.ndarray, " spef_nets"]:
     """The design's net of each net of the SPEF, -1 for none."""
-    ours = design.net_names.plain()
-    net = ours.rows_of(spef.net_names.plain())
-    if spef.divider != "/":  # a flat name may hold the divider as a plain letter, so that comes first
-        net = np.where(net >= 0, net, ours.rows_of(_with_slashes(spef)))
+    net = _rows(design.net_names, spef.net_names, spef.divider)
     lacking = np.flatnonzero(net < 0)
     some = listed(spef.net_names.take(lacking[:MAX_NAMES]), len(lacking))
-    if 2 * len(lacking) > len(net):
-        what = f"{len(lacking)} of its {len(net)} nets are not there ({some})"
+    moved, num_conns, first = _moved(design, spef, net)
+    if 2 * len(lacking) > len(net) or 2 * moved > num_conns:
+        what = f"{len(lacking)} of its {len(net)} nets are not there ({some})" if len(lacking) else ""
+        what += "; " if what and moved else ""
+        what += f"{moved} of {num_conns} pins are on another net (first: {first})" if moved else ""
         mend = "Give the SPEF of this design, or leave --spef out."
         raise InputError(f"is of another design than {design.path.name}: {what}", path=spef.path, mend=mend)
     warnings += spef.warnings
+    if moved:
+        warnings.append(
+            f"{moved} of {num_conns} pins of {spef.path.name} are on another net in the DEF (first: {first})"
+        )
     if len(lacking):
         warnings.append(f"{len(lacking)} of {len(net)} nets of {spef.path.name} are not in the DEF ({some})")
     if spef.design.replace("\\", "") != design.name.replace("\\", ""):
@@ -110,10 +114,43 @@ def _nets_of(design: Design, spef: Spef, warnings: list[str]) -> np.ndarray:
     return net
 
 
-def _with_slashes(spef: Spef) -> Names:
-    """The nets of a SPEF without backslashes, their levels of hierarchy divided by a slash."""
-    divider = re.compile(rb"(?<!\\)" + re.escape(spef.divider.encode("utf-8", "surrogateescape")))
-    return Names.of(divider.sub(b"/", name) for name in spef.net_names.raw_list()).plain()
+def _rows(ours: Names, theirs: Names, divider: str) -> Int64[np.ndarray, " theirs"]:
+    """The row in a table of the design of each name of a SPEF, -1 for none; backslashes count for nothing.
+
+    A flat name may hold the divider as a plain letter, so it is tried as it is first, then with slashes between levels.
+    """
+    ours = ours.plain()
+    rows = ours.rows_of(theirs.plain())
+    if divider == "/":
+        return rows
+    sign = re.compile(rb"(?<!\\)" + re.escape(divider.encode("utf-8", "surrogateescape")))
+    divided = ours.rows_of(Names.of(sign.sub(b"/", name) for name in theirs.raw_list()).plain())
+    return np.where(rows >= 0, rows, divided)
+
+
+def _keys(
+    design: Design, inst: Int[np.ndarray, " n"], pin: Int[np.ndarray, " n"], net: Int[np.ndarray, " n"]
+) -> Int64[np.ndarray, " n"]:
+    """One number for a pin of an inst on a net."""
+    keys: Int64[np.ndarray, " n"] = (inst.astype(np.int64) * len(design.pin_names) + pin) * len(design.net_names) + net
+    return keys
+
+
+def _moved(design: Design, spef: Spef, net: Int64[np.ndarray, " spef_nets"]) -> tuple[int, int, str]:
+    """How many pins of a SPEF's nets the design has on another net or not at all, of how many, and the first."""
+    of_net = np.repeat(net, np.diff(spef.net_ptr))
+    mine = np.flatnonzero((spef.conn_inst >= 0) & (of_net >= 0))
+    inst = _rows(design.inst_names, spef.inst_names, spef.divider)[spef.conn_inst[mine]]
+    pin = design.pin_names.plain().rows_of(spef.pin_names.plain())[spef.conn_pin[mine]]
+    known = (inst >= 0) & (pin >= 0)
+    theirs = _keys(design, inst, pin, of_net[mine])
+    wrong = mine[~(known & np.isin(theirs, _keys(design, design.pin_inst, design.pin_name, design.pin_net)))]
+    if not len(wrong):
+        return 0, len(mine), ""
+    i = int(wrong[0])
+    where = int(np.searchsorted(spef.net_ptr, i, side="right")) - 1
+    pin_name = f"{spef.inst_names[int(spef.conn_inst[i])]}/{spef.pin_names[int(spef.conn_pin[i])]}"
+    return len(wrong), len(mine), f'{pin_name} of "{spef.net_names[where]}"'
 
 
 def _constraints(design: Design, sources: TimingSources, warnings: list[str]) -> Sdc | None:

@@ -30,13 +30,23 @@ def design(kit: Path) -> Design:
     return read_design(lef, layout, lib=[tech / "gsr45_typ.lib"])
 
 
-def _spef(design: Design, path: Path, *, leave_out: int = 0, rename: int = 0, head: str = HEAD) -> Path:
-    """A SPEF of all nets: net i has 0.001 (i + 1) pF, a quarter of it coupling, and i ohm."""
+def _pins(design: Design, net: int) -> list[str]:
+    """The pins of insts on a net."""
+    at = np.flatnonzero((design.pin_net == net) & (design.pin_inst >= 0)).tolist()
+    return [f"{design.inst_names[int(design.pin_inst[i])]}:{design.pin_names[int(design.pin_name[i])]}" for i in at]
+
+
+def _spef(design: Design, path: Path, *, leave_out: int = 0, rename: int = 0, move: int = 0, head: str = HEAD) -> Path:
+    """A SPEF of all nets: net i has 0.001 (i + 1) pF, a quarter of it coupling, and i ohm.
+
+    The first nets are left out, have another name, or have the pins of the net after them.
+    """
     rows = []
     for i, name in enumerate(design.net_names.tolist()[leave_out:], leave_out):
         name = f"other{i}" if i < rename else name
         total = 0.001 * (i + 1)
-        rows.append(f"*D_NET {name} {total}\n*CAP\n1 {name} {total * 0.75}\n2 {name} x {total * 0.25}\n"
+        conns = "".join(f"*I {pin} I\n" for pin in _pins(design, i + 1 if i < move else i))
+        rows.append(f"*D_NET {name} {total}\n*CONN\n{conns}*CAP\n1 {name} {total * 0.75}\n2 {name} x {total * 0.25}\n"
                     f"*RES\n1 {name} x {i}\n*END\n")  # fmt: skip
     path.write_text(head + "".join(rows))
     return path
@@ -68,6 +78,19 @@ def test_a_spef_of_another_design_is_refused_and_of_some_nets_told(design: Desig
         InputError, match=rf"is of another design than placed\.def\.gz: {n} of its {n} nets are not there"
     ):
         find_timing(design, TimingSources(spef=_spef(design, tmp_path / "x.spef", rename=n)))
+
+
+def test_pins_on_other_nets_are_told_and_most_of_them_refused(design: Design, tmp_path: Path) -> None:
+    n, num_pins = len(design.net_names), int((design.pin_inst >= 0).sum())
+    moved = [pin for i in range(3) for pin in _pins(design, i + 1)]
+    total = num_pins - len(_pins(design, 0)) + len(_pins(design, 3))
+    timing = find_timing(design, TimingSources(spef=_spef(design, tmp_path / "x.spef", move=3)))
+    first = f'{moved[0].replace(":", "/")} of "{design.net_names[0]}"'
+    assert timing.warnings == (
+        f"{len(moved)} of {total} pins of x.spef are on another net in the DEF (first: {first})",
+    )
+    with pytest.raises(InputError, match=r"is of another design than placed\.def\.gz: \d+ of \d+ pins are on another"):
+        find_timing(design, TimingSources(spef=_spef(design, tmp_path / "x.spef", move=n - 1)))
 
 
 def test_names_are_joined_whatever_divider_and_backslashes(design: Design, tmp_path: Path) -> None:
