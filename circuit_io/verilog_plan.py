@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from circuit_io.errors import MAX_SHOWN, InputError, did_you_mean
+from circuit_io.errors import InputError, did_you_mean
 from circuit_io.verilog_bits import Module
 from circuit_io.verilog_expr import show
 from circuit_io.verilog_modules import ModuleTable
@@ -168,7 +168,7 @@ class Planner:
             inst, pin = inst[has_many[inst]], pin[has_many[inst]]
         num_pins = len(self.pins.names) + 1
         key = np.sort(inst.astype(np.int64) * num_pins + pin)
-        for again in key[1:][key[1:] == key[:-1]].tolist()[:MAX_SHOWN]:
+        for again in key[1:][key[1:] == key[:-1]].tolist():
             i, p = divmod(again, num_pins)
             module.fault(
                 f'pin "{show(self.pins.names[p])}" is connected twice', int(module.body.inst_at[i]), "Keep one of them."
@@ -227,8 +227,7 @@ class Planner:
         name = self.pins.names[int(self.pins.of_raw[raw_pin])]
         if name in self.table.modules[master].ports:
             return name
-        is_shown = module.source.faults.total < MAX_SHOWN
-        near = did_you_mean(show(name), [show(p) for p in ports]) if is_shown else ""
+        near = "" if module.source.faults.is_full else did_you_mean(show(name), [show(p) for p in ports])
         module.fault(f'"{show(name)}" is no port of module "{show(master)}"', int(module.body.inst_at[inst]), near)
         return None
 

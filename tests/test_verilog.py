@@ -576,6 +576,13 @@ def test_twenty_faults_are_shown_with_the_true_total(tmp_path: Path) -> None:
     assert got.count("\nin.v:") == 20
 
 
+def test_repeated_pins_are_all_counted(tmp_path: Path) -> None:
+    insts = "".join(f"INV i{i} (.A(n), .A(n), .Z(m));\n" for i in range(50))
+    got = refusal(tmp_path, f"module t (n);\ninput n;\nwire m;\n{insts}endmodule")
+    assert got.startswith('in.v: 50 faults\nin.v:4: pin "A" is connected twice')
+    assert got.endswith("and 30 more")
+
+
 def test_rtl_of_the_kit_is_refused_with_a_line(kit: Path) -> None:
     for path in sorted((kit / "rtl").glob("*.v")):
         with pytest.raises(InputError, match=r"\.v:\d+: "):
