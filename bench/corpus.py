@@ -14,7 +14,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from circuit_io.errors import GsrError
-from circuit_io.export import export_design, sources_of_labels
+from circuit_io.export import export_design
+from circuit_io.export_sources import sources_of_labels
 
 
 def library_files(data: Path, tech: str) -> tuple[list[Path], list[Path]]:

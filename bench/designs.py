@@ -27,7 +27,8 @@ sys.path.insert(0, str(ROOT))
 from bench.corpus import label_folders, library_files  # noqa: E402
 from bench.machine import machine  # noqa: E402
 from circuit_io.errors import GsrError  # noqa: E402
-from circuit_io.export import export_design, sources_of_labels  # noqa: E402
+from circuit_io.export import export_design  # noqa: E402
+from circuit_io.export_sources import sources_of_labels  # noqa: E402
 from circuit_io.store import open_design  # noqa: E402
 from flow_hooks.plan_prediction import plan_prediction  # noqa: E402
 

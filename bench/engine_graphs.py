@@ -10,7 +10,8 @@ import numpy as np
 
 from bench.corpus import library_files
 from bench.replica import replicate
-from circuit_io.export import ExportSources, export_design
+from circuit_io.export import export_design
+from circuit_io.export_sources import ExportSources
 from circuit_io.store import open_design
 from gsr_plugin.graph_tensors import GraphTensors
 

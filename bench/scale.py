@@ -76,7 +76,8 @@ def export_once(task: dict[str, Any]) -> dict[str, Any]:
     """One export; runs in a process of its own."""
     import importlib
 
-    from circuit_io.export import ExportSources, export_design
+    from circuit_io.export import export_design
+    from circuit_io.export_sources import ExportSources
 
     stages = Stages()
     for module, names in STAGES:

@@ -22,8 +22,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from circuit_io.errors import Faults, InputError, listed
-from circuit_io.export import gcell_dbu
-from circuit_io.gcells import MAX_GCELLS, GcellGrid
+from circuit_io.gcells import MAX_GCELLS, GcellGrid, gcell_dbu
 from circuit_io.imported import bare_design, write_import
 from circuit_io.labels import Labels
 from circuit_io.npy import read_array

@@ -23,8 +23,7 @@ from jaxtyping import Bool, Float32, Float64, Int8, Int64
 
 from circuit_io.design import CLOCK, INPUT, OUTPUT
 from circuit_io.errors import Faults, InputError
-from circuit_io.export import gcell_dbu
-from circuit_io.gcells import GcellGrid
+from circuit_io.gcells import GcellGrid, gcell_dbu
 from circuit_io.imported import bare_design, write_import
 from circuit_io.labels import Labels
 from circuit_io.text import read_bytes

@@ -1,9 +1,7 @@
 """From flow files to an export folder: what `gsr export` does."""
 
 import logging
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +9,12 @@ from circuit_io import labels as label_files
 from circuit_io.atomic import refuse_folder
 from circuit_io.design import Design, read_design
 from circuit_io.errors import Faults, InputError, did_you_mean
-from circuit_io.export_modules import RtlSources, find_modules
+from circuit_io.export_modules import find_modules
+from circuit_io.export_sources import ExportSources, fractions_of
 from circuit_io.export_tables import areas, gcell_table, inst_table, master_table, net_table, pin_table
-from circuit_io.export_timing import TimingSources, find_timing
+from circuit_io.export_timing import find_timing
 from circuit_io.features import Nodes, build_graph
-from circuit_io.gcells import GcellGrid, make_grid
-from circuit_io.manifest import (
-    BOX,
-    FILE_NAME,
-    LAYER_RANGE,
-    NUMBER,
-    OBJECT,
-    TEXT,
-    TEXTS,
-    check_kinds,
-    check_version,
-    is_number,
-    read_json_object,
-)
+from circuit_io.gcells import GcellGrid, gcell_dbu, make_grid
 from circuit_io.netlist_check import check_netlist
 from circuit_io.store import SCHEMA, write_design
 from circuit_io.text import sha256_of_file
@@ -36,172 +22,6 @@ from circuit_io.text import sha256_of_file
 _log = logging.getLogger(__name__)
 
 SAME_ADJUSTMENT = 1e-6  # OpenROAD keeps adjustments in single precision
-_HOOK = {
-    "lefs": TEXTS.must(),
-    "def": TEXT.must(),
-    "design": TEXT.must(),
-    "libs": TEXTS,
-    "signal_layers": LAYER_RANGE,
-    "layer_adjustment": OBJECT,
-    "dbu_per_um": NUMBER,
-    "die_um": BOX,
-    "metrics_file": FILE_NAME,
-    **dict.fromkeys(("rtl", "rtl_include", "rtl_defines"), TEXTS),
-    **dict.fromkeys(("verilog", "sdc", "family", "platform", "stage", "run_id", "metrics_stage"), TEXT),
-}
-
-
-@dataclass(frozen=True)
-class ExportSources:
-    """The files of one design and what the flow knows beside them.
-
-    `layer_adjustment` is by layer name or "*", and was read in `adjustment_path`. `hook` is what the flow's hook
-    said of the design, which the DEF must agree with.
-    """
-
-    lef: list[Path]
-    def_: Path
-    lib: list[Path] = field(default_factory=list)
-    verilog: Path | None = None
-    labels: Path | None = None
-    signal_layers: tuple[str, str] | None = None
-    layer_adjustment: dict[str, float] = field(default_factory=dict)
-    adjustment_path: Path | str = "--layer-adjustment"
-    hook: Mapping[str, Any] | None = None
-    gcell_um: float | None = None
-    family: str | None = None
-    technology: str | None = None
-    stage: str = "place"
-    variant: str | None = None
-    rtl: RtlSources = field(default_factory=RtlSources)
-    timing: TimingSources = field(default_factory=TimingSources)
-
-
-def parse_layer_range(text: str) -> tuple[str, str]:
-    """`met1-met4` as ("met1", "met4").
-
-    Raises:
-        InputError: the text is not LOW-HIGH.
-    """
-    low, dash, high = text.partition("-")
-    if not (low and dash and high):
-        raise InputError(f'"{text}" is no layer range', path="--signal-layers", mend="Write LOW-HIGH, as in met1-met5.")
-    return low.strip(), high.strip()
-
-
-def parse_adjustment(text: str) -> dict[str, float]:
-    """`0.3` for all layers, or `met1=0.8,met2=0.5`, by layer name; "*" stands for every layer.
-
-    Raises:
-        InputError: a part is no number between 0 and 1, or has no layer name.
-    """
-    out = {}
-    for part in text.split(","):
-        layer, equals, value = part.rpartition("=")
-        try:
-            number = float(value)
-        except ValueError:
-            number = float("nan")
-        if not 0 <= number <= 1 or (equals and not layer.strip()) or (not equals and "," in text):
-            raise InputError(
-                f'"{part}" is no adjustment', path="--layer-adjustment",
-                mend="Write one number from 0 to 1, or LAYER=NUMBER,LAYER=NUMBER.",
-            )  # fmt: skip
-        out[layer.strip() or "*"] = number
-    return out
-
-
-def read_hook(path: Path) -> dict[str, Any]:
-    """What a flow hook wrote into `hook.json`.
-
-    Raises:
-        InputError: not such a file, a key is missing, or a value is of the wrong kind.
-    """
-    hook = read_json_object(path)
-    if hook.get("schema") != "gsr-hook":
-        raise InputError('is not of schema "gsr-hook" version 1', path=path, mend="Use the gsr.tcl of this version.")
-    check_version(hook, newest=1, path=path)
-    check_kinds(hook, _HOOK, path=path, mend="Use the gsr.tcl of this version.")
-    return hook
-
-
-def sources_of_hook(path: Path, hook: Mapping[str, Any] | None = None) -> ExportSources:
-    """The files and settings of a flow hook; paths are relative to its folder unless absolute.
-
-    Args:
-        path: hook.json.
-        hook: what `read_hook` found there, if it was read already.
-
-    Raises:
-        InputError: see `read_hook`.
-    """
-    hook = read_hook(path) if hook is None else hook
-
-    def place(name: str) -> Path:
-        return path.parent / name
-
-    layers = hook.get("signal_layers")
-    return ExportSources(
-        lef=[place(p) for p in hook["lefs"]],
-        def_=place(hook["def"]),
-        lib=[place(p) for p in hook.get("libs") or []],
-        verilog=place(hook["verilog"]) if hook.get("verilog") else None,
-        signal_layers=(layers[0], layers[1]) if layers else None,
-        layer_adjustment=_fractions(hook.get("layer_adjustment") or {}, path),
-        adjustment_path=path,
-        hook=hook,
-        family=hook.get("family") or hook["design"],
-        technology=hook.get("platform") or None,
-        stage=hook.get("stage") or "place",
-        rtl=RtlSources(
-            [place(p) for p in hook.get("rtl") or []],
-            hook.get("rtl_defines") or [],
-            [place(p) for p in hook.get("rtl_include") or []],
-            is_lenient=True,
-        ),
-        timing=TimingSources(sdc=place(hook["sdc"]) if hook.get("sdc") else None, is_lenient=True),
-    )
-
-
-def sources_of_labels(folder: Path, *, lef: list[Path], lib: list[Path] | None = None) -> ExportSources:
-    """The placement and parameters of a label folder (`placed.def`, `done.json`), labels included."""
-    done, path = label_files.read_parameters(folder), label_files.find(folder, "done.json")
-    layers = done.get("signal_layers")
-    return ExportSources(
-        lef=lef,
-        def_=label_files.find(folder, "placed.def"),
-        lib=lib or [],
-        labels=folder,
-        signal_layers=(layers[0], layers[1]) if layers else None,
-        layer_adjustment=_fractions(done["layer_adjustment"], path),
-        adjustment_path=path,
-        family=done.get("family"),
-        technology=done.get("tech"),
-        variant=done.get("variant"),
-    )
-
-
-def gcell_dbu(gcell_um: float, dbu_per_um: int) -> int:
-    """A side of a gcell in dbu.
-
-    Raises:
-        InputError: it is not finite, or less than 1 dbu.
-    """
-    if not math.isfinite(gcell_um) or round(gcell_um * dbu_per_um) < 1:
-        mend = f"Give a side in um of at least 1 dbu, here {1 / dbu_per_um:g}."
-        raise InputError(f"{gcell_um:g} is no size of a gcell", path="--gcell-um", mend=mend)
-    return round(gcell_um * dbu_per_um)
-
-
-def _fractions(adjustment: object, path: Path | str) -> dict[str, float]:
-    """Adjustments by layer, each checked to be a number from 0 to 1; a bare one stands for every layer."""
-    out = {}
-    for name, value in adjustment.items() if isinstance(adjustment, Mapping) else [("*", adjustment)]:
-        if not is_number(value) or not 0 <= value <= 1:
-            where = "" if name == "*" else f' of layer "{name}"'
-            raise InputError(f"the adjustment{where} is {value!r}", path=path, mend="Expected a number from 0 to 1.")
-        out[name] = float(value)
-    return out
 
 
 def export_design(
@@ -315,7 +135,7 @@ def _box(values: list[Any]) -> str:
 
 def _by_layer(adjustment: object, grid: GcellGrid, *, path: Path | str) -> dict[str, float]:
     """The adjustment of every signal layer, "*" spread out."""
-    given = _fractions(adjustment, path)
+    given = fractions_of(adjustment, path)
     known = [layer.name for layer in grid.layers]
     for name in given:
         if name != "*" and name not in known:

@@ -4,6 +4,7 @@ Entry `[iy, ix]` of a horizontal map is the edge to the right neighbour, of a ve
 """
 
 import logging
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -103,6 +104,18 @@ def adjusted(capacity: Int64[np.ndarray, "ny nx"], adjustment: float) -> Int64[n
     """
     left = np.floor(capacity.astype(np.float32) * (np.float32(1) - np.float32(adjustment))).astype(np.int64)
     return np.where(capacity > 0, np.maximum(left, 1), 0)
+
+
+def gcell_dbu(gcell_um: float, dbu_per_um: int) -> int:
+    """A side of a gcell in dbu.
+
+    Raises:
+        InputError: it is not finite, or less than 1 dbu.
+    """
+    if not math.isfinite(gcell_um) or round(gcell_um * dbu_per_um) < 1:
+        mend = f"Give a side in um of at least 1 dbu, here {1 / dbu_per_um:g}."
+        raise InputError(f"{gcell_um:g} is no size of a gcell", path="--gcell-um", mend=mend)
+    return round(gcell_um * dbu_per_um)
 
 
 def make_grid(

@@ -12,7 +12,8 @@ import dgl.function as fn
 import torch
 from torch import Tensor, nn
 
-from circuit_io.export import export_design, sources_of_labels
+from circuit_io.export import export_design
+from circuit_io.export_sources import sources_of_labels
 from circuit_io.store import open_design
 from gsr_plugin.interop import to_dgl
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 from torch_geometric.nn import GraphConv, HeteroConv
 
-from circuit_io.export import export_design, sources_of_labels
+from circuit_io.export import export_design
+from circuit_io.export_sources import sources_of_labels
 from circuit_io.store import open_design
 from gsr_plugin.interop import to_pyg
 

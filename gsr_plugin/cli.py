@@ -201,7 +201,7 @@ def export(out: Path, parquet: bool, overwrite: bool, quiet: bool, **options: An
     """
     with _status(f"exporting to {out}", quiet=quiet):
         from circuit_io.export import export_design
-        from circuit_io.export_options import sources_of_options
+        from circuit_io.export_sources import sources_of_options
 
         manifest = export_design(sources_of_options(**options), out, parquet=parquet, overwrite=overwrite)
     return _Result(manifest, f"{out}: {_size(manifest)}")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from circuit_io.atomic import write_whole
 from circuit_io.errors import InputError
-from circuit_io.export import export_design, read_hook, sources_of_hook
+from circuit_io.export import export_design
+from circuit_io.export_sources import read_hook, sources_of_hook
 from circuit_io.prediction import export_of, read_prediction
 from circuit_io.store import open_design
 from flow_hooks.annotate import annotate, write_flow_metrics

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 
 from circuit_io.atomic import write_files, write_whole
 from circuit_io.errors import InputError
-from circuit_io.export import ExportSources, export_design, sources_of_hook, sources_of_labels
-from circuit_io.export_options import sources_of_options
+from circuit_io.export import export_design
+from circuit_io.export_sources import ExportSources, sources_of_hook, sources_of_labels, sources_of_options
 from circuit_io.labels import find
 from circuit_io.prediction import read_prediction
 from circuit_io.store import open_design

@@ -11,9 +11,9 @@ from test_gcells import lef_files
 
 from circuit_io.design import read_design
 from circuit_io.errors import InputError
-from circuit_io.export import (
+from circuit_io.export import export_design
+from circuit_io.export_sources import (
     ExportSources,
-    export_design,
     parse_adjustment,
     parse_layer_range,
     sources_of_hook,

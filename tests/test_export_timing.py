@@ -10,8 +10,8 @@ import pytest
 
 from circuit_io.design import Design, read_design
 from circuit_io.errors import InputError
-from circuit_io.export import export_design, sources_of_hook
-from circuit_io.export_options import sources_of_options
+from circuit_io.export import export_design
+from circuit_io.export_sources import sources_of_hook, sources_of_options
 from circuit_io.export_tables import inst_table, net_table
 from circuit_io.export_timing import Timing, TimingSources, find_timing
 from circuit_io.features import drivers, select_nodes

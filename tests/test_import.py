@@ -18,7 +18,8 @@ from circuit_io.circuitnet import import_circuitnet
 from circuit_io.circuitops_read import import_circuitops
 from circuit_io.circuitops_write import to_circuitops
 from circuit_io.errors import InputError
-from circuit_io.export import export_design, sources_of_labels
+from circuit_io.export import export_design
+from circuit_io.export_sources import sources_of_labels
 from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, names
 from circuit_io.npy import read_array
 from circuit_io.store import StoredDesign, open_design

@@ -16,7 +16,8 @@ from synthetic_graph import synthetic_graph, synthetic_labels
 from test_graph import graph as small_graph  # noqa: F401
 
 from circuit_io.errors import GsrError, InputError
-from circuit_io.export import export_design, sources_of_labels
+from circuit_io.export import export_design
+from circuit_io.export_sources import sources_of_labels
 from circuit_io.graph import ENDS, RELATIONS, CircuitGraph
 from circuit_io.labels import Labels
 from circuit_io.store import StoredDesign, open_design

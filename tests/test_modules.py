@@ -12,8 +12,9 @@ from synthetic import SyntheticDesign, make_export, make_prediction
 
 from circuit_io.design import OUTPUT, read_design
 from circuit_io.errors import InputError
-from circuit_io.export import ExportSources, export_design, sources_of_hook, sources_of_labels
+from circuit_io.export import export_design
 from circuit_io.export_modules import RtlSources
+from circuit_io.export_sources import ExportSources, sources_of_hook, sources_of_labels
 from circuit_io.hierarchy import Hierarchy, by_names, by_netlist, by_rtl
 from circuit_io.hotspots import find_hotspots
 from circuit_io.manifest import to_json

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from tcl_session import run_tcl
 
 from circuit_io.errors import InputError
-from circuit_io.export import export_design, sources_of_labels
+from circuit_io.export import export_design
+from circuit_io.export_sources import sources_of_labels
 from circuit_io.prediction import read_prediction
 from circuit_io.store import StoredDesign, open_design
 from circuit_io.text import read_bytes

@@ -5,7 +5,8 @@ import pytest
 from bench import scale
 from bench.replica import Replica, replicate
 from circuit_io.def_ import DefDesign, read_def
-from circuit_io.export import ExportSources, export_design
+from circuit_io.export import export_design
+from circuit_io.export_sources import ExportSources
 from circuit_io.verilog import Netlist, read_verilog
 
 

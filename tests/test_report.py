@@ -278,7 +278,8 @@ def test_an_existing_folder_of_figures_is_refused_before_any_work(tmp_path: Path
 
 
 def test_report_of_folders(kit: Path, tmp_path: Path) -> None:
-    from circuit_io.export import export_design, sources_of_labels
+    from circuit_io.export import export_design
+    from circuit_io.export_sources import sources_of_labels
     from circuit_io.maps import without_borders
     from circuit_io.prediction import prediction_manifest
     from circuit_io.store import open_design

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from test_cli import good
 
-from circuit_io.export import export_design, sources_of_labels
+from circuit_io.export import export_design
+from circuit_io.export_sources import sources_of_labels
 from circuit_io.fields import GCELL_FEATURES, names
 from circuit_io.store import StoredDesign, open_design
 

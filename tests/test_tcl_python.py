@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from tcl_session import UGLY_NAMES, add_insts, run_tcl, statuses, tcl_word
 
-from circuit_io.export import sources_of_hook, sources_of_labels
+from circuit_io.export_sources import sources_of_hook, sources_of_labels
 from circuit_io.labels import read_gcell_grid, read_usage
 from flow_hooks.annotate import hotspots_tsv, metrics_tsv
 from flow_hooks.feedback_file import ACTIONS, Action, Plan, feedback_tsv
