@@ -1,6 +1,7 @@
 """The engine beside its peers: a training step's time and peak memory on the same graphs, and its other promises.
 
-    gsr bench engine [--only NAME ..] [--rounds 7] [--cap 900] [--limit-gb 8] [--data DIR] [--out FILE] [--quick]
+    gsr bench engine [--only NAME ..] [--cases CASE ..] [--rounds 7] [--cap 900] [--limit-gb 8] [--data DIR] [--quick]
+                     [--out FILE]
 
 Contests are pairs of a graph and a depth; every contestant has the same encoder, head, loss, width and input, and the
 peers' stacks are used as their libraries mean them to be. First a gate: the cases that compute the same must agree.
@@ -9,8 +10,8 @@ it least) and wall time, median with 20th and 80th percentile. Memory is the mar
 step, in a process of its own that has warmed up on a tiny graph, with a fixed mmap threshold, over what was there
 before; the graph's own form counts, the gradients of the weights do not. Beside it stands the peak of what torch's
 allocator gave out. Peers that make a message per edge, and others on many edges, run one step, in that process. A
-contestant that fails, or passes `--cap` seconds or `--limit-gb` of memory, shows its reason. `--out` keeps those
-contests of the file that are not run again.
+contestant that fails, or passes `--cap` seconds or `--limit-gb` of memory, shows its reason. `--out` keeps the
+contests and cases of the file that are not run again.
 """
 
 import argparse
@@ -205,8 +206,9 @@ def compete(name: str, contest: Contest, args: argparse.Namespace, graphs: Path)
     print(f"{name}: {contest.graph}, {nodes:,} nodes, {edges:,} clique edges, {shape.layers} layers", flush=True)
     forms: dict[Any, Any] = {}
     entrants: dict[str, Entrant] = {}
-    single = {c: contest.once or CASES[c].once or edges >= APART.get(c, edges + 1) for c in contest.cases}
-    for case in contest.cases:
+    cases = [c for c in contest.cases if not args.cases or c in args.cases]
+    single = {c: contest.once or CASES[c].once or edges >= APART.get(c, edges + 1) for c in cases}
+    for case in cases:
         if not single[case] or args.quick:
             prepare = CASES[case].prepare
             if prepare not in forms:
@@ -220,7 +222,7 @@ def compete(name: str, contest: Contest, args: argparse.Namespace, graphs: Path)
             seconds = entrant.step()
             if i:  # the first is the warm-up
                 times[case].append(seconds)
-    rows = [{"case": case, **(row_of(times[case]) if case in times else {})} for case in contest.cases]
+    rows = [{"case": case, **(row_of(times[case]) if case in times else {})} for case in cases]
     entrants.clear()
     forms.clear()
     for row in rows:
@@ -245,6 +247,12 @@ def _print(row: dict[str, Any]) -> None:
     print(text + (f", {row['reason']}" if "reason" in row else ""), flush=True)
 
 
+def _joined(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+    """A contest with the rows of `old` that were not run again, in the contest's order."""
+    rows = {row["case"]: row for run in (old or {"rows": []}, new) for row in run["rows"]}
+    return new | {"rows": [rows[case] for case in CONTESTS[new["contest"]].cases if case in rows]}
+
+
 def judge(contests: dict[str, dict[str, Any]], found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Every mark with what was measured."""
     return [mark.judged(contests, found) for mark in MARKS]
@@ -262,6 +270,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [*CONTESTS, "checks"]
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--cases", nargs="+", choices=CASES, metavar="CASE", help=", ".join(CASES))
     for name, value in (("width", 64), ("k", 8), ("threads", 1), ("rounds", 7)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--cap", type=float, default=900.0, help="seconds for one case in its own process")
@@ -297,7 +306,7 @@ def main(arguments: list[str] | None = None) -> int:
                 found = checks(read_arrays(arrays_of("ibex", args.data, graphs, size=300 if args.quick else None)),
                                quick=args.quick)  # fmt: skip
             else:
-                contests[name] = compete(name, CONTESTS[name], args, graphs)
+                contests[name] = _joined(contests.get(name), compete(name, CONTESTS[name], args, graphs))
             if args.out:
                 _write(args.out, contests, found)
     for mark in judge(contests, found):
