@@ -4,16 +4,15 @@ Tables are laid out one way whatever the template says: first axis the input (or
 the load (or the constrained pin's transition), third axis any other variable. An axis the table does not have is empty.
 """
 
-import gc
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int8, Int16, Int32, Int64
 
+from circuit_io.collector import collector_paused
 from circuit_io.errors import Faults, InputError
 from circuit_io.liberty_cells import Builder
 from circuit_io.liberty_native import scan_natively
@@ -166,7 +165,7 @@ def read_liberty(*paths: Path | str, backend: str = "own") -> Liberty:
     if not paths:
         raise InputError("no Liberty file given", mend="Pass at least one .lib file.")
     builder = Builder(TABLE_KINDS, PIN_DIRECTIONS, TIMING_SENSES)
-    with _no_collection():
+    with collector_paused():
         for path in paths:
             _add_file(builder, path, backends[backend])
     return Liberty(**builder.columns())
@@ -187,18 +186,6 @@ def _add_file(
     for library in libraries:
         builder.add_library(library, str(path), source)
     faults.raise_if_any()
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without the search for cycles: a tree has none, and many objects."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _scan(text: bytes, faults: Faults) -> tuple[list[Group], Source]:
