@@ -4,13 +4,15 @@
 
 Files: the largest DEF, netlist and library of each technology below DATA (`GSR_DATA`, or data/ in the folder shared/
 beside the checkout), the largest of the demo kit, and replicas of a kit design, flat and hierarchical; all unpacked.
-Each reading is a process of its own, one thread, reader after reader, round after round. The first pass is the gate: a
-reader whose counts are not ours, that fails, is missing or runs out of its limit shows its reason in place of a time.
-Processor seconds are user and system of the reading alone: median, 20th and 80th percentile. `start` is what imports or
-the start of a program take besides, for OpenSTA with the Liberty files of the netlist. Peak is of the whole process.
+Each reading is a process of its own, one thread, reader after reader, round after round, until all rounds are done or
+Ctrl-C ends them. The first pass is the gate: a reader whose counts are not ours, that fails, is missing or runs out of
+its limit shows its reason in place of a time. Processor seconds are user and system of the reading alone: median, 20th
+and 80th percentile. `start` is what imports or the start of a program take besides, for OpenSTA with the Liberty files
+of the netlist. Peak is of the whole process.
 """
 
 import argparse
+import contextlib
 import gzip
 import json
 import os
@@ -41,7 +43,7 @@ CASES = {
 }
 LARGEST_MB = {"pyverilog": 5.0, "yosys": 16.0}  # of text when flat; minutes, and yosys 10 GB, beyond
 SLOW_S, SLOW_ROUNDS = 8.0, 2  # a reading of more seconds runs in fewer rounds
-PATTERNS = {"DEF": "design.def*", "Verilog": "netlist.v*"}
+TICK_S = 0.01  # as finely as the programs tell their time
 Job = dict[str, Any]
 
 
@@ -139,41 +141,47 @@ def difference(ours: dict[str, int], theirs: dict[str, int]) -> str:
     return "; ".join(wrong) if both else "counts nothing that can be compared"
 
 
-def read_file(job: Job, *, rounds: int, limit_s: int) -> list[Job]:
-    """The rows of all readers of one file: the gate first, then rounds in turn."""
-    mb = Path(job["path"]).stat().st_size / 1e6
-    rows: dict[str, Job] = {}
-    for case in CASES[job["format"]]:
-        rows[case] = row = {"format": job["format"], "file": job["file"], "mb": round(mb, 3), "case": case, "runs": []}
-        if (flat_mb := job.get("flat_mb", mb)) > LARGEST_MB.get(case, flat_mb):
-            row["reason"] = f"not run above {LARGEST_MB[case]:.0f} MB of flat text"
-            continue
-        found = measure(job, case, count=True, limit_s=limit_s)
-        row |= {"counts": found.get("counts", {}), "runs": [found]}
-        ours = rows[PYTHON].get("counts", {})
-        reason = found.get("reason") or difference(ours, row["counts"])
-        rows[case] = row | ({"reason": reason} if reason else {})
-    fast = [case for case, row in rows.items() if "reason" not in row]
-    for i in range(rounds if rounds > 1 else 0):
-        for case in fast:
-            row = rows[case]
-            if i < SLOW_ROUNDS or row["runs"][0]["cpu_s"] < SLOW_S:
-                row["runs"].append(measure(job, case, count=False, limit_s=limit_s))
-    return [_summary(row) for row in rows.values()]
+class Contest:
+    """All readers of one file: the gate first, then as many rounds as are asked for."""
 
+    def __init__(self, job: Job, *, limit_s: int) -> None:
+        """Run the gate."""
+        self.job, self.limit_s = job, limit_s
+        self.runs: dict[str, list[Job]] = {case: [] for case in CASES[job["format"]]}
+        self.reasons: dict[str, str] = {}
+        self.mb = Path(job["path"]).stat().st_size / 1e6
+        flat_mb = job.get("flat_mb", self.mb)
+        for case, runs in self.runs.items():
+            if flat_mb > LARGEST_MB.get(case, flat_mb):
+                self.reasons[case] = f"not run above {LARGEST_MB[case]:.0f} MB of flat text"
+                continue
+            runs.append(measure(job, case, count=True, limit_s=limit_s))
+            ours = self.runs[PYTHON][0].get("counts", {})
+            if reason := runs[0].get("reason") or difference(ours, runs[0]["counts"]):
+                self.reasons[case] = reason
 
-def _summary(row: Job) -> Job:
-    """Medians and percentiles of a row; the gate counts where there was no other round."""
-    runs = row.pop("runs")
-    runs = runs[1:] or runs
-    if (reason := row.get("reason") or next((r["reason"] for r in runs if "reason" in r), "")) or not runs:
-        return row | {"reason": reason}
-    low, mid, high = np.percentile([r["cpu_s"] for r in runs], [20, 50, 80])
-    row |= {"rounds": len(runs), "cpu_s": mid, "cpu_p20_s": low, "cpu_p80_s": high}
-    row |= {"mb_per_s": row["mb"] / max(mid, 1e-3)}
-    row |= {key: np.median([r[key] for r in runs]) for key in ("wall_s", "start_s", "peak_mb")}
-    row |= {"parts": runs[-1].get("parts", {})}
-    return {key: round(float(value), 4) if isinstance(value, float) else value for key, value in row.items()}
+    def play(self, number: int) -> None:
+        """One round, in which the slow ones rest after their share."""
+        for case, runs in self.runs.items():
+            if case not in self.reasons and (number < SLOW_ROUNDS or runs[0]["cpu_s"] < SLOW_S):
+                runs.append(measure(self.job, case, count=False, limit_s=self.limit_s))
+
+    def rows(self) -> list[Job]:
+        """What is known so far, a row for each reader."""
+        return [self._row(case) for case in self.runs]
+
+    def _row(self, case: str) -> Job:
+        """Medians and percentiles; the gate counts where there was no other round."""
+        row = {"format": self.job["format"], "file": self.job["file"], "mb": round(self.mb, 3), "case": case}
+        first, *more = self.runs[case] or [{}]
+        runs = more or [first]
+        if reason := self.reasons.get(case) or next((r["reason"] for r in runs if "reason" in r), ""):
+            return row | {"reason": reason, "counts": first.get("counts", {})}
+        low, mid, high = np.percentile([r["cpu_s"] for r in runs], [20, 50, 80])
+        row |= {"rounds": len(runs), "cpu_s": mid, "cpu_p20_s": low, "cpu_p80_s": high}
+        row |= {key: np.median([r[key] for r in runs]) for key in ("wall_s", "start_s", "peak_mb")}
+        row |= {"mb_per_s": self.mb / max(mid, TICK_S), "parts": runs[-1].get("parts", {}), "counts": first["counts"]}
+        return {key: round(float(value), 4) if isinstance(value, float) else value for key, value in row.items()}
 
 
 HEAD = """| format | file | MB | reader | CPU s | 20th..80th | wall s | start s | MB/s | peak MB |
@@ -188,6 +196,26 @@ def line(row: Job) -> str:
     spread = f"{row['cpu_p20_s']:.2f}..{row['cpu_p80_s']:.2f}"
     times = f" {row['cpu_s']:.2f} | {spread} | {row['wall_s']:.2f} | {row['start_s']:.2f} |"
     return f"{begin}{times} {row['mb_per_s']:.1f} | {row['peak_mb']:.0f} |"
+
+
+def overview(rows: list[Job]) -> str:
+    """One table a format, a row a file: processor seconds and MB of text in one of them, or why there are none."""
+    tables = []
+    for form, cases in CASES.items():
+        files = dict.fromkeys((row["file"], row["mb"]) for row in rows if row["format"] == form)
+        cells = {(row["file"], row["case"]): row for row in rows if row["format"] == form}
+        table = [f"| {form} | MB | {' | '.join(cases)} |", "|---|---:" + "|---:" * len(cases) + "|"]
+        for name, mb in files:
+            shown = [_cell(cells[name, case]) for case in cases]
+            table.append(f"| {name} | {mb:.1f} | {' | '.join(shown)} |")
+        tables += ["\n".join(table)] if files else []
+    return "\n\n".join(tables)
+
+
+def _cell(row: Job) -> str:
+    if row.get("cpu_s", 1.0) < TICK_S:
+        return f"under {TICK_S} s"
+    return row.get("reason") or f"{row['cpu_s']:.2f} s, {row['mb_per_s']:.3g} MB/s"
 
 
 def versions() -> dict[str, str]:
@@ -240,21 +268,29 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print the table and save it; 1 when ours with C disagrees with ours in Python."""
+    """Measure, print the tables and save them; 1 when ours with C disagrees with ours in Python."""
     args = _parser().parse_args(arguments)
-    result: Job = {"bench": "readers", "machine": machine(), "peers": versions(), "load": [os.getloadavg()], "rows": []}
+    result: Job = {"bench": "readers", "machine": machine(), "peers": versions(), "load": [], "rows": []}
     result["setting"] = {"rounds": args.rounds, "limit_s": args.limit, "sizes": args.sizes, "quick": args.quick}
-    print(HEAD, flush=True)
-    with tempfile.TemporaryDirectory() as folder:
+    contests: list[Contest] = []
+
+    def save() -> None:
+        result["rows"] = [row for contest in contests for row in contest.rows()]
+        result["load"].append(round(os.getloadavg()[0], 1))
+        if args.out:
+            args.out.parent.mkdir(parents=True, exist_ok=True)
+            args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(KeyboardInterrupt):  # what is known is kept
         for job in jobs_of(args, Path(folder)):
             if job["format"] in args.only:
-                rows = read_file(job, rounds=1 if args.quick else args.rounds, limit_s=args.limit)
-                result["rows"] += rows
-                print("\n".join(line(row) for row in rows), flush=True)
-                result["load"].append(os.getloadavg())
-            if args.out:
-                args.out.parent.mkdir(parents=True, exist_ok=True)
-                args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+                contests.append(Contest(job, limit_s=args.limit))
+                save()
+        for number in range(0 if args.quick else args.rounds):
+            for contest in contests:
+                contest.play(number)
+                save()
+    print("\n".join([HEAD, *map(line, result["rows"]), "", overview(result["rows"])]))
     return int(any("reason" in row for row in result["rows"] if row["case"] in (PYTHON, C)))
 
 
