@@ -52,14 +52,14 @@ def export_design(
     adjustment, warnings = _adjustment(sources, grid)
     netlist, said = (None, []) if sources.verilog is None else check_netlist(design, sources.verilog)
     timing = find_timing(design, sources.timing)
-    for warning in (*said, *timing.warnings):
-        _log.warning(warning)
-    warnings += [*said, *timing.warnings]
     modules = find_modules(design, sources.rtl, netlist)
+    for warning in (*said, *timing.warnings, *modules.warnings):
+        _log.warning(warning)
+        warnings.append(warning)
     graph, _, nodes = build_graph(design, grid, adjustment)
     labels = label_files.read_labels(sources.labels, grid, design.net_names, adjustment) if sources.labels else None
     manifest = _manifest(sources, design, grid, adjustment, graph.num_pins, nodes)
-    manifest["warnings"] = [*design.warnings, *grid.warnings, *warnings, *modules.warnings]
+    manifest["warnings"] = [*design.warnings, *grid.warnings, *warnings]
     nets = timing.add_to(net_table(design, graph.net_box))
     insts, nets, tables, of_modules = modules.tables(inst_table(design, nodes), nets, nodes)
     manifest |= of_modules | timing.said

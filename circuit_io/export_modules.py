@@ -82,7 +82,8 @@ def _by_rtl(design: Design, rtl: RtlSources, said: list[str]) -> Hierarchy | Non
     except InputError as e:
         if not rtl.is_lenient:
             raise
-        said.append(f"RTL is left out: {e}".replace("\n", ""))
+        said.append(f"RTL is left out: {e}".replace("\n ", ""))
         return None
-    said += [f"RTL: {warning}" for warning in found.warnings]
+    if found.warnings:
+        said.append(f"{len(found.warnings)} parts of the RTL are left out (first: {found.warnings[0]})")
     return by_rtl(found)

@@ -167,7 +167,7 @@ def _constraints(design: Design, sources: TimingSources, warnings: list[str]) ->
     except GsrError as e:
         if not sources.is_lenient:
             raise
-        warnings.append(f"SDC is left out: {e}".replace("\n", " "))
+        warnings.append(f"SDC is left out: {e}".replace("\n ", ""))
         return None
     warnings += sdc.warnings
     if sdc.design and sdc.design.replace("\\", "") != design.name.replace("\\", ""):

@@ -220,7 +220,7 @@ def test_without_rtl_and_names_there_are_no_modules(sources: ExportSources, tmp_
 
 
 def test_rtl_of_another_design_is_refused_and_of_a_hook_only_noted(
-    sources: ExportSources, kit: Path, tmp_path: Path
+    sources: ExportSources, kit: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = RtlSources([kit / "rtl" / "fir8.v"])
     with pytest.raises(InputError, match='no module "crc_bank"'):
@@ -235,11 +235,15 @@ def test_rtl_of_another_design_is_refused_and_of_a_hook_only_noted(
     path.write_text(json.dumps(hook))
     manifest = export_design(sources_of_hook(path), tmp_path / "a")
     assert manifest["modules"]["source"] == "rtl"
-    assert any("new.sv:1" in w for w in manifest["warnings"])
+    (note,) = (w for w in manifest["warnings"] if "RTL" in w)
+    assert note.startswith(f"1 parts of the RTL are left out (first: {tmp_path}/new.sv:1: ")
+    assert note in caplog.messages
     path.write_text(json.dumps(hook | {"rtl": [str(kit / "rtl" / "fir8.v")]}))
     manifest = export_design(sources_of_hook(path), tmp_path / "b")
     assert "modules" not in manifest
-    assert any(w.startswith("RTL is left out") for w in manifest["warnings"])
+    (note,) = (w for w in manifest["warnings"] if "RTL" in w)
+    assert note.startswith("RTL is left out: ")
+    assert note in caplog.messages
 
 
 def test_a_module_that_is_not_there_is_refused(exported: Path, tmp_path: Path) -> None:
