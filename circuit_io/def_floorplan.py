@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from circuit_io.codes import ORIENT_CODES
-from circuit_io.def_places import POINTS, Rect, box, clip, points
+from circuit_io.def_places import POINTS, Rect, box, clip, points, polygon
 from circuit_io.def_text import JUNK, PLUS, DefText, Ints, show
-from circuit_io.geometry import polygon_rects
 from circuit_io.names import Names
 
 _ROW = re.compile(
@@ -143,7 +142,7 @@ def _areas(text: DefText, shapes: bytes, at: int) -> list[Rect]:
         if len(found) != 2 if shape == b"RECT" else len(found) < 3:
             text.fault(f"blockage: {show(shape)} has {len(found)} points", at)
             continue
-        out += [box(found)] if shape == b"RECT" else polygon_rects(found)
+        out += [box(found)] if shape == b"RECT" else polygon(text, found, at)
     return out
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from circuit_io.codes import DIRECTIONS, NO_NET, STATUS, USES
-from circuit_io.def_places import POINTS, Point, Rect, box, clip, place, points
+from circuit_io.def_places import POINTS, Point, Rect, box, clip, place, points, polygon
 from circuit_io.def_text import JUNK, PLUS, DefText, near, show
-from circuit_io.geometry import place_rects, polygon_rects
+from circuit_io.geometry import place_rects
 from circuit_io.names import Names
 
 MAX_PORTS = 2**15 - 1
@@ -101,7 +101,7 @@ def _shape(text: DefText, port: _Port, attribute: bytes, at: int, layers: dict[b
     if not match or len(corners) < 2 or (match[1] == b"LAYER" and len(corners) != 2):
         text.fault(f'a shape that cannot be read: "{clip(attribute)}"', at)
         return
-    rects = [box(corners)] if match[1] == b"LAYER" else polygon_rects(corners)
+    rects = [box(corners)] if match[1] == b"LAYER" else polygon(text, corners, at)
     port.layers += [layers.setdefault(match[2], len(layers))] * len(rects)
     port.rects += rects
 

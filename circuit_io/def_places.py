@@ -4,7 +4,7 @@ import re
 
 from circuit_io.codes import ORIENT_CODES, STATUS
 from circuit_io.def_text import POINT, DefText, show
-from circuit_io.geometry import ORIENTS
+from circuit_io.geometry import ORIENTS, polygon_rects
 
 Point = tuple[int, int]
 Rect = tuple[int, int, int, int]
@@ -46,3 +46,12 @@ def box(corners: list[Point]) -> Rect:
     """The bounding box of points."""
     xs, ys = [p[0] for p in corners], [p[1] for p in corners]
     return min(xs), min(ys), max(xs), max(ys)
+
+
+def polygon(text: DefText, corners: list[Point], position: int) -> list[Rect]:
+    """Rectangles that tile a polygon, none after a fault."""
+    try:
+        return polygon_rects(corners)
+    except ValueError as e:
+        text.fault(str(e), position)
+        return []

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from circuit_io.def_places import POINTS, Rect, box, clip, points
+from circuit_io.def_places import POINTS, Rect, box, clip, points, polygon
 from circuit_io.def_text import JUNK, PLUS, DefText, near, show
-from circuit_io.geometry import polygon_rects
 
 _VIA = re.compile(rb"\s*+(?:-\s++([^\s;]++)\s*+(\+[^;]*)?;" + JUNK)
 _AREA = re.compile(rb"(RECT|POLYGON)\s++(\S++)\s*+(" + POINTS + rb")\s*+")
@@ -29,7 +28,7 @@ def read_vias(text: DefText, layers: dict[bytes, int], names: dict[bytes, int]) 
             words = part.split()
             if match := _AREA.fullmatch(part.strip()):
                 corners = points(text, match[3], at)
-                rects = [box(corners)] if match[1] == b"RECT" else polygon_rects(corners)
+                rects = [box(corners)] if match[1] == b"RECT" else polygon(text, corners, at)
                 shapes += [(via, layers.setdefault(match[2], len(layers)), *rect) for rect in rects]
             elif words and words[0] in _RULE:
                 rule[words[0]] = words[1:]

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from circuit_io.codes import ORIENT_CODES
-from circuit_io.def_places import Point, box, clip
+from circuit_io.def_places import Point, box, clip, polygon
 from circuit_io.def_text import MAX_DBU, DefText, Ints
-from circuit_io.geometry import polygon_rects
 
 # A straight wire, or a via at a point, takes the first groups; any other path or attribute up to the next the last one.
 _PATH = re.compile(
@@ -23,7 +22,7 @@ _STARTS = frozenset([b"ROUTED", b"FIXED", b"COVER", b"SHIELD"])
 _PASSED = frozenset(
     b"USE SOURCE FIXEDBUMP ORIGINAL PATTERN ESTCAP WEIGHT PROPERTY VOLTAGE SPACING NONDEFAULTRULE WIDTH".split()
 )
-MAX_VIAS = 4_000_000
+MAX_COPIES = 1 << 17  # of vias by DO, on top of one for each byte of the file
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ class WireReader:
         corners, end = self._points(words, i + 1)
         if len(corners) < 2:
             return self._fault(words, i)
-        rects = [box(corners)] if words[i - 1] == b"RECT" else polygon_rects(corners)
+        rects = [box(corners)] if words[i - 1] == b"RECT" else polygon(self.text, corners, self.at)
         self.wires += [(self.net, self._layer(layer), *rect) for rect in rects]
         return end
 
@@ -240,7 +239,8 @@ class WireReader:
                 return self._fault(words, begin)
             columns, rows, dx, dy = (self._whole(words[i + k]) for k in (1, 3, 5, 6))
             i += 7
-        if columns < 1 or rows < 1 or columns * rows + len(self.placed) > MAX_VIAS:
+        most = MAX_COPIES + len(self.text.text) - len(self.placed)
+        if columns < 1 or rows < 1 or columns * rows > most:
             return self._fault(words, begin)
         self.placed += [
             (self.net, via, last[0] + c * dx, last[1] + r * dy) for r in range(rows) for c in range(columns)

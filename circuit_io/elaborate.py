@@ -12,6 +12,7 @@ from jaxtyping import Int, Int8, Int32, Int64
 from circuit_io.errors import InputError
 from circuit_io.names import Names
 from circuit_io.verilog_plan import Planner, port_bits
+from circuit_io.verilog_text import most_bits
 from circuit_io.verilog_words import CONST_1, NOTHING
 
 _LEAF_COLUMNS = "leaf_inst", "leaf_pin", "leaf_bit"
@@ -69,12 +70,12 @@ class Elaborator:
 
     def _check_size(self) -> None:
         times = [1] + [0] * (len(self.plans) - 1)
-        total = 0
+        total, most = 0, min(MAX_NODES, most_bits(self.planner.table.size))
         for i, plan in enumerate(self.plans):  # parents come first
             module = plan.module
             total += times[i] * (1 + module.num_bits + len(plan.leafs) + len(plan.leaf_inst) + len(plan.sub_outer))
-            if total > MAX_NODES:
-                what = f"the hierarchy unfolds to more than {MAX_NODES:,} nets, insts and connections"
+            if total > most:
+                what = f"the hierarchy unfolds to more than {most:,} nets, insts and connections"
                 raise InputError(what, path=module.source.path, line=module.line, mend="Give a smaller top.")
             for sub in plan.sub_plan.tolist():
                 times[sub] += times[i]

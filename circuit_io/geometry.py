@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 _N = TypeVar("_N", int, float)
+MAX_RECTS = 64  # of a polygon for each of its corners
 Array = np.ndarray[Any, np.dtype[Any]]
 
 ORIENTS = ("N", "S", "W", "E", "FN", "FS", "FW", "FE")
@@ -66,14 +67,23 @@ def polygon_rects(points: Sequence[tuple[_N, _N]]) -> list[tuple[_N, _N, _N, _N]
     """Rectangles that tile a rectilinear polygon, or the bounding box of any other, in the unit of `points`.
 
     Slabs between neighbouring y values; inside one, the sorted vertical edges pair up (even-odd rule).
+
+    Raises:
+        ValueError: more than `MAX_RECTS` rectangles for each corner: a comb of thousands of teeth, which nobody draws.
     """
     edges: list[tuple[tuple[_N, _N], tuple[_N, _N]]] = list(zip(points, [*points[1:], points[0]], strict=True))  # type: ignore[list-item]
     xs, ys = [p[0] for p in points], sorted({p[1] for p in points})
     if any(a[0] != b[0] and a[1] != b[1] for a, b in edges):
         return [(min(xs), ys[0], max(xs), ys[-1])]
-    upright = sorted((a[0], min(a[1], b[1]), max(a[1], b[1])) for a, b in edges if a[0] == b[0])
+    starts: dict[_N, list[tuple[_N, _N]]] = {}
+    for a, b in edges:
+        if a[1] != b[1]:
+            starts.setdefault(min(a[1], b[1]), []).append((a[0], max(a[1], b[1])))
     rects: list[tuple[_N, _N, _N, _N]] = []
+    cuts: list[tuple[_N, _N]] = []  # x and upper end of the edges in a slab
     for y1, y2 in pairwise(ys):
-        cuts = [x for x, low, high in upright if low <= y1 and high >= y2]
-        rects += [(x1, y1, x2, y2) for x1, x2 in zip(cuts[::2], cuts[1::2], strict=True) if x1 < x2]
+        cuts = sorted([cut for cut in cuts if cut[1] > y1] + starts.get(y1, []))
+        if len(rects) + len(cuts) // 2 > MAX_RECTS * len(points):
+            raise ValueError(f"a polygon of {len(points):,} corners is too many rectangles")
+        rects += [(x1, y1, x2, y2) for (x1, _), (x2, _) in zip(cuts[::2], cuts[1::2], strict=True) if x1 < x2]
     return rects

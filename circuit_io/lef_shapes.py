@@ -11,8 +11,9 @@ from circuit_io.def_text import CUT, show
 from circuit_io.geometry import polygon_rects
 from circuit_io.lef_words import MAX_UM, NAN, LefWords
 
-MAX_COPIES = 2_000_000  # of shapes made by ITERATE in one file
+MAX_COPIES = 1 << 16  # rectangles made by ITERATE and VIA, on top of one for each byte of the file
 Rect = tuple[float, float, float, float]
+Point = tuple[float, float]
 
 
 @dataclass
@@ -42,7 +43,8 @@ class ShapeReader:
 
         `width` gives the default width of a layer in um, nan when it has none.
         """
-        self.file, self.layer_ids, self.vias, self.width, self.copies = file, layer_ids, vias, width, 0
+        self.file, self.layer_ids, self.vias, self.width = file, layer_ids, vias, width
+        self.copies_left = MAX_COPIES + len(file.raw)
 
     def layer(self, words: list[bytes], at: int) -> int:
         """The number of the layer that a LAYER statement names."""
@@ -104,13 +106,16 @@ class ShapeReader:
         if key == b"RECT":
             rects: list[Rect] = [(*points[0], *points[1])]
         else:
-            rects = polygon_rects(points) if key == b"POLYGON" else _path(points, width / 2)
-        for dx, dy in shifts:
+            try:
+                rects = polygon_rects(points) if key == b"POLYGON" else _path(points, width / 2)
+            except ValueError as e:
+                return file.fault(str(e), at)
+        for dx, dy in self._affordable(shifts, len(rects), at):
             for x1, y1, x2, y2 in rects:
                 shapes.add(layer, port, (x1 + dx, y1 + dy, x2 + dx, y2 + dy), at)
         return None
 
-    def _copies(self, words: list[bytes], at: int) -> tuple[list[bytes], list[tuple[float, float]]]:
+    def _copies(self, words: list[bytes], at: int) -> tuple[list[bytes], list[Point]]:
         """The coordinates of a shape without MASK and ITERATE, and the shifts of its copies."""
         rest = [w for w in words[1:] if w not in (b"(", b")")]
         upper = [w.upper() for w in rest]
@@ -123,11 +128,20 @@ class ShapeReader:
             self.file.fault("ITERATE without DO nx BY ny STEP dx dy", at)
             return rest[1:do], []
         nx, ny, dx, dy = self.file.numbers([rest[do + k] for k in (1, 3, 5, 6)], 4, at)
-        if not (nx >= 1 and ny >= 1 and nx == nx // 1 and ny == ny // 1 and nx * ny <= MAX_COPIES - self.copies):
+        if not (nx >= 1 and ny >= 1 and nx == nx // 1 and ny == ny // 1 and nx * ny <= self.copies_left):
             self.file.fault("ITERATE makes no copies, or too many", at)
             return rest[1:do], []
-        self.copies += int(nx * ny)
         return rest[1:do], [(i * dx, j * dy) for j in range(int(ny)) for i in range(int(nx))]
+
+    def _affordable(self, shifts: list[Point], each: int, at: int) -> list[Point]:
+        """The shifts of copies of `each` rectangles, or a fault when the file has made too many."""
+        if len(shifts) > 1 or each > 1:
+            self.copies_left -= len(shifts) * each
+        if self.copies_left >= 0:
+            return shifts
+        self.copies_left = 0
+        self.file.fault("ITERATE or VIA makes too many copies", at)
+        return []
 
     def _via(self, shapes: Shapes, words: list[bytes], port: int, at: int) -> None:
         """Add the shapes of a via that the library defines, at its place."""
@@ -137,7 +151,8 @@ class ShapeReader:
             what = f'VIA that cannot be read, or that no VIA block defines: "{show(b" ".join(words)[:60])}"'
             return self.file.fault(what, at, "Give the technology LEF first.")
         x, y = self.file.numbers(rest[:2], 2, at)
-        table = [float(w) for w in via.words]
+        shifts = self._affordable(shifts, len(via.layers), at)
+        table = [float(w) for w in via.words] if shifts else []
         for dx, dy in shifts:
             for i, layer in enumerate(via.layers):
                 x1, y1, x2, y2 = table[4 * i : 4 * i + 4]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,10 +29,8 @@ class LefWords:
 
     def line(self, at: int) -> int:
         """The line of word number `at`."""
-        for number, match in enumerate(_WORD.finditer(self.masked)):
-            if number == at:
-                return line_of(self.raw, match.start())
-        return line_of(self.raw, len(self.raw.rstrip()))
+        match = next(islice(_WORD.finditer(self.masked), at, None), None)
+        return line_of(self.raw, match.start() if match else len(self.raw.rstrip()))
 
     def fail(self, what: str, at: int, mend: str = "") -> NoReturn:
         """Raise an unrecoverable fault at a word."""

@@ -161,7 +161,7 @@ def _hex(text: str) -> str:
 
 def _records(done: subprocess.CompletedProcess[bytes], path: Path | str, seconds: int, memory_mb: int) -> list[Command]:
     out, finished = [], False
-    for row in done.stdout.decode("ascii", "replace").splitlines():
+    for row in done.stdout.decode("ascii", "replace").split("\n")[:-1]:  # a child that was ended may cut the last one
         kind, number, *words = row.split(" ")
         if kind == "R":
             parts = [tuple(bytes.fromhex(p).decode("utf-8", "replace") for p in w.split(".")[1:]) for w in words]

@@ -5,38 +5,47 @@ import hashlib
 import io
 import zlib
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from circuit_io.errors import InputError
 
 MAX_BYTES = 16 << 30  # of text after unpacking; a 1.1-million-inst flat netlist has half a gigabyte
+MAX_RATIO = 200  # of text to archive; real files pack 10 to 30 times, zeros 1000 times
+FREE_BYTES = 64 << 20  # that any archive may unpack to
 PIECE = 1 << 24
+_FILE = "Give a file, plain or gzip."
 
 
 def read_bytes(path: Path | str) -> bytes:
     """The file's bytes, unpacked if it starts with the gzip magic, whatever its name.
 
     Raises:
-        InputError: the file is missing, unreadable, a broken archive, or unpacks to more than `MAX_BYTES`.
+        InputError: the file is missing, unreadable, no regular file (links are followed), a broken archive, or unpacks
+            to more than `MAX_BYTES`, or to more than `FREE_BYTES` and `MAX_RATIO` times its size.
     """
     path = Path(path)
     try:
+        mode = path.stat().st_mode  # before it is opened: that would wait for the writer of a pipe
+        if not S_ISREG(mode):
+            raise InputError(
+                "is a folder, not a file" if S_ISDIR(mode) else "is a pipe or a device", path=path, mend=_FILE
+            )
         data = path.read_bytes()
-    except IsADirectoryError as e:
-        raise InputError("is a folder, not a file", path=path) from e
-    except OSError as e:
-        raise InputError(f"cannot be read: {e.strerror}", path=path, mend="Check the path and its permissions.") from e
+    except (OSError, ValueError) as e:
+        what = f"cannot be read: {getattr(e, 'strerror', None) or e}"
+        raise InputError(what, path=path, mend="Check the path and its permissions.") from e
     if data[:2] == b"\x1f\x8b":
         data = _gunzip(data, path)
     return data
 
 
 def _gunzip(data: bytes, path: Path) -> bytes:
-    text = io.BytesIO()
+    text, most = io.BytesIO(), min(MAX_BYTES, max(FREE_BYTES, MAX_RATIO * len(data)))
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as f:
             while piece := f.read(PIECE):  # read(n) of a gzip file sets n bytes aside, however few there are
-                if text.tell() + len(piece) > MAX_BYTES:
-                    raise InputError(f"unpacks to more than {MAX_BYTES:,} bytes", path=path, mend="Give it unpacked.")
+                if text.tell() + len(piece) > most:
+                    raise InputError(f"unpacks to more than {most:,} bytes", path=path, mend="Give it unpacked.")
                 text.write(piece)
     except (OSError, EOFError, zlib.error) as e:
         raise InputError(f"broken gzip archive: {e}", path=path, mend="Copy or compress the file again.") from e

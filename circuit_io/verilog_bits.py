@@ -89,14 +89,15 @@ class Module:
         for name, ends in self.ranges.items():
             if ends is not None:
                 self._place(name)
-        if self.num_bits > MAX_MODULE_BITS:
-            raise Refused(f'module "{show(self.name)}" has more than {MAX_MODULE_BITS:,} bits')
-        left = MAX_PORT_BITS
+        most = self.source.most(MAX_MODULE_BITS)
+        if self.num_bits > most:
+            raise Refused(f'module "{show(self.name)}" has more than {most:,} bits')
+        left = most = self.source.most(MAX_PORT_BITS)
         for port, shown in self.header:
             self.ports[port] = self.bits(quoted(port) if shown is None else shown, self.at)[0]
             left -= len(self.ports[port])
             if left < 0:
-                raise Refused(f'module "{show(self.name)}" has more than {MAX_PORT_BITS:,} bits of ports')
+                raise Refused(f'module "{show(self.name)}" has more than {most:,} bits of ports')
         self.body = self.scanned or self.rows.body()
         self.is_stub = not (len(self.body.inst_names) or self.assigns or self.supplies)
         sides = [side for left, right, _ in self.assigns for side in (left, right)]
@@ -132,6 +133,7 @@ class Module:
         """The same in Python; the commonest kinds, a scalar and a bit of a vector, without a call each."""
         scalars, vectors = self._scalars, self.vectors
         expr_bits, expr_sized, expr_ptr = array("i"), array("b"), array("q", [0])
+        most = self.source.most(MAX_MODULE_BITS)
         known = self.body.exprs
         exprs = [*(known.raw_list() if isinstance(known, Names) else known), *more]
         for number, expr in enumerate(exprs):
@@ -157,8 +159,8 @@ class Module:
             expr_bits.extend(bits)
             expr_sized.append(sized)
             expr_ptr.append(len(expr_bits))
-            if len(expr_bits) + self.num_bits > MAX_MODULE_BITS:
-                raise Refused(f'module "{show(self.name)}" has more than {MAX_MODULE_BITS:,} bits')
+            if len(expr_bits) + self.num_bits > most:
+                raise Refused(f'module "{show(self.name)}" has more than {most:,} bits')
         self.expr_ptr, self.expr_bits = np.array(expr_ptr, np.int64), np.array(expr_bits, np.int32)
         self.expr_sized = np.array(expr_sized, np.bool_)
         self.scalar_names = Names.of(scalars)

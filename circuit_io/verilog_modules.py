@@ -203,12 +203,15 @@ class ModuleTable:
         self.scans, self.has_scanned = scans, False
         self.names = SharedNames()
         self.modules: dict[bytes, Module] = {}
+        self.size = 0  # bytes of the files read
 
     def read(self, paths: Iterable[Path | str], defines: list[str]) -> None:
         """Read the modules of all files."""
         path: Path | str = "<none>"
         for path in paths:
-            Source(path, self, defines).read()
+            source = Source(path, self, defines)
+            self.size += source.size
+            source.read()
         if not self.modules:
             raise InputError("holds no module", path=path, mend="Give a structural Verilog netlist.")
 

@@ -10,6 +10,7 @@ from circuit_io.errors import InputError, did_you_mean
 from circuit_io.verilog_bits import Module
 from circuit_io.verilog_expr import show
 from circuit_io.verilog_modules import ModuleTable
+from circuit_io.verilog_text import most_bits
 from circuit_io.verilog_words import CONST_0, NOTHING
 
 _log = logging.getLogger(__name__)
@@ -211,8 +212,8 @@ class Planner:
 
     def _count_bus(self, module: Module, width: int) -> None:
         self.num_bus_bits += width
-        if self.num_bus_bits > MAX_BUS_BITS:
-            what = f"more than {MAX_BUS_BITS:,} bits of buses are connected"
+        if self.num_bus_bits > (most := min(MAX_BUS_BITS, most_bits(self.table.size))):
+            what = f"more than {most:,} bits of buses are connected"
             raise InputError(what, path=module.source.path, line=module.line, mend="Give a smaller netlist.")
 
     def _port(self, module: Module, master: bytes, inst: int, raw_pin: int) -> bytes | None:

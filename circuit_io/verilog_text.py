@@ -5,15 +5,17 @@ Newlines stay, so a position in the plain text gives the line in the file.
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from circuit_io.errors import MAX_SHOWN, Faults, InputError
+from circuit_io.errors import Faults, InputError
 from circuit_io.native import scan
 from circuit_io.text import line_of, read_bytes
 
 MAX_EXPANDED = 1 << 26  # bytes that all uses of macros may add
+MAX_GROWTH = (1 << 18, 1 << 10)  # bits of nets, and bits for each byte of text: more than any array of arrays needs
 
 _STRING = rb'"(?:[^"\\\n]++|\\.)*+(?:"|(?=\n)|\\?\Z)'
 _ATTRIBUTE = rb"\(\*(?!\s*\))(?:[^\"*]++|" + _STRING + rb"|\*(?!\)))*+(?:\*\)|\Z)"
@@ -59,7 +61,7 @@ def blanked(text: bytes, faults: Faults) -> bytes:
         opener = piece[:1] if piece[:1] == b'"' else piece[:2]
         closer = _CLOSERS.get(opener, b"")
         if len(piece) < len(opener) + len(closer) or not piece.endswith(closer):
-            line = line_of(text, start) if faults.total < MAX_SHOWN else 0
+            line = partial(line_of, text, start)
             faults.add(f"{opener.decode()} is not closed", line=line, mend="Close it where it ends.")
         several = b"\n" in piece
         blank = _NOT_NEWLINE.sub(lambda run: b" " * len(run[0]), piece) if several else b" " * len(piece)
@@ -76,6 +78,11 @@ def plain(text: bytes, faults: Faults, defines: Iterable[str] = ()) -> bytes:
     return text
 
 
+def most_bits(size: int) -> int:
+    """How many bits `size` bytes of text may stand for: short text that asks for gigabytes is refused."""
+    return MAX_GROWTH[0] + MAX_GROWTH[1] * size
+
+
 class SourceText:
     """The plain text of one file, and the faults found in it."""
 
@@ -86,7 +93,12 @@ class SourceText:
         if (nul := text.find(b"\0")) >= 0:
             mend = "Give a structural Verilog netlist in ASCII or UTF-8, plain or gzip."
             raise InputError("holds a NUL byte, so it is not text", path=path, line=line_of(text, nul), mend=mend)
+        self.size = len(text)
         self.text = plain(text, self.faults, defines)
+
+    def most(self, limit: int) -> int:
+        """How many bits text of this size may stand for, at most `limit`."""
+        return min(limit, most_bits(self.size))
 
     def forget(self) -> None:
         """Free the text, once no line is asked for any more."""
@@ -97,8 +109,8 @@ class SourceText:
         return line_of(self.text, at)
 
     def fault(self, what: str, at: int, mend: str = "") -> None:
-        """Note a fault; only the ones that will be shown pay for a line number."""
-        self.faults.add(what, line=self.line(at) if self.faults.total < MAX_SHOWN else 0, mend=mend)
+        """Note a fault at a position."""
+        self.faults.add(what, line=lambda: self.line(at), mend=mend)
 
 
 class Directives:
@@ -116,7 +128,7 @@ class Directives:
 
     def fault(self, what: str, at: int, mend: str = "") -> None:
         """Note a fault at a position."""
-        self.faults.add(what, line=line_of(self.text, at) if self.faults.total < MAX_SHOWN else 0, mend=mend)
+        self.faults.add(what, line=lambda: line_of(self.text, at), mend=mend)
 
     @property
     def active(self) -> bool:

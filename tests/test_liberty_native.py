@@ -161,6 +161,7 @@ def test_refusals_are_python_s(both: Read, case: str) -> None:
         b"internal_power () { }",
         b"library (a) { } library (b) { }",
         b"library () { timing () { cell_rise (t) { } } }",
+        b'library () { timing () { cell_rise (t) { values ("1") s } a () { b ("") } c : } }',
         b"library (l) {" + b"cell (A) {" * 59 + b"}" * 60,
         b"library (l) {" + b"cell (A) {" * 60 + b"}" * 61,
     ],

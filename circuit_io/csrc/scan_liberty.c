@@ -207,7 +207,10 @@ static const char *table(state *s, const char *p, int32_t name, int32_t argument
         while (p < s->end && (scan_is(*p, SCAN_WORD) || *p == '.')) p++;
         int i = 0;
         while (i < 4 && !scan_equal(word, p - word, known[i])) i++;
-        if (i == 4) break;
+        if (i == 4) {
+            if (p > word) p = NULL; /* a word of another kind */
+            break;
+        }
         p = scan_skip(p, s->end, SCAN_SPACE);
         if (has[i] || p == s->end || *p != '(') break;
         has[i] = true;

@@ -301,19 +301,19 @@ typedef struct {
     scan_names scalars, vectors;
     scan_vec *scalar_bit, *bits;
     const int64_t *range; /* left, right and first bit of each vector */
-    int64_t num_bits;
+    int64_t num_bits, most; /* as `most_bits` of verilog_text.py, of less text: Python decides beyond it */
 } names;
 
 static int64_t num_out(const names *n) { return n->bits->size / (int64_t)sizeof(int32_t); }
 
 static bool push_bits(names *n, int64_t first, int64_t count) {
-    if (num_out(n) + n->num_bits + count > MAX_MODULE_BITS) return false;
+    if (num_out(n) + n->num_bits + count > n->most) return false;
     for (int64_t i = 0; i < count; i++) scan_push_i32(n->bits, (int32_t)(first + i));
     return !n->bits->failed;
 }
 
 static bool push_code(names *n, int code, int64_t count) {
-    if (num_out(n) + n->num_bits + count > MAX_MODULE_BITS) return false;
+    if (num_out(n) + n->num_bits + count > n->most) return false;
     for (int64_t i = 0; i < count; i++) scan_push_i32(n->bits, code);
     return !n->bits->failed;
 }
@@ -327,7 +327,7 @@ static bool take_index(cursor *c, int64_t *value) {
 static bool push_scalar(names *n, const char *word, int64_t size) {
     bool fresh = false;
     int32_t id = scan_intern(&n->scalars, word, size, &fresh);
-    if (id < 0 || n->num_bits >= MAX_MODULE_BITS) return false;
+    if (id < 0 || n->num_bits >= n->most) return false;
     if (fresh) scan_push_i32(n->scalar_bit, (int32_t)n->num_bits++);
     if (n->scalar_bit->failed) return false;
     return push_bits(n, ((const int32_t *)(const void *)n->scalar_bit->data)[id], 1);
@@ -433,7 +433,7 @@ static bool repeat_bits(names *n, int64_t start, int64_t times) {
             int32_t bit = ((const int32_t *)(const void *)n->bits->data)[start + k];
             scan_push_i32(n->bits, bit);
         }
-    return !n->bits->failed && num_out(n) + n->num_bits <= MAX_MODULE_BITS;
+    return !n->bits->failed && num_out(n) + n->num_bits <= n->most;
 }
 
 typedef struct {
@@ -537,6 +537,7 @@ SCAN_API scan_result *scan_verilog_bits(const char *text, int64_t size, const in
     if (!lay_out(&l, size, where, count)) return r;
     names n = {.scalar_bit = &r->column[SCALAR_BIT], .bits = &r->column[BITS], .range = l.range};
     n.num_bits = l.num_bits;
+    n.most = size < (MAX_MODULE_BITS >> 10) ? (1 << 18) + (size << 10) : MAX_MODULE_BITS;
     scan_push_i64(&r->column[BIT_PTR], 0);
     if (scan_names_open(&n.scalars) & scan_names_open(&n.vectors))
         if (resolve(text, &l, &n, r)) r->status = SCAN_DONE;
