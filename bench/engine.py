@@ -61,6 +61,7 @@ class Contest:
 
 CONTESTS = {
     "cliques": Contest("7157", 32, (*GSR, *FUSED, *MESSAGES)),
+    "cliques, 4 layers": Contest("7157", 4, (*GSR, *FUSED, *MESSAGES)),
     "ibex": Contest("ibex", 32, (*GSR, *FUSED, *MESSAGES)),
     "aes": Contest("aes", 32, (*GSR, *FUSED, *MESSAGES)),
     "dynamic_node": Contest("dynamic_node", 32, (*GSR, *FUSED, *MESSAGES)),
@@ -134,9 +135,9 @@ def measure_alone(task: dict[str, Any]) -> dict[str, Any]:
     given, cpu, wall = allocator_peak(entrant) if task["once"] else (0, *entrant.step())
     peak = resident("VmHWM") - before + graph_bytes - weights
     if not task["once"]:
-        given = allocator_peak(entrant)[0]
+        given = allocator_peak(Entrant(task["case"], form, shape, nodes))[0]
     found = {"peak_bytes": peak, "graph_bytes": graph_bytes, "allocator_bytes": given - weights}
-    return found | ({"cpu_s": cpu, "wall_s": wall} if task["once"] else {})
+    return found | ({"rounds": 1, "cpu_s": cpu, "wall_s": wall} if task["once"] else {})
 
 
 def alone(task: dict[str, Any], cap: float, limit: int) -> dict[str, Any]:
@@ -192,7 +193,13 @@ def row_of(times: list[tuple[float, float]]) -> dict[str, float]:
     """Median and percentiles of the rounds."""
     cpu, wall = np.array(times).T
     low, middle, high = np.percentile(cpu, [20, 50, 80])
-    return {"cpu_s": middle, "cpu_p20_s": low, "cpu_p80_s": high, "wall_s": float(np.median(wall))}
+    return {
+        "rounds": len(times),
+        "cpu_s": middle,
+        "cpu_p20_s": low,
+        "cpu_p80_s": high,
+        "wall_s": float(np.median(wall)),
+    }
 
 
 def compete(name: str, contest: Contest, args: argparse.Namespace, graphs: Path) -> dict[str, Any]:
@@ -209,7 +216,7 @@ def compete(name: str, contest: Contest, args: argparse.Namespace, graphs: Path)
     cases = [c for c in contest.cases if not args.cases or c in args.cases]
     single = {c: contest.once or CASES[c].once or edges >= APART.get(c, edges + 1) for c in cases}
     for case in cases:
-        if not single[case] or args.quick:
+        if args.rounds and (args.quick or not single[case]):
             prepare = CASES[case].prepare
             if prepare not in forms:
                 forms[prepare] = prepare(arrays, shape)
@@ -233,7 +240,7 @@ def compete(name: str, contest: Contest, args: argparse.Namespace, graphs: Path)
         _print(row)
     load = [round(v, 1) for v in os.getloadavg()]
     return {"contest": name, "graph": contest.graph, "nodes": nodes, "clique_edges": edges, "layers": shape.layers,
-            "width": shape.width, "k": shape.k, "relations": list(shape.relations), "rounds": args.rounds,
+            "width": shape.width, "k": shape.k, "relations": list(shape.relations), 
             "commit": machine()["commit"], "load_average": load, "rows": rows}  # fmt: skip
 
 
@@ -249,7 +256,9 @@ def _print(row: dict[str, Any]) -> None:
 
 def _joined(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
     """A contest with the rows of `old` that were not run again, in the contest's order."""
-    rows = {row["case"]: row for run in (old or {"rows": []}, new) for row in run["rows"]}
+    rows: dict[str, dict[str, Any]] = {}
+    for row in [*(old or {"rows": []})["rows"], *new["rows"]]:
+        rows[row["case"]] = rows.get(row["case"], {}) | row
     return new | {"rows": [rows[case] for case in CONTESTS[new["contest"]].cases if case in rows]}
 
 
@@ -271,7 +280,8 @@ def _parser() -> argparse.ArgumentParser:
     names = [*CONTESTS, "checks"]
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--cases", nargs="+", choices=CASES, metavar="CASE", help=", ".join(CASES))
-    for name, value in (("width", 64), ("k", 8), ("threads", 1), ("rounds", 7)):
+    parser.add_argument("--rounds", type=int, default=7, help="0 for memory alone")
+    for name, value in (("width", 64), ("k", 8), ("threads", 1)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--cap", type=float, default=900.0, help="seconds for one case in its own process")
     parser.add_argument("--limit-gb", type=float, default=8.0, help="memory for one case in its own process")
