@@ -6,7 +6,7 @@ DATA ?= $(or $(GSR_DATA),../shared/data)
 OUT ?= out
 RUN = $(VENV)/bin
 
-.PHONY: venv demo test slow corpus lint format types docs clean
+.PHONY: venv demo test slow corpus fuzz lint format types docs clean
 venv: $(VENV)/.done
 demo: $(VENV)/.done tcl
 	$(RUN)/python demos/demo.py --out $(OUT)/demo $(if $(TRAIN),--train)
@@ -18,6 +18,13 @@ slow: $(VENV)/.done
 corpus: $(VENV)/.done
 	@test -d "$(GSR_CORPUS)" || { echo "GSR_CORPUS names no folder: GSR_CORPUS=DIR make corpus" >&2; exit 1; }
 	OMP_NUM_THREADS=1 $(RUN)/python tests/corpus.py "$(GSR_CORPUS)" --out $(OUT)/corpus.tsv
+READER ?= def
+RUNS ?= 100000
+fuzz: $(VENV)/.done
+	$(RUN)/python -c "import atheris" 2>/dev/null || $(RUN)/pip install -q "atheris>=3"
+	mkdir -p $(OUT)/fuzz/$(READER)
+	OMP_NUM_THREADS=1 $(RUN)/python tests/fuzz/readers.py $(READER) -runs=$(RUNS) \
+	  -artifact_prefix=$(OUT)/fuzz/$(READER)- $(OUT)/fuzz/$(READER)
 lint: $(VENV)/.done $(VENV)/tcl/.done
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
