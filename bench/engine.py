@@ -15,6 +15,7 @@ contests and cases of the file that are not run again.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import resource
@@ -232,6 +233,8 @@ def compete(name: str, contest: Contest, args: argparse.Namespace, graphs: Path)
     rows = [{"case": case, **(row_of(times[case]) if case in times else {})} for case in cases]
     entrants.clear()
     forms.clear()
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)  # other work on the machine may want what the rounds took
     for row in rows:
         case = str(row["case"])
         task = {"case": case, "shape": astuple(shape), "path": str(path), "tiny": str(tiny), "once": single[case]}
@@ -240,7 +243,7 @@ def compete(name: str, contest: Contest, args: argparse.Namespace, graphs: Path)
         _print(row)
     load = [round(v, 1) for v in os.getloadavg()]
     return {"contest": name, "graph": contest.graph, "nodes": nodes, "clique_edges": edges, "layers": shape.layers,
-            "width": shape.width, "k": shape.k, "relations": list(shape.relations), 
+            "width": shape.width, "k": shape.k, "relations": list(shape.relations),
             "commit": machine()["commit"], "load_average": load, "rows": rows}  # fmt: skip
 
 
