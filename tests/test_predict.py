@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner
 from tcl_session import run_tcl
 
+from bench import scale, tiles
+from bench import whole as sizes
 from circuit_io.errors import InputError
 from circuit_io.export import export_design
 from circuit_io.export_sources import sources_of_labels
@@ -98,7 +100,7 @@ def test_a_tile_over_everything_has_the_bits_of_the_whole_run(
     design: StoredDesign, export: Path, shipped: Weights, tmp_path: Path
 ) -> None:
     whole = predict_views(design.graph, shipped, views=2)
-    for side, halo in ((max(design.graph.nx, design.graph.ny), 1), (16, 64)):
+    for side, halo in ((max(design.graph.nx, design.graph.ny), 1), (20, 64)):
         tiled = predict_tiles(design.graph, shipped, side=side, halo=halo, views=2)
         for field in fields(whole):
             assert getattr(tiled, field.name).tobytes() == getattr(whole, field.name).tobytes(), (side, field.name)
@@ -115,7 +117,7 @@ def test_tiles_come_nearer_to_the_whole_run_with_a_wider_halo(design: StoredDesi
     whole = predict_views(design.graph, shipped)
     errors = []
     for halo in (1, 4, 16):
-        tiled = predict_tiles(design.graph, shipped, side=13, halo=halo)
+        tiled = predict_tiles(design.graph, shipped, side=20, halo=halo)
         apart = []
         for field in fields(whole):
             got, want = getattr(tiled, field.name), getattr(whole, field.name)
@@ -135,6 +137,21 @@ def test_tiles_need_a_side_and_a_halo(design: StoredDesign, shipped: Weights, ex
     done = CliRunner().invoke(main, ["predict", str(export), "--out", str(tmp_path / "p"), "--halo", "0"])
     assert done.exit_code == 2
     assert not (tmp_path / "p").exists()
+
+
+def test_the_benches_of_size_and_of_tiles_measure_what_they_say(
+    export: Path, design: StoredDesign, shipped: Weights
+) -> None:
+    task = {"task": "step", "export": str(export), "layers": 2, "width": 16}
+    found = scale.run_alone(sizes.__file__, task, **sizes.ENVIRONMENT)
+    assert found["finite"] is True
+    assert found["loss"] > 0
+    assert set(found["stages"]) == {title for _, _, title in sizes.STAGES} - {"write prediction"}
+    edges = predict_views(design.graph, shipped)
+    assert tiles.difference(edges, edges) == {"rms_share": 0, "p99": 0, "largest": 0, "hot_differ": 0}
+    other = replace(edges, congestion_h=edges.congestion_h + np.float32(0.25))
+    assert tiles.difference(other, edges)["largest"] == pytest.approx(0.25)
+    assert tiles.pearson(other, design.labels) == pytest.approx(tiles.pearson(edges, design.labels))
 
 
 def test_an_existing_prediction_and_a_changed_export_are_refused(export: Path, kit: Path, tmp_path: Path) -> None:
