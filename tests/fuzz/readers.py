@@ -5,8 +5,9 @@ fails on any exception but `InputError`, on an input that takes more time or mem
 there is a C scanner, when it does not give what the Python path gives. libFuzzer leaves the input that failed in the
 working folder; `python tests/fuzz/readers.py READER FILE` tries it again. Other options are libFuzzer's.
 
-SDC is evaluated by Tcl in a process of its own, too slow to start for each input: its target is what Python makes of
-the commands that come back, one a line, their words divided by commas; a `!` and a byte cut the end off the answer.
+SDC is evaluated by Tcl in a process of its own, too slow to start a million times: `tcl` does so, and `sdc` is what
+Python makes of the commands that come back, one a line, their words divided by commas; a `!` and a byte cut the end off
+the answer.
 """
 
 import os
@@ -169,6 +170,12 @@ def read_commands(data: bytes) -> object:
     return read_sdc("in")
 
 
+def read_tcl(data: bytes) -> object:
+    """An SDC file by Tcl itself, a process for each."""
+    sdc.read_text = lambda _: data.replace(b"\0", b"")
+    return read_sdc("in", seconds=1, memory_mb=200)
+
+
 def read_netlist(path: str) -> object:
     """A netlist; where `top` is a module, it is the top."""
     data: bytes = verilog_text.read_bytes(path)
@@ -182,6 +189,7 @@ READERS: dict[str, tuple[Read, bool]] = {  # and whether a C scanner serves it
     "liberty": (in_memory(liberty, read_liberty), True),
     "spef": (in_memory(def_text, read_spef), False),
     "sdc": (read_commands, False),
+    "tcl": (read_tcl, False),
     "text": (on_disk, False),
 }
 
