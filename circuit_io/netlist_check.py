@@ -86,8 +86,9 @@ def _added(design: Design, found: Int64[np.ndarray, " insts"]) -> Int64[np.ndarr
 def _pins(design: Design, netlist: Netlist, found: Int64[np.ndarray, " insts"]) -> str:
     """How many pins are on other nets, or "".
 
-    A net of one side belongs to the net of the other with which it shares most pins, if that is so both ways; a pin
-    that is on another pair of nets, or on a net with a partner and missing on the other side, is on another net.
+    A net of one side belongs to the net of its name on the other, if they share a pin, else to that with which it
+    shares most pins, if that is so both ways; a pin that is on another pair of nets, or on a net with a partner and
+    missing on the other side, is on another net.
     """
     width = max(len(design.pin_names), len(design.port_names)) + 1
     shared = np.zeros(design.num_insts + 1, bool)
@@ -100,7 +101,8 @@ def _pins(design: Design, netlist: Netlist, found: Int64[np.ndarray, " insts"]) 
         their_net[b] * len(design.net_names) + our_net[a], return_inverse=True, return_counts=True
     )
     pair_theirs, pair_ours = np.divmod(pair, max(len(design.net_names), 1))
-    best = _most(pair_theirs, count) & _most(pair_ours, count)
+    has_name = design.net_names.plain().rows_of(netlist.net_names.plain())[pair_theirs] == pair_ours
+    best = _most(pair_theirs, count, has_name) & _most(pair_ours, count, has_name)
     wrong = ~best[back]
     ours_only, theirs_only = np.ones(len(ours), bool), np.ones(len(theirs), bool)
     ours_only[a], theirs_only[b] = False, False
@@ -120,9 +122,11 @@ def _pins(design: Design, netlist: Netlist, found: Int64[np.ndarray, " insts"]) 
     return f"{total} of {len(np.union1d(ours, theirs))} pins are on another net ({listed(texts, total)})"
 
 
-def _most(net: Int64[np.ndarray, " pairs"], count: Int64[np.ndarray, " pairs"]) -> Bool[np.ndarray, " pairs"]:
-    """For each net the first of its pairs with the most pins."""
-    order = np.lexsort((np.arange(len(net)), -count, net))
+def _most(
+    net: Int64[np.ndarray, " pairs"], count: Int64[np.ndarray, " pairs"], has_name: Bool[np.ndarray, " pairs"]
+) -> Bool[np.ndarray, " pairs"]:
+    """For each net its pair of one name, else the first of its pairs with the most pins."""
+    order = np.lexsort((np.arange(len(net)), -count, ~has_name, net))
     out = np.zeros(len(net), bool)
     out[order[np.diff(net[order], prepend=-1) != 0]] = True
     return out

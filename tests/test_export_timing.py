@@ -121,6 +121,13 @@ def test_clocks_and_their_nets_are_known(design: Design, kit: Path, tmp_path: Pa
     assert timing.warnings == ()
 
 
+def test_brackets_of_a_pattern_are_those_of_a_bus(design: Design, tmp_path: Path) -> None:
+    timing = _clocks(design, tmp_path, "create_clock -name a -period 2 [get_ports {data[*]}]\n")
+    bus = [n.replace("\\", "") for n in design.port_names if n.startswith("data[") or n.startswith("data\\[")]
+    assert len(bus) > 3
+    assert sorted(timing.said["clocks"][0]["nets"]) == sorted(bus)
+
+
 def test_clocks_of_pins_patterns_and_what_is_not_there(design: Design, tmp_path: Path) -> None:
     at = int(np.flatnonzero(drivers(design) & (design.pin_inst >= 0))[0])
     pin = f"{design.inst_names[int(design.pin_inst[at])]}/{design.pin_names[int(design.pin_name[at])]}"

@@ -84,6 +84,7 @@ def test_a_def_of_another_technology_is_refused(
         (_swap(b"MICRONS 2000", b"MICRONS 1000"), r"34 of 34 rows step by another width than their site has \(first: "
                                                   r"ROW_0 by 0\.4 um, site gsr45_core 0\.2 um\): other units"),
         (_swap(b"STEP 400 0", b"STEP 500 0"), r"1 of 34 rows step by another width"),
+        (_swap(b"DO 275 BY 1 STEP 400 0", b"DO 1 BY 1 STEP 0 500"), ""),  # one site does not step
         (_swap(b" gsr45_core ", b" other ", 3), r"3 of 34 rows are of a site that no LEF file has \(first: other\)"),
         (_swap(b"crc_bank", b"crc_bank"), ""),
     ],
@@ -197,6 +198,43 @@ def test_a_pin_that_is_open_is_told(design: Design, netlist: bytes, tmp_path: Pa
     name = f"{inst[2].decode()}/{pin.decode()}"
     with pytest.raises(InputError, match=rf"1 of \d+ pins are on another net \({name} is on none, in the DEF on"):
         _checked(design, tmp_path, netlist.replace(inst[0], opened))
+
+
+def test_a_net_that_is_cut_in_two_or_joined_with_another_is_told(
+    design: Design, netlist: bytes, tmp_path: Path
+) -> None:
+    at = [m for m in _insts(netlist) if b"(_0000_)" in m[3]]
+    assert len(at) == 4
+    text = netlist
+    for match in at[:2]:
+        text = text.replace(match[0], match[0].replace(b"(_0000_)", b"(cut)"))
+    with pytest.raises(
+        InputError, match=r': 2 of \d+ pins are on another net \(.* is on "cut", in the DEF on "_0000_"'
+    ):
+        _checked(design, tmp_path, text)
+    text = netlist.replace(b"endmodule", b"  assign _0000_ = _0001_;\nendmodule")
+    with pytest.raises(
+        InputError, match=r': 5 of \d+ pins are on another net \(.* is on "_0000_", in the DEF on "_0001_"'
+    ):
+        _checked(design, tmp_path, text)
+
+
+def test_a_pin_that_the_def_leaves_open_is_told(placed: bytes, netlist: bytes, lef: list[Path], tmp_path: Path) -> None:
+    pin = b" ( _1409_ A1 )"
+    assert placed.count(pin) == 1
+    (tmp_path / "placed.def").write_bytes(placed.replace(pin, b""))
+    design = read_design(lef, tmp_path / "placed.def")
+    with pytest.raises(
+        InputError, match=r'1 of \d+ pins are on another net \(_1409_/A1 is on "_0000_", in the DEF on none'
+    ):
+        _checked(design, tmp_path, netlist)
+
+
+def test_names_fit_whatever_is_escaped(placed: bytes, netlist: bytes, lef: list[Path], tmp_path: Path) -> None:
+    for name in (rb"a\[1\]/b", rb"a[1]/b", rb"a[1]\/b"):
+        (tmp_path / "placed.def").write_bytes(placed.replace(b" _1409_ ", b" " + name + b" "))
+        text = netlist.replace(b" _1409_ ", b" \\a[1]/b ")
+        assert _checked(read_design(lef, tmp_path / "placed.def"), tmp_path, text) == []
 
 
 def test_buffers_put_in_since_are_a_warning(design: Design, netlist: bytes, tmp_path: Path) -> None:
