@@ -1,5 +1,7 @@
 """The memory of a reversible stack: made once for the largest graph, changed in place by all layers and steps."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -17,7 +19,7 @@ class Arena:
 
     def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
         self.dtype, self.device = dtype, device
-        self._blocks: dict[str, Tensor] = {}
+        self._blocks: dict[tuple[str, torch.dtype], Tensor] = {}
         self._num_nodes, self._h = 0, 0
 
     def fit(self, num_nodes: int, h: int) -> "Arena":
@@ -26,29 +28,35 @@ class Arena:
         return self
 
     def capacity(self) -> int:
-        """Values that the streams can hold without new memory."""
-        return self._blocks["streams"].numel() if "streams" in self._blocks else 0
+        """Values of the largest streams, or their gradients, that it was made for."""
+        return max((self._blocks[key].numel() for key in self._blocks if key[0] in ("streams", "grads")), default=0)
 
     @property
     def streams(self) -> Tensor:
         """X1, X2 [2, N, h]."""
-        return self._block("streams", 2 * self._num_nodes).view(2, self._num_nodes, self._h)
+        return self._block("streams", (2, self._num_nodes, self._h), self.dtype)
 
     @property
     def grads(self) -> Tensor:
         """Gradients of the streams [2, N, h]."""
-        return self._block("grads", 2 * self._num_nodes).view(2, self._num_nodes, self._h)
+        return self._block("grads", (2, self._num_nodes, self._h), self.dtype)
 
-    def take(self, name: str, rows: int) -> Tensor:
-        """Scratch [rows, h], the same memory for every call by this name; its contents are anything."""
-        return self._block(f"scratch {name}", rows)
+    def give_gradient(self) -> Tensor:
+        """The gradients side by side [N, 2h], in the memory of the streams, which goes with them: the peak stays."""
+        n, h, grads = self._num_nodes, self._h, self.grads
+        memory = self._blocks.pop(("streams", self.dtype))
+        return memory[: 2 * n * h].view(n, 2, h).copy_(grads.transpose(0, 1)).view(n, 2 * h)
 
-    def _block(self, name: str, rows: int) -> Tensor:
-        size = rows * self._h
-        if name not in self._blocks or self._blocks[name].numel() < size:
-            self._blocks.pop(name, None)  # the old memory goes before the new is asked for
-            self._blocks[name] = torch.empty(size, dtype=self.dtype, device=self.device)
-        return self._blocks[name][:size].view(rows, self._h)
+    def take(self, name: str, like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """The same memory for every call by this name and dtype; see `gsr_plugin.ops.scratch`."""
+        return self._block(f"scratch {name}", shape, dtype or like.dtype)
+
+    def _block(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        size, key = math.prod(shape), (name, dtype)
+        if key not in self._blocks or self._blocks[key].numel() < size:
+            self._blocks.pop(key, None)  # the old memory goes before the new is asked for
+            self._blocks[key] = torch.empty(size, dtype=dtype, device=self.device)
+        return self._blocks[key][:size].view(shape)
 
 
 class Arenas:

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gsr_plugin.ops.mix import Scratch, mix, mix_adjoint
+from gsr_plugin.ops.mix import mix, mix_adjoint
+from gsr_plugin.ops.scratch import FRESH, Scratch
 from gsr_plugin.ops.topk import NotANumberError, Packed, RowNorm, Selection, norm_topk, norm_topk_adjoint_, repack
 from gsr_plugin.plan import Plan
 
@@ -75,13 +76,14 @@ def select(
     weights: BranchWeights,
     selection: Selection,
     index: Tensor | None = None,
+    scratch: Scratch = FRESH,
 ) -> Packed:
     """The kept entries of all nodes; with `index`, those chosen before."""
     norm = weights.norm(plan)
     if index is not None:
-        return repack(x, index, selection, norm)
+        return repack(x, index, selection, norm, scratch=scratch)
     try:
-        return norm_topk(x, selection, norm)
+        return norm_topk(x, selection, norm, scratch=scratch)
     except NotANumberError as err:
         raise NotANumberError(f"{node_of(plan, err.row)} is not finite: top-k has no order", row=err.row) from err
 
@@ -92,10 +94,15 @@ def value(plan: Plan, packed: Packed, weights: BranchWeights, scratch: Scratch) 
 
 
 def value_adjoint(
-    plan: Plan, packed: Packed, weights: BranchWeights, grad: Float[Tensor, "nodes h"], dweights: BranchWeights
+    plan: Plan,
+    packed: Packed,
+    weights: BranchWeights,
+    grad: Float[Tensor, "nodes h"],
+    dweights: BranchWeights,
+    scratch: Scratch = FRESH,
 ) -> Float[Tensor, "nodes k"]:
     """Gradient of the kept values; those of `mix` and `bias` are written to `dweights`."""
-    return mix_adjoint(plan, packed, weights.mix, grad, dweights=dweights.mix, dbias=dweights.bias)
+    return mix_adjoint(plan, packed, weights.mix, grad, dweights=dweights.mix, dbias=dweights.bias, scratch=scratch)
 
 
 def select_adjoint_(
@@ -107,9 +114,10 @@ def select_adjoint_(
     weights: BranchWeights,
     dweights: BranchWeights,
     selection: Selection,
+    scratch: Scratch = FRESH,
 ) -> None:
     """Adds the gradient of `x` to `e`; those of the norm are written to `dweights`."""
-    grads = norm_topk_adjoint_(e, x, packed, dvalues, selection, weights.norm(plan))
+    grads = norm_topk_adjoint_(e, x, packed, dvalues, selection, weights.norm(plan), scratch=scratch)
     if grads is not None and dweights.gamma is not None and dweights.beta is not None:
         dweights.gamma.copy_(grads[0])
         dweights.beta.copy_(grads[1])

@@ -16,6 +16,7 @@ from gsr_plugin.branch import (
     without_autocast,
 )
 from gsr_plugin.ops.residual import round_to_grid_
+from gsr_plugin.ops.scratch import FRESH
 from gsr_plugin.ops.topk import Selection
 from gsr_plugin.plan import Plan
 
@@ -35,16 +36,6 @@ class _Round(torch.autograd.Function):
         return grad, None
 
 
-class _Fresh:
-    """Scratch of its own for one call: its value is kept."""
-
-    def __init__(self, like: Tensor) -> None:
-        self._like = like
-
-    def take(self, name: str, rows: int) -> Tensor:
-        return self._like.new_empty(rows, self._like.shape[1])
-
-
 class _Branch(torch.autograd.Function):
     """f(x), and the packed rows made dense (the published layer reads them)."""
 
@@ -60,7 +51,7 @@ class _Branch(torch.autograd.Function):
         packed = select(plan, x, weights, selection)
         ctx.plan, ctx.selection, ctx.packed = plan, selection, packed
         ctx.save_for_backward(x, *params)
-        f = value(plan, packed, weights, _Fresh(x))
+        f = value(plan, packed, weights, FRESH)
         return f, kept_rows(packed, x.shape[1])
 
     @staticmethod

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsr_plugin.graph_tensors import NODE_TYPES, GraphTensors
+from gsr_plugin.ops.scratch import FRESH, Scratch
 from gsr_plugin.ops.segment import segment_sum
 from gsr_plugin.relations import Entries, Relation, ends_of, entries_of, is_listed, lists_of, relation
 
@@ -89,18 +90,18 @@ class Plan:
         rows = self.table_rows[node_type]
         return slice(rows.start + block, rows.stop, self.width[node_type])
 
-    def aggregate(self, table: Float[Tensor, "rows h"]) -> Float[Tensor, "nodes h"]:
+    def aggregate(self, table: Float[Tensor, "rows h"], scratch: Scratch = FRESH) -> Float[Tensor, "nodes h"]:
         """Sum over the relations, and the self term, of the row means of the products."""
-        out = segment_sum(table, self.lists.ptr, self.lists.idx, self.weight)
+        out = segment_sum(table, self.lists.ptr, self.lists.idx, self.weight, scratch=scratch, name="value")
         for op, source, block, target in self.factored:
-            out[self.rows[target]] += op.forward(table[self.sources(source, block)].contiguous())
+            out[self.rows[target]] += op.forward(table[self.sources(source, block)].contiguous(), scratch)
         return out
 
-    def adjoint(self, grad: Float[Tensor, "nodes h"]) -> Float[Tensor, "rows h"]:
+    def adjoint(self, grad: Float[Tensor, "nodes h"], scratch: Scratch = FRESH) -> Float[Tensor, "rows h"]:
         """The transposed of `aggregate`."""
-        table = segment_sum(grad, self.back.ptr, self.back.idx, self.back_weight)
+        table = segment_sum(grad, self.back.ptr, self.back.idx, self.back_weight, scratch=scratch, name="table")
         for op, source, block, target in self.factored:
-            table[self.sources(source, block)] = op.adjoint(grad[self.rows[target]])
+            table[self.sources(source, block)] = op.adjoint(grad[self.rows[target]], scratch)
         return table
 
 

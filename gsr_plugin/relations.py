@@ -13,6 +13,7 @@ from torch import Tensor
 from circuit_io.errors import GsrError, did_you_mean
 from gsr_plugin.graph_tensors import Csr, GraphTensors
 from gsr_plugin.ops.box import box_to_grid, grid_to_box
+from gsr_plugin.ops.scratch import FRESH, Scratch
 from gsr_plugin.ops.segment import segment_sum
 
 
@@ -56,11 +57,11 @@ class Entries(NamedTuple):
 class Relation(Protocol):
     """One relation on one graph."""
 
-    def forward(self, x: Float[Tensor, "sources h"]) -> Float[Tensor, "targets h"]:
-        """Row mean over the sources of every target."""
+    def forward(self, x: Float[Tensor, "sources h"], scratch: Scratch = FRESH) -> Float[Tensor, "targets h"]:
+        """Row mean over the sources of every target, in memory of `scratch`."""
 
-    def adjoint(self, grad: Float[Tensor, "targets h"]) -> Float[Tensor, "sources h"]:
-        """The transposed operator."""
+    def adjoint(self, grad: Float[Tensor, "targets h"], scratch: Scratch = FRESH) -> Float[Tensor, "sources h"]:
+        """The transposed operator; no two relations give theirs in the same memory."""
 
 
 def ends_of(name: str) -> Ends:
@@ -132,11 +133,11 @@ class _Listed:
         self._lists, self._weight = lists_of(e.target, e.source, e.weight, graph.count(ends.target), dtype)
         self._back, self._back_weight = lists_of(e.source, e.target, e.weight, graph.count(ends.source), dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return segment_sum(x, self._lists.ptr, self._lists.idx, self._weight)
+    def forward(self, x: Tensor, scratch: Scratch = FRESH) -> Tensor:
+        return segment_sum(x, self._lists.ptr, self._lists.idx, self._weight, scratch=scratch)
 
-    def adjoint(self, grad: Tensor) -> Tensor:
-        return segment_sum(grad, self._back.ptr, self._back.idx, self._back_weight)
+    def adjoint(self, grad: Tensor, scratch: Scratch = FRESH) -> Tensor:
+        return segment_sum(grad, self._back.ptr, self._back.idx, self._back_weight, scratch=scratch)
 
 
 def _corners(graph: GraphTensors, *, lookup: bool) -> Entries:
@@ -203,12 +204,15 @@ class _Covers:
         self._inverse = _inverse(boxes.nets_over).to(dtype)[:, None]
         self._area = boxes.area.to(dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return box_to_grid(x, self._add.ptr, self._add.idx, self._sign, shape=self._shape).mul_(self._inverse)
+    def forward(self, x: Tensor, scratch: Scratch = FRESH) -> Tensor:
+        grid = box_to_grid(x, self._add.ptr, self._add.idx, self._sign, shape=self._shape, scratch=scratch)
+        return grid.mul_(self._inverse)
 
-    def adjoint(self, grad: Tensor) -> Tensor:
-        field = grad * self._inverse
-        return grid_to_box(field, self._look.ptr, self._look.idx, self._look_sign, self._area, shape=self._shape)
+    def adjoint(self, grad: Tensor, scratch: Scratch = FRESH) -> Tensor:
+        field = _times(grad, self._inverse, scratch)
+        return grid_to_box(
+            field, self._look.ptr, self._look.idx, self._look_sign, self._area, shape=self._shape, scratch=scratch
+        )
 
 
 class _Covered:
@@ -223,11 +227,13 @@ class _Covered:
         self._add, self._sign = boxes.add, (boxes.add_sign * inverse[boxes.add.idx.long()]).to(dtype)
         self._filled = (inverse > 0).to(dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return grid_to_box(x, self._look.ptr, self._look.idx, self._look_sign, self._filled, shape=self._shape)
+    def forward(self, x: Tensor, scratch: Scratch = FRESH) -> Tensor:
+        return grid_to_box(
+            x, self._look.ptr, self._look.idx, self._look_sign, self._filled, shape=self._shape, scratch=scratch
+        )
 
-    def adjoint(self, grad: Tensor) -> Tensor:
-        return box_to_grid(grad, self._add.ptr, self._add.idx, self._sign, shape=self._shape)
+    def adjoint(self, grad: Tensor, scratch: Scratch = FRESH) -> Tensor:
+        return box_to_grid(grad, self._add.ptr, self._add.idx, self._sign, shape=self._shape, scratch=scratch)
 
 
 class _Near:
@@ -238,23 +244,29 @@ class _Near:
         count = _box3(graph.gcells.degree().double().view(*self._shape, 1)).view(-1)
         self._inverse = _inverse((count - 1)[graph.inst_gcell.long()]).to(dtype)[:, None]
 
-    def _sum(self, x: Tensor) -> Tensor:
+    def _sum(self, x: Tensor, scratch: Scratch) -> Tensor:
         """Symmetric: its own adjoint."""
-        held = segment_sum(x, self._gcells.ptr, self._gcells.idx).view(*self._shape, x.shape[1])
-        return _box3(held).view(-1, x.shape[1]).index_select(0, self._gcell) - x
+        held = segment_sum(x, self._gcells.ptr, self._gcells.idx, scratch=scratch, name="held")
+        around = _box3(held.view(*self._shape, x.shape[1]), scratch).view(-1, x.shape[1])
+        near = scratch.take("near", x, *x.shape)
+        return torch.index_select(around, 0, self._gcell, out=near).sub_(x)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self._sum(x).mul_(self._inverse)
+    def forward(self, x: Tensor, scratch: Scratch = FRESH) -> Tensor:
+        return self._sum(x, scratch).mul_(self._inverse)
 
-    def adjoint(self, grad: Tensor) -> Tensor:
-        return self._sum(grad * self._inverse)
+    def adjoint(self, grad: Tensor, scratch: Scratch = FRESH) -> Tensor:
+        return self._sum(_times(grad, self._inverse, scratch), scratch)
 
 
-def _box3(grid: Tensor) -> Tensor:
-    rows = grid.clone()
+def _times(grad: Tensor, inverse: Tensor, scratch: Scratch) -> Tensor:
+    return torch.mul(grad, inverse, out=scratch.take("times inverse", grad, *grad.shape))
+
+
+def _box3(grid: Tensor, scratch: Scratch = FRESH) -> Tensor:
+    rows = scratch.take("of rows", grid, *grid.shape).copy_(grid)
     rows[1:] += grid[:-1]
     rows[:-1] += grid[1:]
-    out = rows.clone()
+    out = grid.copy_(rows)
     out[:, 1:] += rows[:, :-1]
     out[:, :-1] += rows[:, 1:]
     return out
@@ -274,15 +286,16 @@ class _Clique:
         self._own = (1 - q).to(dtype)[:, None]
         self._inverse = d.double().reciprocal().to(dtype)[:, None]
 
-    def _sum(self, x: Tensor) -> Tensor:
-        nets = segment_sum(x, self._nets.ptr, self._nets.idx)
-        return segment_sum(nets, self._insts.ptr, self._insts.idx).addcmul_(self._own, x)
+    def _sum(self, x: Tensor, scratch: Scratch) -> Tensor:
+        nets = segment_sum(x, self._nets.ptr, self._nets.idx, scratch=scratch, name="of nets")
+        back = segment_sum(nets, self._insts.ptr, self._insts.idx, scratch=scratch, name="clique")
+        return back.addcmul_(self._own, x)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self._sum(x).mul_(self._inverse)
+    def forward(self, x: Tensor, scratch: Scratch = FRESH) -> Tensor:
+        return self._sum(x, scratch).mul_(self._inverse)
 
-    def adjoint(self, grad: Tensor) -> Tensor:
-        return self._sum(grad * self._inverse)
+    def adjoint(self, grad: Tensor, scratch: Scratch = FRESH) -> Tensor:
+        return self._sum(_times(grad, self._inverse, scratch), scratch)
 
 
 _FACTORED: dict[str, Callable[[GraphTensors, torch.dtype], Relation]] = {

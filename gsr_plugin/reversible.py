@@ -30,6 +30,7 @@ from gsr_plugin.branch import (
 )
 from gsr_plugin.graph_tensors import NODE_TYPES, GraphTensors
 from gsr_plugin.ops.residual import add_rounded_, round_to_grid_
+from gsr_plugin.ops.scratch import FRESH, Scratch
 from gsr_plugin.ops.topk import NotANumberError, Packed, Selection, index_dtype
 from gsr_plugin.plan import Plan, blocks_of, plan_of
 
@@ -96,9 +97,9 @@ class Record:
         )
 
 
-def _select(call: "_Call", x: Tensor, w: BranchWeights, layer: int, branch: int) -> Packed:
+def _select(call: "_Call", x: Tensor, w: BranchWeights, layer: int, branch: int, scratch: Scratch = FRESH) -> Packed:
     try:
-        return select(call.plan, x, w, call.spec.selection)
+        return select(call.plan, x, w, call.spec.selection, scratch=scratch)
     except NotANumberError as err:
         raise NotANumberError(f"layer {layer + 1}, branch {branch + 1}: {err}", row=err.row) from err
 
@@ -116,7 +117,7 @@ def _forward(call: "_Call", weights: BranchWeights, updates: int) -> None:
     for update in range(updates):
         layer, branch = divmod(update, 2)
         w = weights.at(layer, branch)
-        packed = _select(call, arena.streams[branch], w, layer, branch)
+        packed = _select(call, arena.streams[branch], w, layer, branch, arena)
         if call.saved is not None:
             call.saved[layer, branch] = packed.index
         f = value(plan, packed, w, arena)
@@ -141,10 +142,10 @@ def _backward(call: "_Call", weights: BranchWeights, grads: BranchWeights, g: Te
     for layer in reversed(range(call.spec.layers)):
         for branch in (1, 0):
             w, dw, x = weights.at(layer, branch), grads.at(layer, branch), arena.streams[branch]
-            packed = select(plan, x, w, selection, None if call.saved is None else call.saved[layer, branch])
+            packed = select(plan, x, w, selection, None if call.saved is None else call.saved[layer, branch], arena)
             f = value(plan, packed, w, arena)
-            dvalues = value_adjoint(plan, packed, w, g[1 - branch], dw)
-            select_adjoint_(plan, g[branch], x, packed, dvalues, w, dw, selection)
+            dvalues = value_adjoint(plan, packed, w, g[1 - branch], dw, arena)
+            select_adjoint_(plan, g[branch], x, packed, dvalues, w, dw, selection, arena)
             add_rounded_(arena.streams[1 - branch], f, sign=-1, t=call.spec.t)
 
 
@@ -226,7 +227,7 @@ class _Stack(torch.autograd.Function):
             _backward(call, weights, grads, g)
         if call.on_undone is not None:
             call.on_undone(arena.streams)
-        dx = torch.cat([g[0], g[1]], 1)
+        dx = arena.give_gradient()
         call.lease.release()
         call.saved = None
         return (None, dx, *dparams)

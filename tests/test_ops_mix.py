@@ -49,19 +49,16 @@ def problem(size: tuple[int, int, int, int], h: int, k: int, dtype: torch.dtype 
 class Poisoned:
     """Scratch full of NaN."""
 
-    def __init__(self, like: torch.Tensor) -> None:
-        self.like = like
-
-    def take(self, name: str, rows: int) -> torch.Tensor:
-        return self.like.new_full((rows, self.like.shape[1]), float("nan"))
+    def take(self, name: str, like: torch.Tensor, *shape: int, dtype: torch.dtype | None = None) -> torch.Tensor:
+        return like.new_full(shape, float("nan"), dtype=dtype)
 
 
 def run(
     plan: Plan, packed: Packed, weights: tuple[torch.Tensor, ...], bias: torch.Tensor, grad: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    f = mix(plan, packed, weights, bias, Poisoned(bias))
+    f = mix(plan, packed, weights, bias, Poisoned())
     dweights, dbias = tuple(torch.full_like(w, float("nan")) for w in weights), torch.full_like(bias, float("nan"))
-    dvalues = mix_adjoint(plan, packed, weights, grad, dweights=dweights, dbias=dbias)
+    dvalues = mix_adjoint(plan, packed, weights, grad, dweights=dweights, dbias=dbias, scratch=Poisoned())
     return {"f": f, "dvalues": dvalues, "dbias": dbias, **{f"dweight{i}": d for i, d in enumerate(dweights)}}
 
 

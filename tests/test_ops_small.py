@@ -41,6 +41,33 @@ def test_segment_sum_by_loops(weighted: bool) -> None:
     assert torch.equal(none, torch.zeros(3, 5, dtype=torch.float64))
 
 
+@pytest.mark.skipif(not native.has_products(), reason="the C kernels were not built")
+@pytest.mark.parametrize("level", [1, 2])
+@pytest.mark.parametrize("h", [1, 5, 8, 20, 32, 96, 250])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_segment_sums_in_c_have_the_bits_of_the_embedding_bag(
+    weighted: bool, h: int, level: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    g = torch.Generator().manual_seed(h)
+    degree = torch.randint(0, 9, (700,), generator=g)
+    degree[[0, 300, 301, -1]] = torch.tensor([0, 3000, 0, 0])  # one long list among the others
+    ptr = torch.cat([torch.zeros(1, dtype=torch.int64), degree.cumsum(0)]).to(torch.int32)
+    table, idx = (
+        torch.randn(900, h, generator=g),
+        torch.randint(0, 900, (int(ptr[-1]),), generator=g, dtype=torch.int32),
+    )
+    weight = torch.randn(len(idx), generator=g) if weighted else None
+    monkeypatch.setenv("GSR_BACKEND", "aten")
+    want = segment_sum(table, ptr, idx, weight)
+    monkeypatch.setenv("GSR_BACKEND", "cpu")
+    highest = native.kernels().gsr_level(9)
+    try:
+        native.kernels().gsr_level(level)
+        assert torch.equal(segment_sum(table, ptr, idx, weight), want)
+    finally:
+        native.kernels().gsr_level(highest)
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 255, 256, 257, 70000])
 def test_column_sum_has_one_order(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     x, found = torch.randn(n, 7, generator=torch.Generator().manual_seed(n)), []

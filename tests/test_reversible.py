@@ -10,11 +10,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from plain_model import DenseStack
+from torch.profiler import ProfilerActivity, profile
 from toy_graphs import toy_graph
 
-from gsr_plugin.arena import StaleBackwardError
+from gsr_plugin.arena import Arena, StaleBackwardError
 from gsr_plugin.graph_tensors import GraphTensors
 from gsr_plugin.model import DEFAULT_RELATIONS
+from gsr_plugin.ops import native
 from gsr_plugin.ops.topk import NotANumberError, Selection
 from gsr_plugin.reversible import RangeError, ReversibleStack, StackSpec
 
@@ -233,16 +235,27 @@ def test_an_arena_is_taken_again_after_backward_or_when_its_output_is_dropped() 
     stack, graph = stack_of(t=16), GraphTensors.of(TOY)
     x = torch.randn(graph.num_nodes, 16, requires_grad=True)
     used: set[int] = set()
-    stack.on_undone = lambda streams: used.add(streams.data_ptr())
     for _ in range(3):
         stack(x, graph).sum().backward()
-    assert len(used) == 1
+        used.add(stack._arenas._free[0].grads.data_ptr())
+    assert len(used) == len(stack._arenas._free) == 1
     dropped = stack(x, graph)
+    assert not stack._arenas._free
     del dropped
     with torch.no_grad():
         stack(x, graph)
     stack(x, graph).sum().backward()
-    assert len(used) == 1
+    assert len(stack._arenas._free) == 1
+    assert stack._arenas._free[0].grads.data_ptr() in used
+
+
+def test_the_gradient_of_the_input_is_the_callers_own() -> None:
+    stack, graph = stack_of(t=16), GraphTensors.of(TOY)
+    x = torch.randn(graph.num_nodes, 16, requires_grad=True)
+    first = torch.autograd.grad(stack(x, graph).square().sum(), x)[0]
+    kept = first.clone()
+    stack(2.0 * x, graph).square().sum().backward()
+    assert torch.equal(first, kept)
 
 
 def test_graphs_of_many_sizes_share_one_arena() -> None:
@@ -257,6 +270,54 @@ def test_graphs_of_many_sizes_share_one_arena() -> None:
     assert stack._arenas._free[0].capacity() == 2 * (30 + 30 + 16) * 8
     stack.free_memory()
     assert not stack._arenas._free
+
+
+needs_products = pytest.mark.skipif(not native.has_products(), reason="the C kernels were not built")
+
+
+def allocations(call: Callable[[], object]) -> int:
+    """How often torch's allocator was asked for memory."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        call()
+    events = found.profiler.kineto_results.events()  # type: ignore[union-attr]
+    return sum(e.name() == "[memory]" and e.nbytes() > 0 for e in events)
+
+
+@needs_products
+@pytest.mark.parametrize(
+    "options", [{}, {"relations": ALL}, {"save_indices": True}, {"relu": True}, {"magnitude": True}], ids=str
+)
+def test_no_layer_asks_for_memory(options: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GSR_BACKEND", "cpu")
+    graph = GraphTensors.of(toy_graph(600, 700, 15, 10, seed=7))  # several chunks of 256 rows
+    found = {}
+    for layers in (1, 6):
+        stack = stack_of(layers=layers, t=14, **options)  # type: ignore[arg-type]
+        x = torch.randn(graph.num_nodes, 16, requires_grad=True)
+        stack(x, graph).sum().backward()  # the arena is made
+        outs: list[torch.Tensor] = []
+        forward = allocations(lambda: outs.append(stack(x, graph).sum()))  # noqa: B023
+        found[layers] = (forward, allocations(lambda: outs[0].backward()))  # noqa: B023
+    assert found[1] == found[6]
+    assert 0 < max(found[6]) < 40, found  # outside the loop: what comes in and goes out
+
+
+@needs_products
+@pytest.mark.parametrize("options", [{}, {"relations": ALL, "relu": True}, {"save_indices": True}], ids=str)
+def test_what_lies_in_scratch_is_never_read(options: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, found = GraphTensors.of(TOY), []
+    x = torch.randn(graph.num_nodes, 16, requires_grad=True)
+    take = Arena.take
+
+    def poisoned(self: Arena, name: str, like: torch.Tensor, *shape: int, **dtype: torch.dtype) -> torch.Tensor:
+        memory = take(self, name, like, *shape, **dtype)
+        return memory.fill_(float("nan") if memory.is_floating_point() else 1)
+
+    for new in (take, poisoned):
+        monkeypatch.setattr(Arena, "take", new)
+        stack = stack_of(layers=4, t=14, **options)  # type: ignore[arg-type]
+        found.append(backward_with_input(stack, x, graph, (1, 1)))
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
 
 
 def test_a_second_backward_raises() -> None:

@@ -124,6 +124,13 @@ struct sum_args {
     int64_t n, h;
 };
 
+struct segment_args {
+    const float *table, *weight; /* weight NULL: plain sums */
+    const int32_t *ptr, *idx;
+    float *out;
+    int64_t n, h;
+};
+
 struct grid_args {
     float *grid;
     int64_t ny, nx, h, strip;
@@ -231,6 +238,12 @@ EXPORT void gsr_update(float *x, const float *f, int64_t n, float up, float down
 }
 
 #ifdef GSR_X86
+EXPORT void gsr_segment_sum(const float *table, const int32_t *ptr, const int32_t *idx, const float *weight, int64_t n,
+                            int64_t h, float *out, int64_t threads) {
+    struct segment_args a = {table, weight, ptr, idx, out, n, h};
+    for_each(PICK_FMA(segment_task), &a, (n + TASK_ROWS - 1) / TASK_ROWS, threads);
+}
+
 EXPORT void gsr_mix(const float *values, const void *index, const float *const *block_weight,
                     const float *const *block_bias, const int64_t *block_ld, const int32_t *ptr, const int32_t *node,
                     const uint8_t *block, const float *weight, int64_t blocks, int64_t n, int64_t h, int64_t k,

@@ -326,6 +326,59 @@ static void FN(update_task)(void *p, int64_t task) {
 #define FMA _mm256_fmadd_ps
 #endif
 
+/* B vectors of the sums of lists from .. to, at column col: in order, fused where weighted, as FBGEMM adds them */
+INLINE void FN(segment_columns)(const struct segment_args *a, int64_t from, int64_t to, int64_t col, int B, int weighted) {
+    const int32_t *ptr = a->ptr, *idx = a->idx;
+    const float *table = a->table + col, *weight = a->weight;
+    int64_t h = a->h;
+    int32_t last = ptr[to] - 1;
+    for (int64_t row = from; row < to; row++) {
+        vec sum[8];
+        for (int b = 0; b < B; b++) sum[b] = ZERO;
+        for (int32_t e = ptr[row]; e < ptr[row + 1]; e++) {
+            const float *x = table + idx[e] * h;
+            const float *next = table + idx[e + AHEAD < last ? e + AHEAD : last] * h;
+            for (int b = 0; b < B; b += 64 / (4 * VEC)) __builtin_prefetch(next + b * VEC);
+            if (weighted) {
+                vec w = ALL(weight[e]);
+                for (int b = 0; b < B; b++) sum[b] = FMA(w, LOAD(x + b * VEC), sum[b]);
+            } else {
+                for (int b = 0; b < B; b++) sum[b] = ADD(sum[b], LOAD(x + b * VEC));
+            }
+        }
+        for (int b = 0; b < B; b++) STORE(a->out + row * h + col + b * VEC, sum[b]);
+    }
+}
+
+#define SEGMENT(B, weighted)                                                                                          \
+    static __attribute__((noinline)) void FN(segment_##B##_##weighted)(const struct segment_args *a, int64_t from,    \
+                                                                       int64_t to, int64_t col) {                     \
+        FN(segment_columns)(a, from, to, col, B, weighted);                                                           \
+    }
+SEGMENT(1, 0) SEGMENT(2, 0) SEGMENT(4, 0) SEGMENT(6, 0) SEGMENT(8, 0)
+SEGMENT(1, 1) SEGMENT(2, 1) SEGMENT(4, 1) SEGMENT(6, 1) SEGMENT(8, 1)
+#undef SEGMENT
+
+static void FN(segment_task)(void *p, int64_t task) {
+    const struct segment_args *a = p;
+    int64_t from = task * TASK_ROWS, to = from + TASK_ROWS < a->n ? from + TASK_ROWS : a->n, h = a->h, col = 0;
+    int weighted = a->weight != NULL;
+    for (; col + 8 * VEC <= h; col += 8 * VEC) (weighted ? FN(segment_8_1) : FN(segment_8_0))(a, from, to, col);
+    for (; col + 6 * VEC <= h; col += 6 * VEC) (weighted ? FN(segment_6_1) : FN(segment_6_0))(a, from, to, col);
+    for (; col + 4 * VEC <= h; col += 4 * VEC) (weighted ? FN(segment_4_1) : FN(segment_4_0))(a, from, to, col);
+    for (; col + 2 * VEC <= h; col += 2 * VEC) (weighted ? FN(segment_2_1) : FN(segment_2_0))(a, from, to, col);
+    for (; col + VEC <= h; col += VEC) (weighted ? FN(segment_1_1) : FN(segment_1_0))(a, from, to, col);
+    for (; col < h; col++)
+        for (int64_t row = from; row < to; row++) {
+            float sum = 0.0f;
+            for (int32_t e = a->ptr[row]; e < a->ptr[row + 1]; e++) {
+                float x = a->table[a->idx[e] * h + col];
+                sum = weighted ? __builtin_fmaf(a->weight[e], x, sum) : sum + x;
+            }
+            a->out[row * h + col] = sum;
+        }
+}
+
 /* t = (S W)[row, B vectors] of the row whose kept entries are v and, from `at` on, index */
 INLINE void FN(row_product)(vec *t, int B, const float *v, const void *index, int64_t at, int wide, int64_t k,
                             const float *w, int64_t ld) {

@@ -24,6 +24,7 @@ _SIGNATURES = {
     "gsr_select": [P, P, P, P, N, N, N, N, N, P, P, P, P, N],
     "gsr_norm_adjoint": [P, P, P, P, P, P, P, N, N, N, P, P, P, N],
     "gsr_column_sums": [P, N, N, P, N],
+    "gsr_segment_sum": [P, P, P, P, N, N, P, N],
     "gsr_running_sums": [P, N, N, N, N],
     "gsr_update": [P, P, N, c_float, c_float, P, N],
     "gsr_mix": [P, P, P, P, P, P, P, P, P, N, N, N, N, P, N],

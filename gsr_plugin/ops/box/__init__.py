@@ -9,6 +9,7 @@ from torch import Tensor
 from gsr_plugin.ops import native
 from gsr_plugin.ops.backend import pick
 from gsr_plugin.ops.box import cpu, reference
+from gsr_plugin.ops.scratch import FRESH, Scratch, number
 from gsr_plugin.ops.segment import column_sum, segment_sum
 from gsr_plugin.ops.tiles import has_triton
 
@@ -36,6 +37,7 @@ def box_to_grid(
     sign: Float[Tensor, " corners"],
     *,
     shape: tuple[int, int],
+    scratch: Scratch = FRESH,
 ) -> Float[Tensor, "gcells h"]:
     """Sum over all boxes that hold a gcell of their row of `table`, for every gcell.
 
@@ -45,8 +47,9 @@ def box_to_grid(
         idx: the row of the box in `table`.
         sign: +1 at (x0, y0) and behind (x1, y1), -1 at the two others, times the weight of the box.
         shape: ny, nx.
+        scratch: memory for the result.
     """
-    grid = segment_sum(table, ptr, idx, sign)
+    grid = segment_sum(table, ptr, idx, sign, scratch=scratch, name="on grid")
     running_sums_(grid.view(*shape, table.shape[1]))
     return grid
 
@@ -59,6 +62,7 @@ def grid_to_box(
     area: Float[Tensor, " boxes"],
     *,
     shape: tuple[int, int],
+    scratch: Scratch = FRESH,
 ) -> Float[Tensor, "boxes h"]:
     """Weighted sum of `field` over the gcells of every box, by look-ups in the summed-area table of the centred field.
 
@@ -72,10 +76,11 @@ def grid_to_box(
         sign: +1 or -1, times the weight of the box.
         area: gcells in the box, times the weight of the box.
         shape: ny, nx.
+        scratch: memory for the result, and on the way to it.
     """
     if not field.shape[0]:
         return field.new_zeros(ptr.numel() - 1, field.shape[1])
-    centre = column_sum(field).mul_(1.0 / field.shape[0])
-    table = field - centre
+    centre = column_sum(field, scratch).mul_(number(1.0 / field.shape[0], field.dtype, field.device))
+    table = torch.sub(field, centre, out=scratch.take("centred", field, *field.shape))
     running_sums_(table.view(*shape, field.shape[1]))
-    return torch.addcmul(segment_sum(table, ptr, idx, sign), area[:, None], centre)
+    return segment_sum(table, ptr, idx, sign, scratch=scratch, name="in boxes").addcmul_(area[:, None], centre)

@@ -4,7 +4,7 @@
 """
 
 from types import ModuleType
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 from jaxtyping import Float
 from torch import Tensor
@@ -12,24 +12,17 @@ from torch import Tensor
 from gsr_plugin.ops import native
 from gsr_plugin.ops.backend import pick
 from gsr_plugin.ops.mix import composed, cpu
+from gsr_plugin.ops.scratch import FRESH, Scratch
 from gsr_plugin.ops.topk import Packed
 
 if TYPE_CHECKING:
     from gsr_plugin.plan import Plan
 
-__all__ = ["Scratch", "mix", "mix_adjoint"]
+__all__ = ["mix", "mix_adjoint"]
 
 _BACKENDS: dict[str, ModuleType] = {"reference": composed, "aten": composed}
 if native.has_products():
     _BACKENDS["cpu"] = cpu
-
-
-@runtime_checkable
-class Scratch(Protocol):
-    """Memory that is kept for the next call: fresh pages cost as much as the sums that fill them."""
-
-    def take(self, name: str, rows: int) -> Float[Tensor, "rows h"]:
-        """What was taken under this name before, or new memory; its contents are anything."""
 
 
 def mix(
@@ -56,7 +49,8 @@ def mix_adjoint(
     *,
     dweights: tuple[Tensor, ...],
     dbias: Float[Tensor, "types h"],
+    scratch: Scratch = FRESH,
 ) -> Float[Tensor, "nodes k"]:
     """Gradient of the kept values; those of the weights and the bias are written to `dweights` and `dbias`."""
-    dvalues: Tensor = pick(_BACKENDS, grad.device).mix_adjoint(plan, packed, weights, grad, dweights, dbias)
+    dvalues: Tensor = pick(_BACKENDS, grad.device).mix_adjoint(plan, packed, weights, grad, dweights, dbias, scratch)
     return dvalues

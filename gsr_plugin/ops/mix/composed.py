@@ -2,28 +2,27 @@
 
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from gsr_plugin.ops.packed_linear import packed_linear, packed_linear_adjoint
+from gsr_plugin.ops.scratch import Scratch
 from gsr_plugin.ops.segment import column_sum
 
 if TYPE_CHECKING:
-    from gsr_plugin.ops.mix import Scratch
     from gsr_plugin.ops.topk import Packed
     from gsr_plugin.plan import Plan
 
 
-def mix(plan: "Plan", packed: "Packed", weights: tuple[Tensor, ...], bias: Tensor, scratch: "Scratch") -> Tensor:
+def mix(plan: "Plan", packed: "Packed", weights: tuple[Tensor, ...], bias: Tensor, scratch: Scratch) -> Tensor:
     """See the package."""
-    table = scratch.take("table", plan.num_table_rows)
-    h = table.shape[1]
+    h = bias.shape[1]
+    table = scratch.take("table", packed.values, plan.num_table_rows, h)
     for i, t in enumerate(plan.rows):
         out = table[plan.table_rows[t]].view(-1, plan.width[t] * h)
         rows = plan.rows[t]
         packed_linear(packed.values[rows], packed.index[rows], weights[i], out=out)
         out[:, -h:] += bias[i]
-    return plan.aggregate(table)
+    return plan.aggregate(table, scratch)
 
 
 def mix_adjoint(
@@ -33,15 +32,16 @@ def mix_adjoint(
     grad: Tensor,
     dweights: tuple[Tensor, ...],
     dbias: Tensor,
+    scratch: Scratch,
 ) -> Tensor:
     """See the package."""
-    table = plan.adjoint(grad)
-    dvalues = torch.empty_like(packed.values)
+    table = plan.adjoint(grad, scratch)
+    dvalues = scratch.take("dvalues", grad, *packed.values.shape)
     for i, t in enumerate(plan.rows):
         rows = plan.rows[t]
         part = table[plan.table_rows[t]].view(-1, plan.width[t] * grad.shape[1])
         dvalues[rows] = packed_linear_adjoint(
             packed.values[rows], packed.index[rows], weights[i], part, dweight=dweights[i]
         )
-        dbias[i] = column_sum(grad[rows])
+        dbias[i] = column_sum(grad[rows], scratch)
     return dvalues

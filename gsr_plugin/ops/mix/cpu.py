@@ -14,10 +14,10 @@ from torch import Tensor
 
 from gsr_plugin.ops import native
 from gsr_plugin.ops.mix import composed
+from gsr_plugin.ops.scratch import Scratch
 from gsr_plugin.ops.segment import column_sum
 
 if TYPE_CHECKING:
-    from gsr_plugin.ops.mix import Scratch
     from gsr_plugin.ops.topk import Packed
     from gsr_plugin.plan import Plan
 
@@ -50,7 +50,7 @@ def _serves(plan: "Plan", packed: "Packed", h: int) -> bool:
     return packed.values.dtype == torch.float32 and 2 * packed.values.shape[1] <= h and sum(plan.width.values()) <= 256
 
 
-def mix(plan: "Plan", packed: "Packed", weights: tuple[Tensor, ...], bias: Tensor, scratch: "Scratch") -> Tensor:
+def mix(plan: "Plan", packed: "Packed", weights: tuple[Tensor, ...], bias: Tensor, scratch: Scratch) -> Tensor:
     """See the package."""
     h = bias.shape[1]
     if not _serves(plan, packed, h):
@@ -65,7 +65,7 @@ def mix(plan: "Plan", packed: "Packed", weights: tuple[Tensor, ...], bias: Tenso
         block_weight += [w.data_ptr() + 4 * h * r for r in range(m)]
         block_bias += [None] * (m - 1) + [bias.data_ptr() + 4 * h * i]
         block_ld += [m * h] * m
-    f = scratch.take("value", n)
+    f = scratch.take("value", packed.values, n, h)
     lib.gsr_mix(
         native.at(packed.values),
         native.at(packed.index),
@@ -86,7 +86,7 @@ def mix(plan: "Plan", packed: "Packed", weights: tuple[Tensor, ...], bias: Tenso
     for op, source, block, target in plan.factored:
         rows, at = plan.rows[source], plan.block(source, block)
         values, index = packed.values[rows], packed.index[rows]
-        products = scratch.take("products", len(values))
+        products = scratch.take("products", values, len(values), h)
         lib.gsr_product(
             native.at(values),
             native.at(index),
@@ -98,7 +98,7 @@ def mix(plan: "Plan", packed: "Packed", weights: tuple[Tensor, ...], bias: Tenso
             native.at(products),
             native.threads(len(values)),
         )
-        f[plan.rows[target]] += op.forward(products)
+        f[plan.rows[target]] += op.forward(products, scratch)
     return f
 
 
@@ -109,20 +109,22 @@ def mix_adjoint(
     grad: Tensor,
     dweights: tuple[Tensor, ...],
     dbias: Tensor,
+    scratch: Scratch,
 ) -> Tensor:
     """See the package."""
     h = grad.shape[1]
     if not _serves(plan, packed, h):
-        return composed.mix_adjoint(plan, packed, weights, grad, dweights, dbias)
+        return composed.mix_adjoint(plan, packed, weights, grad, dweights, dbias, scratch)
     weights, grad = tuple(w.contiguous() for w in weights), grad.contiguous()
     for i, rows in enumerate(plan.rows.values()):
-        dbias[i] = column_sum(grad[rows])
+        dbias[i] = column_sum(grad[rows], scratch)
     given: list[Tensor | None] = [None] * sum(plan.width.values())
     for op, source, block, target in plan.factored:
-        given[plan.block(source, block)] = op.adjoint(grad[plan.rows[target]]).contiguous()
-    dvalues = torch.empty_like(packed.values)
+        given[plan.block(source, block)] = op.adjoint(grad[plan.rows[target]], scratch)
+    dvalues = scratch.take("dvalues", grad, *packed.values.shape)
     sizes = [w.numel() for w in weights]
-    parts, dflat = grad.new_empty(native.CHUNKS, sum(sizes)), grad.new_empty(sum(sizes))
+    parts = scratch.take("weight parts", grad, native.CHUNKS, sum(sizes))
+    dflat = scratch.take("weight gradient", grad, sum(sizes))
     native.kernels().gsr_mix_adjoint(
         native.at(grad),
         native.at(packed.values),

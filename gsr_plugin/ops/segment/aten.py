@@ -3,7 +3,9 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from gsr_plugin.ops.scratch import Scratch
 
-def segment_sum(table: Tensor, ptr: Tensor, idx: Tensor, weight: Tensor | None) -> Tensor:
+
+def segment_sum(table: Tensor, ptr: Tensor, idx: Tensor, weight: Tensor | None, scratch: Scratch, name: str) -> Tensor:
     """See `segment_sum` of the package."""
     return F.embedding_bag(idx, table, ptr, mode="sum", per_sample_weights=weight, include_last_offset=True)

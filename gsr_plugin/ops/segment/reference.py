@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
+from gsr_plugin.ops.scratch import Scratch
 
-def segment_sum(table: Tensor, ptr: Tensor, idx: Tensor, weight: Tensor | None) -> Tensor:
+
+def segment_sum(table: Tensor, ptr: Tensor, idx: Tensor, weight: Tensor | None, scratch: Scratch, name: str) -> Tensor:
     """See `segment_sum` of the package; `segment_reduce` has no atomics, so it may run inside a reversible branch."""
     rows = table[idx.long()]
     if weight is not None:
@@ -15,7 +17,7 @@ def segment_sum(table: Tensor, ptr: Tensor, idx: Tensor, weight: Tensor | None) 
 CHUNK = 256  # rows added one after the other before the sums of the chunks are added; fixed, so that bits are
 
 
-def chunk_sums(x: Tensor) -> Tensor:
+def chunk_sums(x: Tensor, scratch: Scratch, name: str) -> Tensor:
     """Sums of every 256 rows, one row after the other."""
     from gsr_plugin.ops.segment import segment_sum
 

@@ -12,6 +12,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from gsr_plugin.ops.scratch import Scratch
 from gsr_plugin.ops.segment import reference
 from gsr_plugin.ops.tiles import NARROW, width_of
 
@@ -106,15 +107,14 @@ def pieces_of(ptr: Tensor) -> Pieces:
     return pieces
 
 
-def segment_sum(table: Tensor, ptr: Tensor, idx: Tensor, weight: Tensor | None) -> Tensor:
+def segment_sum(table: Tensor, ptr: Tensor, idx: Tensor, weight: Tensor | None, scratch: Scratch, name: str) -> Tensor:
     """See `segment_sum` of the package."""
     if table.dtype == torch.float64:
-        return reference.segment_sum(table, ptr, idx, weight)
+        return reference.segment_sum(table, ptr, idx, weight, scratch, name)
     pieces, h, table = pieces_of(ptr), table.shape[1], table.contiguous()
-    out = table.new_empty(ptr.numel() - 1, h)
-    parts = torch.empty(
-        len(pieces.start) - len(out) + len(pieces.long_row), h, dtype=torch.float32, device=table.device
-    )
+    out = scratch.take(name, table, ptr.numel() - 1, h)
+    num_parts = len(pieces.start) - len(out) + len(pieces.long_row)
+    parts = scratch.take("pieces", table, num_parts, h, dtype=torch.float32)
     width = width_of(h)
     sum_pieces[(len(pieces.start),)](
         table, pieces.start, pieces.stop, pieces.out_row, idx, table if weight is None else weight, out, parts, h,
@@ -127,11 +127,11 @@ def segment_sum(table: Tensor, ptr: Tensor, idx: Tensor, weight: Tensor | None) 
     return out
 
 
-def chunk_sums(x: Tensor) -> Tensor:
+def chunk_sums(x: Tensor, scratch: Scratch, name: str) -> Tensor:
     """See `reference.chunk_sums`."""
     if x.dtype == torch.float64:
-        return reference.chunk_sums(x)
+        return reference.chunk_sums(x, scratch, name)
     n, h = x.shape
-    out = x.new_empty(-(-n // reference.CHUNK), h)
+    out = scratch.take(name, x, -(-n // reference.CHUNK), h)
     sum_chunk[(len(out),)](x.contiguous(), out, n, h, CHUNK=reference.CHUNK, WIDTH=width_of(h), **NARROW)
     return out

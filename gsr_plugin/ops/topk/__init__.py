@@ -14,6 +14,7 @@ from torch import Tensor
 from circuit_io.errors import GsrError
 from gsr_plugin.ops import native
 from gsr_plugin.ops.backend import pick
+from gsr_plugin.ops.scratch import FRESH, Scratch, number
 from gsr_plugin.ops.tiles import has_triton
 from gsr_plugin.ops.topk import aten, cpu, reference
 
@@ -81,8 +82,10 @@ def index_dtype(h: int) -> torch.dtype:
     return torch.uint8 if h <= 256 else torch.int16
 
 
-def norm_topk(x: Float[Tensor, "n h"], select: Selection, norm: RowNorm | None = None) -> Packed:
-    """The k largest entries of each row of Norm(x), or of x itself without a norm.
+def norm_topk(
+    x: Float[Tensor, "n h"], select: Selection, norm: RowNorm | None = None, *, scratch: Scratch = FRESH
+) -> Packed:
+    """The k largest entries of each row of Norm(x), or of x itself without a norm, in memory of `scratch`.
 
     Raises:
         NotANumberError: a row has no order.
@@ -92,10 +95,10 @@ def norm_topk(x: Float[Tensor, "n h"], select: Selection, norm: RowNorm | None =
     if not 1 <= select.k <= h <= MAX_WIDTH:
         raise ValueError(f"k = {select.k} of h = {h} columns: k must be in 1..h, h at most {MAX_WIDTH}")
     packed = Packed(
-        x.new_empty(n, select.k),
-        x.new_empty(n, select.k, dtype=index_dtype(h)),
-        None if norm is None else x.new_empty(n),
-        None if norm is None else x.new_empty(n),
+        scratch.take("kept", x, n, select.k),
+        scratch.take("kept", x, n, select.k, dtype=index_dtype(h)),
+        None if norm is None else scratch.take("mean", x, n),
+        None if norm is None else scratch.take("rstd", x, n),
     )
     if not pick(_BACKENDS, x.device).norm_topk(x, select, norm, packed):
         row = int(reference.normed(x, norm)[0].isnan().any(1).nonzero()[0])
@@ -104,10 +107,15 @@ def norm_topk(x: Float[Tensor, "n h"], select: Selection, norm: RowNorm | None =
 
 
 def repack(
-    x: Float[Tensor, "n h"], index: Integer[Tensor, "n k"], select: Selection, norm: RowNorm | None = None
+    x: Float[Tensor, "n h"],
+    index: Integer[Tensor, "n k"],
+    select: Selection,
+    norm: RowNorm | None = None,
+    *,
+    scratch: Scratch = FRESH,
 ) -> Packed:
     """What `norm_topk` gave when it chose `index`, bit for bit, without choosing again."""
-    values, mean, rstd = pick(_BACKENDS, x.device).repack(x, index, select, norm)
+    values, mean, rstd = pick(_BACKENDS, x.device).repack(x, index, select, norm, scratch)
     return Packed(values, index, mean, rstd)
 
 
@@ -118,16 +126,20 @@ def norm_topk_adjoint_(
     dvalues: Float[Tensor, "n k"],
     select: Selection,
     norm: RowNorm | None = None,
+    *,
+    scratch: Scratch = FRESH,
 ) -> tuple[Float[Tensor, "runs h"], Float[Tensor, "runs h"]] | None:
     """Adds the gradient of `x` to `e`; gives those of gamma and beta (None without a norm).
 
     The selection is held fixed. `dvalues` is changed when `relu` is set.
     """
     if select.relu:
-        dvalues.masked_fill_(packed.values <= 0, 0.0)
+        clamped = scratch.take("clamped", dvalues, *dvalues.shape, dtype=torch.bool)
+        zero = number(0.0, dvalues.dtype, dvalues.device)
+        dvalues.masked_fill_(torch.le(packed.values, zero, out=clamped), zero)
     backend = pick(_BACKENDS, x.device)
     if norm is None:
         e.scatter_add_(1, packed.index.long(), dvalues)
         return None
-    grads: tuple[Tensor, Tensor] = backend.norm_adjoint_(e, x, packed, dvalues, norm)
+    grads: tuple[Tensor, Tensor] = backend.norm_adjoint_(e, x, packed, dvalues, norm, scratch)
     return grads

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gsr_plugin.ops import native
+from gsr_plugin.ops.scratch import Scratch
 from gsr_plugin.ops.segment import column_sum
 from gsr_plugin.ops.topk import aten, reference
 
@@ -21,15 +22,15 @@ def norm_topk(x: Tensor, select: "Selection", norm: "RowNorm | None", out: "Pack
 
 
 def repack(
-    x: Tensor, index: Tensor, select: "Selection", norm: "RowNorm | None"
+    x: Tensor, index: Tensor, select: "Selection", norm: "RowNorm | None", scratch: Scratch
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """See `reference.repack`."""
     from gsr_plugin.ops.topk import Packed
 
     if x.dtype != torch.float32:
-        return reference.repack(x, index, select, norm)
-    mean, rstd = (None, None) if norm is None else (x.new_empty(len(x)), x.new_empty(len(x)))
-    out = Packed(x.new_empty(index.shape), index.contiguous(), mean, rstd)
+        return reference.repack(x, index, select, norm, scratch)
+    mean, rstd = (None, None) if norm is None else (scratch.take(m, x, len(x)) for m in ("mean", "rstd"))
+    out = Packed(scratch.take("kept", x, *index.shape), index.contiguous(), mean, rstd)
     _run(x, select, norm, out, native.CHOSEN)
     return out.values, out.mean, out.rstd
 
@@ -59,13 +60,15 @@ def _run(x: Tensor, select: "Selection", norm: "RowNorm | None", out: "Packed", 
     return bad < 0
 
 
-def norm_adjoint_(e: Tensor, x: Tensor, packed: "Packed", dvalues: Tensor, norm: "RowNorm") -> tuple[Tensor, Tensor]:
+def norm_adjoint_(
+    e: Tensor, x: Tensor, packed: "Packed", dvalues: Tensor, norm: "RowNorm", scratch: Scratch
+) -> tuple[Tensor, Tensor]:
     """See `reference.norm_adjoint_`."""
     if x.dtype != torch.float32 or not (e.is_contiguous() and x.is_contiguous()):
-        return reference.norm_adjoint_(e, x, packed, dvalues, norm)
+        return reference.norm_adjoint_(e, x, packed, dvalues, norm, scratch)
     h = x.shape[1]
     tasks = [-(-(b - a) // native.TASK_ROWS) for a, b in zip(norm.bounds, norm.bounds[1:], strict=False)]
-    parts = x.new_empty(2, sum(tasks), h)
+    parts = scratch.take("norm parts", x, 2, sum(tasks), h)
     gamma, dvalues = norm.gamma.contiguous(), dvalues.contiguous()
     native.kernels().gsr_norm_adjoint(
         native.at(x),
@@ -83,5 +86,8 @@ def norm_adjoint_(e: Tensor, x: Tensor, packed: "Packed", dvalues: Tensor, norm:
         native.at(parts[1]),
         native.threads(len(x)),
     )
-    dgamma, dbeta = ([column_sum(p) for p in torch.split(side, tasks)] for side in parts)
-    return torch.stack(dgamma), torch.stack(dbeta)
+    grads = scratch.take("norm gradient", x, 2, len(tasks), h)
+    for side, grad in zip(parts, grads, strict=True):
+        for i, part in enumerate(torch.split(side, tasks)):
+            grad[i] = column_sum(part, scratch)
+    return grads[0], grads[1]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from gsr_plugin.ops.scratch import Scratch
 from gsr_plugin.ops.segment import column_sum
 from gsr_plugin.ops.topk.norm import normalise, row_sum_
 
@@ -55,14 +56,16 @@ def _values(u: Tensor, index: Tensor, select: "Selection") -> Tensor:
 
 
 def repack(
-    x: Tensor, index: Tensor, select: "Selection", norm: "RowNorm | None"
+    x: Tensor, index: Tensor, select: "Selection", norm: "RowNorm | None", scratch: Scratch
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Values at `index`, mean and 1 / sqrt(var + eps)."""
     u, mean, rstd = normed(x, norm)
     return _values(u, index.long(), select), mean, rstd
 
 
-def norm_adjoint_(e: Tensor, x: Tensor, packed: "Packed", dvalues: Tensor, norm: "RowNorm") -> tuple[Tensor, Tensor]:
+def norm_adjoint_(
+    e: Tensor, x: Tensor, packed: "Packed", dvalues: Tensor, norm: "RowNorm", scratch: Scratch
+) -> tuple[Tensor, Tensor]:
     """Adds rstd * (d - mean(d) - xhat * mean(d * xhat)) to `e`, d = gamma * du; gives the sums of du * xhat and du."""
     assert packed.mean is not None
     assert packed.rstd is not None

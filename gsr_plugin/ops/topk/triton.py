@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from gsr_plugin.ops.scratch import Scratch
 from gsr_plugin.ops.segment import column_sum
 from gsr_plugin.ops.tiles import NARROW, row_sum, rows_of, width_of
 from gsr_plugin.ops.topk import reference
@@ -139,15 +140,15 @@ def norm_topk(x: Tensor, select: "Selection", norm: "RowNorm | None", out: "Pack
 
 
 def repack(
-    x: Tensor, index: Tensor, select: "Selection", norm: "RowNorm | None"
+    x: Tensor, index: Tensor, select: "Selection", norm: "RowNorm | None", scratch: Scratch
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """See `reference.repack`."""
     from gsr_plugin.ops.topk import Packed
 
     if x.dtype != torch.float32:
-        return reference.repack(x, index, select, norm)
-    mean, rstd = (None, None) if norm is None else (x.new_empty(len(x)), x.new_empty(len(x)))
-    out = Packed(x.new_empty(index.shape), index.contiguous(), mean, rstd)
+        return reference.repack(x, index, select, norm, scratch)
+    mean, rstd = (None, None) if norm is None else (scratch.take(m, x, len(x)) for m in ("mean", "rstd"))
+    out = Packed(scratch.take("kept", x, *index.shape), index.contiguous(), mean, rstd)
     _run(x, select, norm, out, chosen=True)
     return out.values, out.mean, out.rstd
 
@@ -168,21 +169,26 @@ def _run(x: Tensor, selection: "Selection", norm: "RowNorm | None", out: "Packed
     )  # fmt: skip
 
 
-def norm_adjoint_(e: Tensor, x: Tensor, packed: "Packed", dvalues: Tensor, norm: "RowNorm") -> tuple[Tensor, Tensor]:
+def norm_adjoint_(
+    e: Tensor, x: Tensor, packed: "Packed", dvalues: Tensor, norm: "RowNorm", scratch: Scratch
+) -> tuple[Tensor, Tensor]:
     """See `reference.norm_adjoint_`."""
     if x.dtype != torch.float32 or not e.is_contiguous():
-        return reference.norm_adjoint_(e, x, packed, dvalues, norm)
+        return reference.norm_adjoint_(e, x, packed, dvalues, norm, scratch)
     assert packed.mean is not None
     assert packed.rstd is not None
     n, h = x.shape
     width = width_of(h)
     tiles, bounds = _tiles(norm.bounds, rows_of(width))
-    parts = x.new_empty(2, sum(tiles), h)
+    parts = scratch.take("norm parts", x, 2, sum(tiles), h)
     if sum(tiles):
         norm_adjoint[(sum(tiles),)](
             e, x.contiguous(), norm.gamma.contiguous(), packed.mean, packed.rstd, dvalues.contiguous(), packed.index,
             parts[0], parts[1], n, h, 1.0 / h, *bounds,
             K=packed.index.shape[1], ROWS=rows_of(width), WIDTH=width, **NARROW,
         )  # fmt: skip
-    dgamma, dbeta = ([column_sum(p) for p in torch.split(side, tiles)] for side in parts)
-    return torch.stack(dgamma), torch.stack(dbeta)
+    grads = scratch.take("norm gradient", x, 2, len(tiles), h)
+    for side, grad in zip(parts, grads, strict=True):
+        for i, part in enumerate(torch.split(side, tiles)):
+            grad[i] = column_sum(part, scratch)
+    return grads[0], grads[1]
