@@ -231,6 +231,18 @@ def test_two_forwards_before_their_backwards() -> None:
         assert all(torch.equal(together[n], alone[i][n]) for n in together)
 
 
+def test_gradients_of_several_graphs_add_up() -> None:
+    graphs = [GraphTensors.of(TOY), GraphTensors.of(toy_graph(9, 8, 3, 3)), GraphTensors.of(toy_graph(60, 50, 6, 5))]
+    inputs = [torch.randn(g.num_nodes, 16) for g in graphs]
+    stack, alone = stack_of(t=16), [stack_of(t=16) for _ in graphs]
+    for one, x, graph in zip(alone, inputs, graphs, strict=True):
+        one(x, graph).square().mean().backward()
+        stack(x, graph).square().mean().backward()
+    for name, p in stack.named_parameters():
+        grads = [one.get_parameter(name).grad for one in alone]
+        assert torch.equal(p.grad, (grads[0] + grads[1]) + grads[2]), name
+
+
 def test_an_arena_is_taken_again_after_backward_or_when_its_output_is_dropped() -> None:
     stack, graph = stack_of(t=16), GraphTensors.of(TOY)
     x = torch.randn(graph.num_nodes, 16, requires_grad=True)
