@@ -9,7 +9,7 @@ import numpy as np
 
 from circuit_io import native
 from circuit_io.errors import Faults, InputError, did_you_mean
-from circuit_io.text import line_of, read_bytes
+from circuit_io.text import line_of, read_text
 
 MAX_DBU = 2**31 - 1  # OpenDB keeps coordinates in 32 bits, so no flow can write more
 PLUS = re.compile(rb"\+(?!\S)(?<!\S\+)")  # literals first: such a search runs at the speed of memchr
@@ -48,25 +48,13 @@ def mask(text: bytes) -> bytes:
     return b"".join((scanned.raw(0) if scanned else _QUIET.sub(_blank, head), memoryview(text)[end:]))
 
 
-def read_text(path: Path | str) -> bytes:
-    """The bytes of a text file, without a byte order mark; `InputError` when it is binary."""
-    raw = read_bytes(path)
-    if raw.startswith(b"\xef\xbb\xbf"):
-        raw = raw[3:]
-    if (at := raw.find(b"\0")) >= 0:
-        raise InputError("holds a NUL byte, so it is not text", path=path, line=line_of(raw, at), mend=CUT)
-    if raw.isspace() or not raw:
-        raise InputError("is empty", path=path, mend=CUT)
-    return raw
-
-
 class DefText:
     """One DEF file, its faults, and where its sections and single statements lie."""
 
     def __init__(self, path: Path | str, *, sections: Iterable[bytes], statements: Iterable[bytes]) -> None:
         """Read the file and find its parts; words outside `sections` and `statements` are an error."""
         self.path = Path(path)
-        raw = read_text(path)
+        raw = read_text(path, CUT)
         self.text = mask(raw)
         self._head = raw[: masked_end(raw)]  # from there on the two are equal, so one of them is kept
         self.faults = Faults(path)

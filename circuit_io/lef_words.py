@@ -6,9 +6,9 @@ from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
-from circuit_io.def_text import CUT, mask, near, read_text, show
-from circuit_io.errors import MAX_SHOWN, Faults, InputError
-from circuit_io.text import line_of
+from circuit_io.def_text import CUT, mask, near, show
+from circuit_io.errors import Faults, InputError
+from circuit_io.text import line_of, read_text
 
 MAX_UM = 1e6  # one metre: far beyond any die, and in 32 bits at 2000 dbu per um
 NAN = float("nan")
@@ -23,7 +23,7 @@ class LefWords:
     def __init__(self, path: Path | str) -> None:
         """Read the file and cut it into words."""
         self.path, self.faults, self.at = path, Faults(path), 0
-        self.raw = read_text(path)
+        self.raw = read_text(path, CUT)
         self.masked = mask(self.raw)
         self.words = self.masked.replace(b";", b" ; ").split()
 
@@ -38,7 +38,7 @@ class LefWords:
 
     def fault(self, what: str, at: int, mend: str = "") -> None:
         """Note a recoverable fault at a word."""
-        self.faults.add(what, line=self.line(at) if self.faults.total < MAX_SHOWN else 0, mend=mend)
+        self.faults.add(what, line=lambda: self.line(at), mend=mend)
 
     def unknown(self, what: str, key: bytes, known: Iterable[bytes], at: int) -> None:
         """Note a keyword that nobody knows, with the nearest that are known."""

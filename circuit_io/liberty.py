@@ -20,7 +20,7 @@ from circuit_io.liberty_text import scan, scan_with_liberty_parser
 from circuit_io.liberty_tree import Group, Source
 from circuit_io.logic import FUNCTION_CLASSES
 from circuit_io.names import Names
-from circuit_io.text import line_of, read_bytes
+from circuit_io.text import read_text
 
 __all__ = ["FUNCTION_CLASSES", "PIN_DIRECTIONS", "TABLE_KINDS", "TIMING_SENSES", "Liberty", "Table", "read_liberty"]
 
@@ -175,11 +175,8 @@ def _add_file(
     builder: Builder, path: Path | str, scanner: Callable[[bytes, Faults], tuple[list[Group], Source]]
 ) -> None:
     faults = Faults(path)
-    raw = read_bytes(path)
-    if (nul := raw.find(b"\0")) >= 0:
-        mend = "Give a Liberty file in ASCII or UTF-8, plain or gzip."
-        raise InputError("holds a NUL byte, so it is not text", path=path, line=line_of(raw, nul), mend=mend)
-    libraries, source = scanner(raw.removeprefix(b"\xef\xbb\xbf"), faults)
+    text = read_text(path, "Give a Liberty file in ASCII or UTF-8, plain or gzip.", may_be_empty=True)
+    libraries, source = scanner(text, faults)
     faults.raise_if_any()
     if not libraries:
         raise InputError("holds no library", path=path, mend="Give a Liberty (.lib) file.")

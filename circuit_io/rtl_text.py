@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from circuit_io.errors import Faults, InputError
-from circuit_io.text import line_of, read_bytes
+from circuit_io.errors import Faults
+from circuit_io.text import line_of, read_text
 from circuit_io.verilog_text import Directives, blanked
 
 MAX_DEPTH = 32  # of files that include each other, and of macros inside macros
@@ -53,9 +53,8 @@ class _RtlDirectives(Directives):
 
     def __init__(self, path: Path, macros: dict[bytes, Macro], include_path: Sequence[Path], depth: int) -> None:
         self.path, self.known, self.include_path, self.depth = path, macros, include_path, depth
-        self.source = read_bytes(path).removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
-        if (nul := self.source.find(b"\0")) >= 0:
-            raise InputError("holds a NUL byte, so it is not text", path=path, line=line_of(self.source, nul))
+        text = read_text(path, "Give Verilog in ASCII or UTF-8, plain or gzip.", may_be_empty=True)
+        self.source = text.replace(b"\r\n", b"\n")
         faults = Faults(path)
         super().__init__(blanked(self.source, faults), faults, ())
         self.macros = macros  # type: ignore[assignment]  # `ifdef and `undef look at names alone

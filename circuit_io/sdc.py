@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from circuit_io.def_text import read_text
 from circuit_io.errors import Faults, InputError, did_you_mean
-from circuit_io.sdc_tcl import Command, evaluate
+from circuit_io.sdc_tcl import WRITTEN, Command, evaluate
 from circuit_io.sdc_words import KINDS, LIMITS, OPTIONS, PLAIN
+from circuit_io.text import read_text
 
 __all__ = ["Clock", "Command", "PortDelay", "Sdc", "read_sdc"]
 
@@ -92,7 +92,7 @@ def read_sdc(
         InputError: no Tcl, a missing variable, a command that may not run, a limit, a wrong option or number.
         ToolError: there is no tclsh.
     """
-    text = read_text(path).replace(b"\r\n", b"\n")
+    text = read_text(path, WRITTEN).replace(b"\r\n", b"\n")
     commands = evaluate(text, path=path, variables=variables or {}, seconds=seconds, memory_mb=memory_mb)
     return _Interpreter(path, commands, time_unit_ns, cap_unit_ff).run()
 

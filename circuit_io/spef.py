@@ -16,9 +16,10 @@ from typing import NoReturn
 import numpy as np
 from jaxtyping import Bool, Float64, Int8, Int32, Int64
 
-from circuit_io.def_text import CUT, read_text, show
+from circuit_io.def_text import CUT, show
 from circuit_io.errors import Faults, InputError, did_you_mean
 from circuit_io.names import Names
+from circuit_io.text import read_text
 
 __all__ = ["Spef", "read_spef"]
 
@@ -108,7 +109,7 @@ class _Reader:
 
     def __init__(self, path: Path | str) -> None:
         self.path, self.faults = Path(path), Faults(path)
-        text = read_text(path)
+        text = read_text(path, CUT)
         if b"\r" in text:
             text = text.replace(b"\r\n", b"\n")
         if b"//" in text:

@@ -52,6 +52,20 @@ def _gunzip(data: bytes, path: Path) -> bytes:
     return text.getvalue()
 
 
+def read_text(path: Path | str, mend: str, *, may_be_empty: bool = False) -> bytes:
+    """The bytes of a text file, without a byte order mark.
+
+    Raises:
+        InputError: see `read_bytes`; it is binary, or empty unless that may be. `mend` is the remedy.
+    """
+    text = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
+    if (nul := text.find(b"\0")) >= 0:
+        raise InputError("holds a NUL byte, so it is not text", path=path, line=line_of(text, nul), mend=mend)
+    if not may_be_empty and (not text or text.isspace()):
+        raise InputError("is empty", path=path, mend=mend)
+    return text
+
+
 def line_of(text: bytes, position: int) -> int:
     """The line number, from 1, of a byte position."""
     return text.count(b"\n", 0, position) + 1

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from circuit_io.errors import Faults, InputError
+from circuit_io.errors import Faults
 from circuit_io.native import scan
-from circuit_io.text import line_of, read_bytes
+from circuit_io.text import line_of, read_text
 
 MAX_EXPANDED = 1 << 26  # bytes that all uses of macros may add
 MAX_GROWTH = (1 << 18, 1 << 10)  # bits of nets, and bits for each byte of text: more than any array of arrays needs
@@ -89,10 +89,7 @@ class SourceText:
     def __init__(self, path: Path | str, defines: Iterable[str] = ()) -> None:
         """Read the file, blank its comments, carry out its directives."""
         self.path, self.faults = path, Faults(path)
-        text = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
-        if (nul := text.find(b"\0")) >= 0:
-            mend = "Give a structural Verilog netlist in ASCII or UTF-8, plain or gzip."
-            raise InputError("holds a NUL byte, so it is not text", path=path, line=line_of(text, nul), mend=mend)
+        text = read_text(path, "Give a structural Verilog netlist in ASCII or UTF-8, plain or gzip.", may_be_empty=True)
         self.size = len(text)
         self.text = plain(text, self.faults, defines)
 
