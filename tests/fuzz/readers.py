@@ -27,7 +27,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 with atheris.instrument_imports(include=["circuit_io"]):
-    from circuit_io import def_text, liberty, sdc, sdc_tcl, text, verilog_text
+    from circuit_io import sdc, sdc_tcl, text
     from circuit_io.def_ import read_def
     from circuit_io.errors import InputError
     from circuit_io.lef import read_lef
@@ -126,11 +126,11 @@ def outcome(read: Read, data: bytes) -> object:
         return str(e)
 
 
-def in_memory(module: Any, read: Callable[[str], Any]) -> Read:  # noqa: ANN401
-    """The reader on bytes: `read_bytes` of `module` gives them."""
+def in_memory(read: Callable[[str], Any]) -> Read:
+    """The reader on bytes: `read_bytes` gives them."""
 
     def run(data: bytes) -> object:
-        module.read_bytes = lambda _: data
+        text.read_bytes = lambda _: data
         return read("in")
 
     return run
@@ -165,29 +165,29 @@ def rows_of(data: bytes) -> bytes:
 def read_commands(data: bytes) -> object:
     """What Python makes of the commands of an SDC file."""
     done = subprocess.CompletedProcess[bytes]([], 0, rows_of(data), b"")
-    sdc.read_text = lambda _: b""
+    sdc.read_text = lambda *_: b""
     sdc.evaluate = lambda *_, path, **__: sdc_tcl._records(done, path, 20, 1024)
     return read_sdc("in")
 
 
 def read_tcl(data: bytes) -> object:
     """An SDC file by Tcl itself, a process for each."""
-    sdc.read_text = lambda _: data.replace(b"\0", b"")
+    sdc.read_text = lambda *_: data.replace(b"\0", b"")
     return read_sdc("in", seconds=1, memory_mb=200)
 
 
 def read_netlist(path: str) -> object:
     """A netlist; where `top` is a module, it is the top."""
-    data: bytes = verilog_text.read_bytes(path)
+    data = text.read_bytes(path)
     return read_verilog(path, "top" if b"module top" in data else None)
 
 
 READERS: dict[str, tuple[Read, bool]] = {  # and whether a C scanner serves it
-    "def": (in_memory(def_text, read_def), True),
-    "lef": (in_memory(def_text, read_lef), False),  # only its comments are blanked in C, as those of DEF
-    "verilog": (in_memory(verilog_text, read_netlist), True),
-    "liberty": (in_memory(liberty, read_liberty), True),
-    "spef": (in_memory(def_text, read_spef), False),
+    "def": (in_memory(read_def), True),
+    "lef": (in_memory(read_lef), False),  # only its comments are blanked in C, as those of DEF
+    "verilog": (in_memory(read_netlist), True),
+    "liberty": (in_memory(read_liberty), True),
+    "spef": (in_memory(read_spef), False),
     "sdc": (read_commands, False),
     "tcl": (read_tcl, False),
     "text": (on_disk, False),
@@ -241,6 +241,8 @@ def main() -> None:
     reader, rest = sys.argv[1], sys.argv[2:]
     is_file = bool(rest) and Path(rest[-1]).is_file()
     seeds = [] if is_file else [str(SEEDS / reader)]
+    if all(isinstance(outcome(READERS[reader][0], p.read_bytes()), str) for p in (SEEDS / reader).iterdir()):
+        sys.exit("the reader refuses every seed: this would try nothing")
     usual = [f"-max_len={MAX_SIZE}", "-timeout=60", "-rss_limit_mb=4096"]
     atheris.Setup([sys.argv[0], *usual, *rest, *seeds], target(reader), custom_mutator=mutator(reader))
     atheris.Fuzz()
