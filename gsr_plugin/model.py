@@ -171,8 +171,9 @@ class GsrGnn(nn.Module):
         """
         features = dict(zip(NODE_TYPES, (inst_x, net_x, gcell_x), strict=True))
         self._check(features, tensors)
-        x0 = torch.cat([self.encoders[t](x) for t, x in features.items()])
-        trunk = self.head_norm(self.stack(x0, tensors, read=tensors.rows("gcell")))
+        encoded = (self.encoders[t](x) for t, x in features.items())
+        read = self.stack(torch.cat(list(encoded)), tensors, read=tensors.rows("gcell"))  # its input is held no longer
+        trunk = self.head_norm(read)
         mean, logit = self.head(trunk).chunk(2, 1)
         return Output(mean + self.skip(gcell_x), logit, self.sigma_head(trunk.detach()))
 
