@@ -16,6 +16,7 @@ import re
 import resource
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -239,12 +240,13 @@ def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] not in READERS:
         sys.exit(f"usage: {sys.argv[0]} {'|'.join(READERS)} [libFuzzer's options] [corpus folder | file]")
     reader, rest = sys.argv[1], sys.argv[2:]
-    is_file = bool(rest) and Path(rest[-1]).is_file()
-    seeds = [] if is_file else [str(SEEDS / reader)]
+    places = [arg for arg in rest if not arg.startswith("-")] or [tempfile.mkdtemp()]  # the first one gains new inputs
+    seeds = [] if Path(places[0]).is_file() else [str(SEEDS / reader)]
+    options = [arg for arg in rest if arg.startswith("-")]
     if all(isinstance(outcome(READERS[reader][0], p.read_bytes()), str) for p in (SEEDS / reader).iterdir()):
         sys.exit("the reader refuses every seed: this would try nothing")
     usual = [f"-max_len={MAX_SIZE}", "-timeout=60", "-rss_limit_mb=4096"]
-    atheris.Setup([sys.argv[0], *usual, *rest, *seeds], target(reader), custom_mutator=mutator(reader))
+    atheris.Setup([sys.argv[0], *usual, *options, *places, *seeds], target(reader), custom_mutator=mutator(reader))
     atheris.Fuzz()
 
 
