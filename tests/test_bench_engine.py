@@ -51,6 +51,10 @@ def test_marks_compare_rows() -> None:
     contests = {"c": {"rows": [*rows, {"case": "big", "reason": "out of memory"}]}}
     assert Mark("", "c", "gsr", "peer", time=0.25, memory=0.8).judged(contests, {})["met"] is True
     assert Mark("", "c", "gsr", "peer", time=0.25, memory=0.7).judged(contests, {})["met"] is False
+    assert Mark("", "c", "gsr", "other", time=1.0).judged(contests, {})["met"] is None
+    half = {"c": {"rows": [{"case": "gsr", "cpu_s": 1.0, "peak_bytes": 1.0}, {"case": "peer", "cpu_s": 4.0}]}}
+    assert Mark("", "c", "gsr", "peer", time=0.25, memory=1.0).judged(half, {})["met"] is None
+    assert Mark("", "c", "gsr", "peer", time=0.2, memory=1.0).judged(half, {})["met"] is False
     failed = Mark("", "c", "gsr", "big", time=0.25).judged(contests, {})
     assert (failed["met"], failed["measured"]) == (None, "CPU time: out of memory")
     assert Mark("", check=("exact", "different"), most=0).judged({}, {"exact": {"different": 1}})["met"] is False
