@@ -225,15 +225,12 @@ def main(arguments):
     return 1 if "fail" in arguments else 0
 """)
     monkeypatch.setattr("gsr_plugin.bench.HOME", home)
-    monkeypatch.setattr("gsr_plugin.bench.importlib.import_module", lambda _: runpy_module(home / "speed.py"))
+    speed = SimpleNamespace(**runpy.run_path(str(home / "speed.py")))
+    monkeypatch.setitem(sys.modules, "bench.speed", speed)
     assert good("bench", "speed", "a", "--size", "3", "--quick").strip() == "table ['a', '--size', '3', '--quick']"
     assert gsr("bench", "speed", "fail").exit_code == 1
     assert json.loads(good("bench", "speed", "--json")) == {"bench": "speed", "exit_code": 0}
     assert 'Did you mean "speed"?' in bad(2, "bench", "sped")
-
-
-def runpy_module(path: Path) -> SimpleNamespace:
-    return SimpleNamespace(**runpy.run_path(str(path)))
 
 
 def test_bench_finds_the_files_there_are() -> None:
