@@ -212,14 +212,14 @@ static const char *table(state *s, const char *p, int32_t name, int32_t argument
             break;
         }
         p = scan_skip(p, s->end, SCAN_SPACE);
-        if (has[i] || p == s->end || *p != '(') break;
-        has[i] = true;
         const char *from = p + 1;
-        p = past_arguments(s, from);
+        p = has[i] || p == s->end || *p != '(' ? NULL : past_arguments(s, from);
         if (!p) break;
+        has[i] = true;
         if (i < 3) {
             index[i] = scan_intern(&s->arguments, from, p - 1 - from, NULL);
         } else if (!add_numbers(s, from, p - 1)) {
+            p = NULL;
             break;
         }
     }
