@@ -1,0 +1,215 @@
+"""Whether depth trains: the same designs, steps and settings at 8 to 300 layers, several seeds.
+
+    gsr bench depth DATA [--runs RUNS] [--layers 8 32 100 300] [--seeds 3] [--set train.lr=1e-3 ..] [--out FILE]
+
+DATA holds exports with labels (`gsr bench corpus`); one placement of every design below `--max-insts` is trained on, by
+the loop and loss of `gsr train`, 32 channels, whole epochs up to `--steps` steps or a few more. The loss of a run is
+the mean over its last two epochs, that is over all designs twice. At the start the gradient of the first and the last layer
+is taken over all designs; at the end the loss over all designs as they are, and the input that the backward comes back
+to, beside the one that went in. RUNS keeps the runs: those that are done are not done again, a stopped one goes on.
+`--quick` takes 2 and 4 layers, one seed, 8 steps. Exit code 1: a mark is missed.
+"""
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from bench.machine import machine  # noqa: E402
+from circuit_io.transform import Symmetry  # noqa: E402
+from gsr_plugin.config import RunConfig, load_config  # noqa: E402
+from gsr_plugin.dataset import Entry, Loader, Normaliser, find_designs, fit_normaliser  # noqa: E402
+from gsr_plugin.model import GsrGnn  # noqa: E402
+from gsr_plugin.schedule import Step  # noqa: E402
+from gsr_plugin.train import placement_loss, train  # noqa: E402
+from gsr_plugin.weights import load_weights  # noqa: E402
+
+DEEPER = 1.05  # the most that a deeper stack's loss may be of the shallowest one's
+CPU = torch.device("cpu")
+
+
+def small_designs(data: Path, max_insts: int) -> list[Entry]:
+    """The first placement of every design that is small enough."""
+    chosen: dict[tuple[str, str, str], Entry] = {}
+    for entry in find_designs([data]):
+        insts = json.loads((entry.path / "manifest.json").read_text())["counts"]["insts"]
+        if insts < max_insts:
+            chosen.setdefault(entry.design_key, entry)
+    return list(chosen.values())
+
+
+def _loss(model: GsrGnn, normaliser: Normaliser, config: RunConfig, load: Loader, entry: Entry) -> Tensor:
+    """Loss of a placement as it is."""
+    step = Step(entry, Symmetry(), hide_liberty=False, weight=1.0)
+    return placement_loss(model, normaliser, config.train, load(entry), step, CPU)[0]
+
+
+def first_gradients(config: RunConfig, entries: list[Entry], load: Loader) -> dict[str, float]:
+    """Norms of the gradient of the first and the last layer's matrices before the first step, summed over designs."""
+    model, normaliser = GsrGnn(config.model, seed=config.train.seed), fit_normaliser(entries, load)
+    for entry in entries:
+        _loss(model, normaliser, config, load, entry).backward()  # type: ignore[no-untyped-call]
+        model.stack.free_memory()
+    grads = [p.grad for name, p in model.stack.named_parameters() if name.startswith("mix")]
+    norm = torch.stack([g.square().sum((1, 2, 3)) for g in grads if g is not None]).sum(0).sqrt()
+    return {"first_layer": float(norm[0]), "last_layer": float(norm[-1]), "ratio": float(norm[0] / norm[-1])}
+
+
+def at_the_end(run: Path, config: RunConfig, entries: list[Entry], load: Loader) -> dict[str, Any]:
+    """Of the trained model: loss over all designs, and what differs in the inputs that the backward comes back to."""
+    weights = load_weights(run, device="cpu")
+    stack, t = weights.model.stack, weights.model.config.grid
+    assert t is not None
+    went_in: list[Tensor] = []
+    came_back: list[Tensor] = []
+    stack.register_forward_pre_hook(lambda _, args: went_in.append(args[0].detach().clone()))
+    stack.on_undone = lambda streams: came_back.append(torch.cat([streams[0], streams[1]], 1))
+    losses, values, different = [], 0, 0
+    for entry in entries:
+        loss = _loss(weights.model, weights.normaliser, config, load, entry)
+        loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(float(loss.detach()))
+        x, back = went_in.pop(), came_back.pop()
+        values += x.numel()
+        different += int((back != torch.round(x * 2.0**t) * 2.0**-t).sum())
+        stack.free_memory()
+    return {"all_designs_loss": fmean(losses), "rebuilt_values": values, "rebuilt_different": different}
+
+
+def run_once(layers: int, seed: int, base: RunConfig, entries: list[Entry], out: Path) -> dict[str, Any]:
+    """Train one model, or go on where it stopped; what was done before is read."""
+    found_at = out / "depth.json"
+    if found_at.is_file():
+        found: dict[str, Any] = json.loads(found_at.read_text())
+        return found
+    config = base.model_copy(update={
+        "model": base.model.model_copy(update={"layers": layers}),
+        "train": base.train.model_copy(update={"seed": seed}),
+    })  # fmt: skip
+    load, start = Loader(), time.process_time()
+    gradients = first_gradients(config, entries, load)
+    train([e.path for e in entries], out, config=config, resume=(out / "state").is_dir(), quiet=True)
+    cpu_s = time.process_time() - start
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if line["event"] == "step"]
+    losses, last = [step["loss"] for step in steps], 2 * len(entries)
+    found = {
+        "layers": layers, "seed": seed, "t": config.model.grid, "lr": config.train.lr, "steps": len(steps),
+        "first_loss": fmean(losses[: len(entries)]), "last_loss": fmean(losses[-last:]),
+        **at_the_end(out, config, entries, load),
+        "finite": all(math.isfinite(step[key]) for step in steps for key in ("loss", "grad_norm")),
+        "range_frac": max(step["range_frac"] for step in steps),
+        "largest_grad_norm": max(step["grad_norm"] for step in steps), "first_gradient": gradients, "cpu_s": cpu_s,
+        "commit": machine()["commit"],
+    }  # fmt: skip
+    found_at.write_text(json.dumps(found, indent=1) + "\n")
+    return found
+
+
+def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row a depth: means, the spread over seeds, and the loss over that of the first depth."""
+    table: list[dict[str, Any]] = []
+    for layers in dict.fromkeys(row["layers"] for row in rows):
+        mine = [row for row in rows if row["layers"] == layers]
+        mean = {key: fmean(row[key] for row in mine) for key in ("first_loss", "last_loss", "all_designs_loss")}
+        first = {"last_loss": mean["last_loss"], "all_designs_loss": mean["all_designs_loss"]} | (
+            {} if not table else {key: table[0][key] for key in ("last_loss", "all_designs_loss")}
+        )
+        table.append({
+            "layers": layers, "t": mine[0]["t"], "lr": mine[0]["lr"], **mean,
+            "last_loss_min": min(row["last_loss"] for row in mine),
+            "last_loss_max": max(row["last_loss"] for row in mine),
+            "last_loss_ratio": mean["last_loss"] / first["last_loss"],
+            "all_designs_ratio": mean["all_designs_loss"] / first["all_designs_loss"],
+            "finite": all(row["finite"] for row in mine),
+            "range_frac": max(row["range_frac"] for row in mine),
+            "rebuilt_values": sum(row["rebuilt_values"] for row in mine),
+            "rebuilt_different": sum(row["rebuilt_different"] for row in mine),
+            "first_gradient_ratio": fmean(row["first_gradient"]["ratio"] for row in mine),
+            "cpu_s": fmean(row["cpu_s"] for row in mine),
+        })  # fmt: skip
+    return table
+
+
+def marks(table: list[dict[str, Any]]) -> dict[str, bool]:
+    """What the depths have to reach."""
+    return {
+        "every loss and gradient is finite": all(row["finite"] for row in table),
+        "the loss of the last epochs is at most 1.05 of the first depth's": all(
+            row["last_loss_ratio"] <= DEEPER for row in table
+        ),
+        "the loss over all designs at the end likewise": all(row["all_designs_ratio"] <= DEEPER for row in table),
+        "the range is not reached": all(row["range_frac"] < 1 for row in table),
+        "the input comes back": all(row["rebuilt_different"] == 0 for row in table),
+    }
+
+
+def _print(table: list[dict[str, Any]]) -> None:
+    print("| layers | loss | min..max | to the first | all designs | to the first | range | differ | gradient | CPU |")
+    print("|---:" * 10 + "|")
+    for r in table:
+        print(f"| {r['layers']} | {r['last_loss']:.4f} | {r['last_loss_min']:.4f}..{r['last_loss_max']:.4f} "
+              f"| {r['last_loss_ratio']:.3f} | {r['all_designs_loss']:.4f} | {r['all_designs_ratio']:.3f} "
+              f"| {r['range_frac']:.4f} | {r['rebuilt_different']} | {r['first_gradient_ratio']:.2f} "
+              f"| {r['cpu_s']:.0f} s |")  # fmt: skip
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--runs", type=Path, help="keeps the runs")
+    parser.add_argument("--layers", type=int, nargs="+", default=[8, 32, 100, 300])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--max-insts", type=int, default=2000)
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="as gsr train")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--quick", action="store_true")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train, print the table, save it."""
+    args = _parser().parse_args(arguments)
+    if args.quick:
+        args.layers, args.seeds, args.steps = [2, 4], 1, 8
+    torch.set_num_threads(1)
+    entries = small_designs(args.data, args.max_insts)
+    epochs = math.ceil(args.steps / len(entries))
+    sets = ["model.width=32", f"train.epochs={epochs}", 'train.device="cpu"', *args.set]
+    config, rows = load_config(None, sets, env={}), []
+    with tempfile.TemporaryDirectory() as scratch:
+        for seed in range(args.seeds):
+            for layers in args.layers:
+                out = (args.runs or Path(scratch)) / f"{layers}-{seed}"
+                rows.append(run_once(layers, seed, config, entries, out))
+                print(
+                    f"{layers} layers, seed {seed}: {rows[-1]['last_loss']:.4f}, {rows[-1]['cpu_s']:.0f} s", flush=True
+                )
+    table = summarise(sorted(rows, key=lambda row: (args.layers.index(row["layers"]), row["seed"])))
+    _print(table)
+    reached = marks(table)
+    for text, met in reached.items():
+        print(f"{met!s:6s} {text}")
+    if args.out:
+        setting = {"designs": [e.name for e in entries], "families": sorted({e.family for e in entries}),
+                   "epochs": epochs, "settings": config.model_dump(mode="json")}  # fmt: skip
+        result = {"bench": "depth", "machine": machine(), **setting, "marks": reached, "table": table, "runs": rows}
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(result, indent=1) + "\n")
+    return 0 if all(reached.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
