@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float64, Int, Int64
+from jaxtyping import Float64, Int64
 
 from circuit_io.design import Design
 from circuit_io.errors import MAX_NAMES, GsrError, InputError, listed
@@ -90,27 +90,34 @@ def _nets_of(design: Design, spef: Spef, warnings: list[str]) -> Int64[np.ndarra
     net = _rows(design.net_names, spef.net_names, spef.divider)
     lacking = np.flatnonzero(net < 0)
     some = listed(spef.net_names.take(lacking[:MAX_NAMES]), len(lacking))
-    moved, num_conns, first = _moved(design, spef, net)
-    if 2 * len(lacking) > len(net) or 2 * moved > num_conns:
+    pins = _compare_pins(design, spef, net)
+    if 2 * len(lacking) > len(net) or 2 * pins.moved > pins.total:
         what = f"{len(lacking)} of its {len(net)} nets are not there ({some})" if len(lacking) else ""
-        what += "; " if what and moved else ""
-        what += f"{moved} of {num_conns} pins are on another net (first: {first})" if moved else ""
+        what += "; " if what and pins.moved else ""
+        what += (
+            f"{pins.moved} of {pins.total} pins are on another net (first: {pins.first_moved})" if pins.moved else ""
+        )
         mend = "Give the SPEF of this design, or leave --spef out."
         raise InputError(f"is of another design than {design.path.name}: {what}", path=spef.path, mend=mend)
     warnings += spef.warnings
-    if moved:
+    name = spef.path.name
+    if pins.moved:
         warnings.append(
-            f"{moved} of {num_conns} pins of {spef.path.name} are on another net in the DEF (first: {first})"
+            f"{pins.moved} of {pins.total} pins of {name} are on another net in the DEF (first: {pins.first_moved})"
+        )
+    if pins.missing:
+        warnings.append(
+            f"{pins.missing} pins that the DEF has on nets of {name} are not in it (first: {pins.first_missing})"
         )
     if len(lacking):
-        warnings.append(f"{len(lacking)} of {len(net)} nets of {spef.path.name} are not in the DEF ({some})")
+        warnings.append(f"{len(lacking)} of {len(net)} nets of {name} are not in the DEF ({some})")
     if spef.design.replace("\\", "") != design.name.replace("\\", ""):
-        warnings.append(f'{spef.path.name} is of design "{spef.design}", the DEF of "{design.name}"')
-    silent = np.bincount(design.pin_net, minlength=len(design.net_names)) > 1
+        warnings.append(f'{name} is of design "{spef.design}", the DEF of "{design.name}"')
+    silent = np.bincount(design.pin_net, minlength=len(design.net_names)) > 1  # a net of one pin has no wire
     silent[net[net >= 0]] = False
     if silent.any():
         first = design.net_names[int(np.argmax(silent))]
-        warnings.append(f"{int(silent.sum())} nets of the DEF are not in {spef.path.name} (first: {first})")
+        warnings.append(f"{int(silent.sum())} nets of the DEF are not in {name} (first: {first})")
     return net
 
 
@@ -128,29 +135,42 @@ def _rows(ours: Names, theirs: Names, divider: str) -> Int64[np.ndarray, " their
     return np.where(rows >= 0, rows, divided)
 
 
-def _keys(
-    design: Design, inst: Int[np.ndarray, " n"], pin: Int[np.ndarray, " n"], net: Int[np.ndarray, " n"]
-) -> Int64[np.ndarray, " n"]:
-    """One number for a pin of an inst on a net."""
-    keys: Int64[np.ndarray, " n"] = (inst.astype(np.int64) * len(design.pin_names) + pin) * len(design.net_names) + net
-    return keys
+@dataclass(frozen=True)
+class _Pins:
+    """The pins of insts on nets that a SPEF and the design share; counts, and the first of each fault in words."""
+
+    total: int  # in the SPEF
+    moved: int  # in the SPEF, on another net of the design or on none
+    first_moved: str
+    missing: int  # in the design alone
+    first_missing: str
 
 
-def _moved(design: Design, spef: Spef, net: Int64[np.ndarray, " spef_nets"]) -> tuple[int, int, str]:
-    """How many pins of a SPEF's nets the design has on another net or not at all, of how many, and the first."""
-    of_net = np.repeat(net, np.diff(spef.net_ptr))
+def _compare_pins(design: Design, spef: Spef, net: Int64[np.ndarray, " spef_nets"]) -> _Pins:
+    conns = np.diff(spef.net_ptr)
+    of_net = np.repeat(net, conns)
     mine = np.flatnonzero((spef.conn_inst >= 0) & (of_net >= 0))
     inst = _rows(design.inst_names, spef.inst_names, spef.divider)[spef.conn_inst[mine]]
     pin = design.pin_names.plain().rows_of(spef.pin_names.plain())[spef.conn_pin[mine]]
     known = (inst >= 0) & (pin >= 0)
-    theirs = _keys(design, inst, pin, of_net[mine])
-    wrong = mine[~(known & np.isin(theirs, _keys(design, design.pin_inst, design.pin_name, design.pin_net)))]
-    if not len(wrong):
-        return 0, len(mine), ""
-    i = int(wrong[0])
-    where = int(np.searchsorted(spef.net_ptr, i, side="right")) - 1
-    pin_name = f"{spef.inst_names[int(spef.conn_inst[i])]}/{spef.pin_names[int(spef.conn_pin[i])]}"
-    return len(wrong), len(mine), f'{pin_name} of "{spef.net_names[where]}"'
+    theirs = inst.astype(np.int64) * len(design.pin_names) + pin  # one number for a pin of an inst
+    ours = design.pin_inst.astype(np.int64) * len(design.pin_names) + design.pin_name
+    num_nets = len(design.net_names)
+    wrong = mine[~(known & np.isin(theirs * num_nets + of_net[mine], ours * num_nets + design.pin_net))]
+    told = np.zeros(num_nets, bool)
+    told[net[(net >= 0) & (conns > 0)]] = True  # a net without *CONN tells nothing of pins
+    missing = np.flatnonzero((design.pin_inst >= 0) & told[design.pin_net] & ~np.isin(ours, theirs[known]))
+    first_moved = first_missing = ""
+    if len(wrong):
+        i = int(wrong[0])
+        where = int(np.searchsorted(spef.net_ptr, i, side="right")) - 1
+        name = f"{spef.inst_names[int(spef.conn_inst[i])]}/{spef.pin_names[int(spef.conn_pin[i])]}"
+        first_moved = f'{name} of "{spef.net_names[where]}"'
+    if len(missing):
+        i = int(missing[0])
+        name = f"{design.inst_names[int(design.pin_inst[i])]}/{design.pin_names[int(design.pin_name[i])]}"
+        first_missing = f'{name} of "{design.net_names[int(design.pin_net[i])]}"'
+    return _Pins(len(mine), len(wrong), first_moved, len(missing), first_missing)
 
 
 def _constraints(design: Design, sources: TimingSources, warnings: list[str]) -> Sdc | None:
