@@ -13,7 +13,7 @@ from circuit_io.atomic import new_folder
 from circuit_io.errors import InputError
 from circuit_io.manifest import MANIFEST, check_files, read_manifest, to_json
 from circuit_io.maps import MAPS, MapKind, PlacedDesign, Prediction, check_prediction, heatmap_csv, without_borders
-from circuit_io.metric_keys import prediction_metrics
+from circuit_io.prediction_metrics import prediction_metrics
 from circuit_io.text import read_bytes, sha256
 
 __all__ = [

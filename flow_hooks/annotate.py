@@ -14,8 +14,9 @@ from circuit_io.errors import InputError, did_you_mean
 from circuit_io.hotspots import HotSpot, HotspotConfig, NetInSpot, find_hotspots, rank_nets
 from circuit_io.manifest import to_json
 from circuit_io.maps import PlacedDesign, Prediction, heatmap_csv
-from circuit_io.metric_keys import metric, prediction_metrics, stage_prefix
+from circuit_io.metric_keys import metric, stage_prefix
 from circuit_io.module_shares import ModuleInSpot, rank_modules
+from circuit_io.prediction_metrics import prediction_metrics
 from flow_hooks.feedback_file import Plan
 from flow_hooks.markers import markers_json, markers_tr
 from flow_hooks.tsv import encode, number

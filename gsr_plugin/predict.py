@@ -15,8 +15,8 @@ from circuit_io.graph import CircuitGraph
 from circuit_io.hotspots import net_overflow
 from circuit_io.manifest import MANIFEST
 from circuit_io.maps import Prediction, without_borders
-from circuit_io.metric_keys import expected_excess
 from circuit_io.prediction import SCHEMA, prediction_manifest, write_prediction
+from circuit_io.prediction_metrics import expected_excess
 from circuit_io.store import StoredDesign, open_design
 from circuit_io.transform import SYMMETRIES, inverse, transform, transform_edges
 from gsr_plugin.weights import SHIPPED, EdgeMaps, Weights, load_weights, versions

@@ -8,8 +8,9 @@ from jaxtyping import Float
 
 from circuit_io.hotspots import HotSpot, NetInSpot
 from circuit_io.maps import FULL, PlacedDesign, Prediction
-from circuit_io.metric_keys import prediction_metrics, stage_prefix
+from circuit_io.metric_keys import stage_prefix
 from circuit_io.module_shares import ModuleInSpot
+from circuit_io.prediction_metrics import prediction_metrics
 from flow_hooks.annotate import net_table
 from flow_hooks.feedback_file import ACTIONS, Plan
 from gsr_plugin.document import (

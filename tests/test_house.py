@@ -40,6 +40,7 @@ def test_imports_point_one_way(room: str) -> None:
     ("module", "absent"),
     [
         ("circuit_io.export", ["torch", "matplotlib", "liberty", "klayout", "scipy", "pandas"]),
+        ("circuit_io.metric_keys", ["numpy", "pyarrow"]),
         ("flow_hooks.feedback", ["torch", "matplotlib"]),
         ("gsr_plugin.cli", ["torch", "numpy", "pyarrow", "matplotlib", "scipy"]),
     ],

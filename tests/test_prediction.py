@@ -27,8 +27,9 @@ from circuit_io.hotspots import (
     rank_nets,
 )
 from circuit_io.maps import MAPS, Prediction
-from circuit_io.metric_keys import METRIC_KEYS, expected_excess, key_of, prediction_metrics, stage_prefix
+from circuit_io.metric_keys import METRIC_KEYS, key_of, stage_prefix
 from circuit_io.prediction import prediction_manifest, read_prediction, write_prediction
+from circuit_io.prediction_metrics import expected_excess, prediction_metrics
 
 Pair = tuple[SyntheticDesign, Path]
 

@@ -15,8 +15,8 @@ from synthetic import UGLY, SyntheticDesign, SyntheticLabels, make_export, make_
 
 from circuit_io.errors import InputError
 from circuit_io.hotspots import HotspotConfig, find_hotspots
-from circuit_io.metric_keys import prediction_metrics
 from circuit_io.prediction import Prediction, write_prediction
+from circuit_io.prediction_metrics import prediction_metrics
 from flow_hooks.feedback import FeedbackConfig, Plan, plan_feedback
 from gsr_plugin.document import Code, Details, Document, Link, Paragraph, Table, to_html, to_markdown, visible
 from gsr_plugin.figures import congestion_colours, shared_limit, svg_element
