@@ -4,10 +4,10 @@
 
 DATA holds exports with labels (`gsr bench corpus`); one placement of every design below `--max-insts` is trained on, by
 the loop and loss of `gsr train`, 32 channels, whole epochs up to `--steps` steps or a few more. The loss of a run is
-the mean over its last two epochs, that is over all designs twice. At the start the gradient of the first and the last layer
-is taken over all designs; at the end the loss over all designs as they are, and the input that the backward comes back
-to, beside the one that went in. RUNS keeps the runs: those that are done are not done again, a stopped one goes on.
-`--quick` takes 2 and 4 layers, one seed, 8 steps. Exit code 1: a mark is missed.
+the mean over its last two epochs, that is over all designs twice. At the start the gradient of the first and the last
+layer is taken over all designs; at the end the loss over all designs as they are, and the input that the backward comes
+back to, beside the one that went in. RUNS keeps the runs: those that are done are not done again, a stopped one goes
+on. `--quick` takes 2 and 4 layers, one seed, 8 steps. Exit code 1: a mark is missed.
 """
 
 import argparse

@@ -1,6 +1,8 @@
 """The contest of the engine: its graphs are what they say, its gate can fail, its table holds every case."""
 
 import json
+import os
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from bench import operators
 from bench.engine import main
 from bench.engine_graphs import Edges, InstGraph, like_7157, num_edges
 from bench.engine_marks import Mark
 from bench.engine_peers import FactoredMean, PlainStack, Shape, gsr, gsr_graph, load_blocks, rms_difference
+from gsr_plugin.graph_tensors import GraphTensors
 from gsr_plugin.ops import native
 
 
@@ -79,3 +83,30 @@ def test_the_contest_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ]  # fmt: skip
     assert contest["rows"][0]["peak_bytes"] > 0
     assert saved["checks"]["exact"]["different"] == 0
+
+
+@pytest.mark.skipif(native.library() is None, reason="the C kernels are not built")
+@pytest.mark.skipif(shutil.which(os.environ.get("CC", "cc")) is None, reason="no C compiler")
+def test_operators_are_measured_in_both_directions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GSR_BACKEND", "cpu")
+    out, threads = tmp_path / "operators.json", torch.get_num_threads()
+    try:
+        assert operators.main(["--quick", "--widths", "32", "--k", "4", "--out", str(out)]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    rows = json.loads(out.read_text())["rows"]
+    names = ["select", "mix", "boxes: covers", "boxes: covered", "segment sums: clique", "update"]
+    assert [(r["operator"], r["direction"]) for r in rows] == [(n, d) for n in names for d in ("forward", "adjoint")]
+    assert all(r["cpu_ms"] > 0 and r["fraction"] > 0 for r in rows)
+
+
+def test_the_two_directions_of_a_box_relation_are_each_others_adjoint_in_count() -> None:
+    graph = GraphTensors.of(like_7157(300))
+    ops = {(op.name, op.direction): op for op in operators.operators(graph, 16, 4)}
+    nets, gcells = graph.num_nets * 16 * 4, graph.num_gcells * 16 * 4
+    for a, b in (("covers", "covered"), ("covered", "covers")):
+        forward, adjoint = ops[f"boxes: {a}", "forward"], ops[f"boxes: {b}", "adjoint"]
+        assert (forward.moved, forward.flops) == (adjoint.moved, adjoint.flops)
+        assert forward.moved > nets + gcells
+    update = ops["update", "forward"]
+    assert update.moved == 3 * 4 * 16 * graph.num_nodes
