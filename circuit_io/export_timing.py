@@ -21,6 +21,8 @@ from circuit_io.names import Names
 from circuit_io.sdc import Sdc, read_sdc
 from circuit_io.spef import Spef, read_spef
 
+MIN_WIRED = 2  # pins of a net that has a wire
+
 
 @dataclass(frozen=True)
 class TimingSources:
@@ -113,7 +115,7 @@ def _nets_of(design: Design, spef: Spef, warnings: list[str]) -> Int64[np.ndarra
         warnings.append(f"{len(lacking)} of {len(net)} nets of {name} are not in the DEF ({some})")
     if spef.design.replace("\\", "") != design.name.replace("\\", ""):
         warnings.append(f'{name} is of design "{spef.design}", the DEF of "{design.name}"')
-    silent = np.bincount(design.pin_net, minlength=len(design.net_names)) > 1  # a net of one pin has no wire
+    silent = np.bincount(design.pin_net, minlength=len(design.net_names)) >= MIN_WIRED
     silent[net[net >= 0]] = False
     if silent.any():
         first = design.net_names[int(np.argmax(silent))]

@@ -19,11 +19,14 @@ from circuit_io.export_sources import (
     sources_of_hook,
     sources_of_labels,
 )
-from circuit_io.features import build_graph
+from circuit_io.features import build_graph, select_nodes
 from circuit_io.gcells import make_grid
 from circuit_io.labels import find
+from circuit_io.netlist_check import check_netlist
 from circuit_io.store import open_design, write_arrays
 from circuit_io.text import read_bytes
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +175,31 @@ def test_the_options_of_the_command_line_are_checked() -> None:
     for wrong in ("x", "1.5", "nan", "-0.1", "0.3,0.4", "=0.3", "a=b"):
         with pytest.raises(InputError, match="no adjustment"):
             parse_adjustment(wrong)
+
+
+def a_reached_tap_is_a_node(sources: ExportSources, folder: Path) -> None:
+    """A tap with a signal pin, on a net: a node with its pin; the netlist need not know it, as it is no logic."""
+    text, cells = read_bytes(sources.def_), read_bytes(sources.lef[-1])
+    tap = b"MACRO G45_TAP\n  CLASS CORE WELLTAP ;\n"
+    net = b"- _0000_ ( _1513_ Q )"
+    assert (tap in cells) + (net in text) == 2
+    port = b"  PIN A\n DIRECTION INPUT ;\n PORT\n LAYER M1 ;\n RECT 0.1 0.6 0.2 0.8 ;\n END\n END A\n"
+    lef, def_ = folder / "cells.lef", folder / "reached.def"
+    lef.write_bytes(cells.replace(tap, tap + port))
+    def_.write_bytes(text.replace(net, net + b" ( PHY_EDGE_ROW_0_Left_34 A )"))
+    design = read_design([*sources.lef[:-1], lef], def_)
+    assert design.masters.is_physical[design.masters.names.find("G45_TAP")]
+    nodes = select_nodes(design)
+    names = list(design.inst_names.take(nodes.inst))
+    assert [n for n in names if n.startswith("PHY_")] == ["PHY_EDGE_ROW_0_Left_34"]
+    (pin,) = np.flatnonzero(design.pin_inst == design.inst_names.find("PHY_EDGE_ROW_0_Left_34"))
+    assert names[nodes.of_pin[pin]] == "PHY_EDGE_ROW_0_Left_34"
+    assert nodes.of_pin.min() >= 0
+    assert check_netlist(design, ROOT / "demos" / "kit" / "netlists" / "crc_bank.v.gz")[1] == []
+
+
+def test_a_physical_inst_that_a_signal_reaches_is_a_node(sources: ExportSources, tmp_path: Path) -> None:
+    a_reached_tap_is_a_node(sources, tmp_path)
 
 
 def test_without_liberty_its_features_are_masked_not_magic(sources: ExportSources, tmp_path: Path) -> None:

@@ -163,6 +163,30 @@ def test_registers_of_a_flat_netlist_are_found_by_their_nets(kit: Path) -> None:
     assert checked > 400
 
 
+def wide_nets_and_clocks_tell_nothing(kit: Path, folder: Path) -> None:
+    """Gates without a name take the module of their neighbours, but not over a clock or a net of 33 sinks."""
+    nets = {"few": ("SIGNAL", 32), "many": ("SIGNAL", 33), "clock": ("CLOCK", 3)}  # use, and sinks in a module so named
+    insts = [f"_{i}_" for i in range(3)] + [f"{name}/x{i}" for name, (_, n) in nets.items() for i in range(n)]
+    body = f"COMPONENTS {len(insts)} ;\n"
+    body += "".join(f"- {name} G45_INV_X1 + PLACED ( {800 * i} 0 ) N ;\n" for i, name in enumerate(insts))
+    body += "END COMPONENTS\nNETS 3 ;\n"
+    for i, (name, (use, n)) in enumerate(nets.items()):
+        sinks = "".join(f" ( {name}/x{k} A )" for k in range(n))
+        body += f"- _n{i}_ ( _{i}_ Y ){sinks} + USE {use} ;\n"
+    head = "VERSION 5.8 ;\nDESIGN chip ;\nUNITS DISTANCE MICRONS 2000 ;\nDIEAREA ( 0 0 ) ( 90000 3200 ) ;\n"
+    (folder / "x.def").write_text(f"{head}{body}END NETS\nEND DESIGN\n")
+    design = read_design([kit / "tech" / "gsr45_tech.lef", kit / "tech" / "gsr45_cells.lef"], folder / "x.def")
+    found = map_modules(design, by_names("chip"))
+    known = [found.places[m].path if m >= 0 else "" for m in found.inst_module[:3].tolist()]
+    assert known == ["few", "", ""]
+    assert found.inst_way[:3].tolist() == [BY_NEIGHBOURS, NONE, NONE]
+    assert found.inst_feeds[:3].tolist() == [-1, -1, -1]
+
+
+def test_wide_nets_and_clocks_tell_nothing(kit: Path, tmp_path: Path) -> None:
+    wide_nets_and_clocks_tell_nothing(kit, tmp_path)
+
+
 # --- the export
 
 

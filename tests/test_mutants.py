@@ -1,8 +1,10 @@
-"""Readers with one mistake put in on purpose: the check that is named beside it must fail, or it proves nothing."""
+"""Readers, and what joins their files, with one mistake put in on purpose: the check beside it must fail, or it proves
+nothing."""
 
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +16,11 @@ import pytest
 import sdc_peer
 import spef_peer
 import test_def
+import test_export
+import test_export_timing
 import test_lef
 import test_liberty
+import test_modules
 import test_sdc
 import test_spef
 import test_verilog
@@ -24,12 +29,16 @@ from circuit_io import (
     codes,
     def_nets,
     def_pins,
+    export_tables,
+    export_timing,
     geometry,
     lef_reader,
     lef_shapes,
     liberty_cells,
     liberty_tables,
     liberty_units,
+    module_map,
+    netlist_check,
     sdc,
     spef,
     verilog_bits,
@@ -37,7 +46,9 @@ from circuit_io import (
 )
 from circuit_io.def_ import read_def
 from circuit_io.def_wires import WireReader
+from circuit_io.design import Design, read_design
 from circuit_io.elaborate import Elaborator
+from circuit_io.export_sources import sources_of_labels
 from circuit_io.geometry import ORIENTS
 from circuit_io.lef_reader import LefReader
 from circuit_io.lef_shapes import ShapeReader, Shapes
@@ -113,6 +124,34 @@ def sdc_clocks(folder: Path) -> None:
     assert sdc_peer.compare(path) == 1
 
 
+KIT = ROOT / "demos/kit"
+LEF = [KIT / "tech/gsr45_tech.lef", KIT / "tech/gsr45_cells.lef"]
+
+
+def with_liberty() -> Design:
+    return read_design(LEF, KIT / "labels/gsr45/crc_bank/v0/placed.def.gz", lib=[KIT / "tech/gsr45_typ.lib"])
+
+
+def reached_tap(folder: Path) -> None:
+    test_export.a_reached_tap_is_a_node(sources_of_labels(KIT / "labels/gsr45/crc_bank/v0", lef=LEF), folder)
+
+
+def spef_without_lone_nets(folder: Path) -> None:
+    test_export_timing.a_net_of_one_pin_may_be_missing(with_liberty(), folder)
+
+
+def spef_without_a_pin(folder: Path) -> None:
+    test_export_timing.test_a_pin_that_a_spef_lacks_is_told(with_liberty(), folder)
+
+
+def capacitances(_: Path) -> None:
+    test_export_timing.capacitances_are_those_of_loads(with_liberty())
+
+
+def wide_nets_and_clocks(folder: Path) -> None:
+    test_modules.wide_nets_and_clocks_tell_nothing(KIT, folder)
+
+
 # Mistakes
 
 
@@ -127,6 +166,10 @@ def orient(one: bytes, other: bytes) -> Callable[[Patch], None]:
 
 def item(table: dict[Any, Any], key: object, value: object) -> Callable[[Patch], None]:
     return lambda patch: patch.setitem(table, key, value)
+
+
+def constant(owner: object, name: str, value: object) -> Callable[[Patch], None]:
+    return lambda patch: patch.setattr(owner, name, value)
 
 
 def wrap(owner: object, name: str, change: Callable[..., Any]) -> Callable[[Patch], None]:
@@ -218,6 +261,22 @@ def last_related(original: Any, *rest: Any) -> Any:  # noqa: ANN401
     return original(*rest)[-1:]
 
 
+def only_logic(original: Any, design: Design) -> Any:  # noqa: ANN401
+    logic = ~design.masters.is_physical[design.inst_master][np.maximum(design.pin_inst, 0)] | (design.pin_inst < 0)
+    return original(replace(design, pin_inst=np.where(logic, design.pin_inst, -1)))
+
+
+def physical_as_logic(original: Any, design: Design, found: Any) -> Any:  # noqa: ANN401
+    no = np.zeros(len(design.masters.names), bool)
+    return original(replace(design, masters=replace(design.masters, is_physical=no)), found)
+
+
+def outputs_as_inputs(original: Any, design: Design, nodes: Any) -> Any:  # noqa: ANN401
+    assert design.liberty is not None
+    liberty = replace(design.liberty, pin_direction=np.zeros_like(design.liberty.pin_direction))
+    return original(replace(design, liberty=liberty), nodes)
+
+
 class Mutant(NamedTuple):
     """A mistake and the check that must see it."""
 
@@ -292,6 +351,22 @@ MUTANTS = {
         lambda p: p.setattr(sdc._Interpreter, "_periods", lambda _: None),
         test_sdc.test_constraints_are_read_with_their_units,
     ),
+    "graph without a physical inst on a signal": Mutant(wrap(test_export, "select_nodes", only_logic), reached_tap),
+    "netlist must have a physical inst": Mutant(wrap(netlist_check, "_added", physical_as_logic), reached_tap),
+    "SPEF must have nets of one pin": Mutant(constant(export_timing, "MIN_WIRED", 1), spef_without_lone_nets),
+    "SPEF may lack nets of two pins": Mutant(constant(export_timing, "MIN_WIRED", 3), spef_without_lone_nets),
+    "SPEF may lack pins": Mutant(
+        wrap(export_timing, "_compare_pins", lambda f, *a: replace(f(*a), missing=0)), spef_without_a_pin
+    ),
+    "driver counted in the load of a net": Mutant(
+        wrap(export_tables, "drivers", lambda f, design: np.zeros_like(f(design))), capacitances
+    ),
+    "output counted in the input capacitance": Mutant(
+        wrap(export_tables, "_liberty_columns", outputs_as_inputs), capacitances
+    ),
+    "modules spread over clocks": Mutant(constant(module_map, "CLOCK", -1), wide_nets_and_clocks),
+    "modules spread over wide nets": Mutant(constant(module_map, "MAX_FANOUT", 1 << 30), wide_nets_and_clocks),
+    "modules spread one sink less": Mutant(constant(module_map, "MAX_FANOUT", 31), wide_nets_and_clocks),
 }
 
 
