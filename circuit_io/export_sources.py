@@ -1,5 +1,6 @@
 """What an export is made of: the files of a design and its settings, from a hook, a label folder or options."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from circuit_io.manifest import (
     read_json_object,
 )
 
+_VARIABLE = re.compile(r"(::)?[A-Za-z_]\w*(\([\w.,:-]+\))?")
 _HOOK = {
     "lefs": TEXTS.must(),
     "def": TEXT.must(),
@@ -188,6 +190,7 @@ def sources_of_options(
     rtl_define: Sequence[str] = (),
     spef: Path | None = None,
     sdc: Path | None = None,
+    sdc_variable: Sequence[str] = (),
 ) -> ExportSources:
     """What a hook or a label folder says, overridden by the options that are given.
 
@@ -219,11 +222,31 @@ def sources_of_options(
         "stage": stage,
         "labels": labels,
         "rtl": RtlSources(rtl, rtl_define, rtl_include) if rtl else None,
-        "timing": TimingSources(spef, sdc or base.timing.sdc, base.timing.is_lenient and not sdc)
-        if spef or sdc
-        else None,
+        "timing": _timing(base.timing, spef, sdc, sdc_variable) if spef or sdc or sdc_variable else None,
     }
     return replace(base, **{name: value for name, value in given.items() if value is not None})
+
+
+def _timing(base: TimingSources, spef: Path | None, sdc: Path | None, variables: Sequence[str]) -> TimingSources:
+    if variables and not (sdc or base.sdc):
+        raise InputError("no SDC file", path="--sdc-variable", mend="Give --sdc F, or a --hook that names one.")
+    return TimingSources(spef, sdc or base.sdc, base.is_lenient and not sdc, parse_variables(variables))
+
+
+def parse_variables(texts: Sequence[str]) -> dict[str, str]:
+    """Values by Tcl variable from `NAME=VALUE` each; a name may be an element of an array, as in `env(PERIOD)`.
+
+    Raises:
+        InputError: no name, or one that is not plain; a name that comes twice.
+    """
+    out: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not _VARIABLE.fullmatch(name) or name in out:
+            what = f'"{name}" comes twice' if name in out else f'"{text}" is not understood'
+            raise InputError(what, path="--sdc-variable", mend="Write NAME=VALUE, as in 'env(CLOCK_PERIOD)=2.5'.")
+        out[name] = value
+    return out
 
 
 def fractions_of(adjustment: object, path: Path | str) -> dict[str, float]:

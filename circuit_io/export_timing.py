@@ -7,6 +7,7 @@ the answer. Nothing of this module reaches `circuit_io.features`.
 import fnmatch
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,12 @@ MIN_WIRED = 2  # pins of a net that has a wire
 
 @dataclass(frozen=True)
 class TimingSources:
-    """A SPEF and an SDC file; with `is_lenient`, what is wrong with the SDC is a warning."""
+    """A SPEF and an SDC file, and the flow variables that the SDC reads; with `is_lenient`, its faults are warnings."""
 
     spef: Path | None = None
     sdc: Path | None = None
     is_lenient: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def inputs(self) -> list[tuple[str, Path]]:
@@ -65,6 +67,8 @@ def find_timing(design: Design, sources: TimingSources) -> Timing:
     said: dict[str, Any] = {}
     at: dict[int, list[str]] = {}
     if (sdc := _constraints(design, sources, warnings)) is not None:
+        if sources.variables:
+            said["sdc_variables"] = dict(sources.variables)
         said["clocks"], at = _clocks(design, sdc, warnings)
     clocks = [" ".join(at[i]) if i in at else None for i in range(len(design.net_names))]
     columns["clock"] = pa.array(clocks, pa.string())
@@ -183,6 +187,7 @@ def _constraints(design: Design, sources: TimingSources, warnings: list[str]) ->
     try:
         sdc = read_sdc(
             sources.sdc,
+            variables=sources.variables,
             time_unit_ns=float(liberty.time_unit_ns[0]) if liberty and has_units else None,
             cap_unit_ff=float(liberty.cap_unit_ff[0]) if liberty and has_units else None,
         )

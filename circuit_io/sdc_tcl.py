@@ -139,7 +139,7 @@ def evaluate(
     tclsh = next(filter(None, map(shutil.which, ("tclsh", "tclsh8.6", "tclsh9.0"))), None)
     if tclsh is None:
         raise ToolError(f"{path}: SDC is Tcl, and no tclsh is on PATH\n  Install Tcl (Debian: apt-get install tcl).")
-    given = " ".join(_hex(item) for pair in variables.items() for item in pair)
+    given = " ".join(_hex(item) or "{}" for pair in variables.items() for item in pair)
     script = (
         "proc text {hex} {encoding convertfrom utf-8 [binary decode hex $hex]}\n"
         f"set max_output {MAX_OUTPUT}\nset seconds {seconds}\n"
@@ -178,8 +178,10 @@ def _records(done: subprocess.CompletedProcess[bytes], path: Path | str, seconds
 
 def _error(message: str, path: Path | str, line: int, seconds: int) -> InputError:
     if found := _MISSING.search(message):
-        what = f'reads the variable "{found[1].removeprefix("::")}", which the flow sets and this file does not'
-        return InputError(what, path=path, line=line, mend=WRITTEN)
+        name = found[1].removeprefix("::")
+        what = f'reads the variable "{name}", which the flow sets and this file does not'
+        mend = f"Give its value (gsr export --sdc-variable '{name}=VALUE'), or the SDC that the flow wrote (write_sdc)."
+        return InputError(what, path=path, line=line, mend=mend)
     if "time limit exceeded" in message:
         return InputError(f"runs for more than {seconds} s", path=path, line=line, mend=WRITTEN)
     shown = " ".join(message.split())

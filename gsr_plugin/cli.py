@@ -176,6 +176,7 @@ def _size(manifest: dict[str, Any]) -> str:
 @click.option("--rtl-define", multiple=True, metavar="NAME[=TEXT]..", help="Macros of the RTL, beside SYNTHESIS.")
 @click.option("--spef", type=FILE, help="Parasitics after routing, for the table of nets; the model never sees them.")
 @click.option("--sdc", type=FILE, help="Constraints: clocks, their periods and nets.")
+@click.option("--sdc-variable", multiple=True, metavar="NAME=VALUE..", help="Tcl variables that the SDC reads.")
 @click.option("--signal-layers", metavar="LOW-HIGH", help="Layers that the router may use, as in met1-met5.")
 @click.option("--layer-adjustment", metavar="A|LAYER=A,..", help="Share of the tracks that the router leaves free.")
 @click.option("--gcell-um", type=float, help="Side of a gcell; else what OpenROAD's router takes.")

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_cli import bad, good
 
 from circuit_io.design import OUTPUT, Design, read_design
 from circuit_io.errors import InputError
 from circuit_io.export import export_design
-from circuit_io.export_sources import sources_of_hook, sources_of_options
+from circuit_io.export_sources import parse_variables, sources_of_hook, sources_of_options
 from circuit_io.export_tables import inst_table, net_table
 from circuit_io.export_timing import Timing, TimingSources, find_timing
 from circuit_io.features import drivers, select_nodes
@@ -215,6 +216,30 @@ def capacitances_are_those_of_loads(design: Design) -> None:
     for net in range(0, len(found), 97):
         mine = (design.pin_net == net) & ~driven & (design.pin_inst >= 0)
         assert found[net] == pytest.approx(float(caps[mine].sum()), rel=1e-5)
+
+
+def test_variables_of_the_flow_reach_the_sdc(design: Design, kit: Path, tmp_path: Path) -> None:
+    sdc = tmp_path / "flow.sdc"
+    sdc.write_text('create_clock -name "$NAME$::env(SUFFIX)" -period $::env(CLOCK_PERIOD) [get_ports clk]\n')
+    tech, layout = kit / "tech", kit / "labels" / "gsr45" / "crc_bank" / "v0"
+    given = ["--lef", tech / "gsr45_tech.lef", tech / "gsr45_cells.lef", "--labels", layout, "--sdc", sdc]
+    given += ["--out", tmp_path / "out", "--overwrite", "--quiet"]
+    said = bad(2, "export", *given)
+    assert 'flow.sdc:1: reads the variable "NAME", which the flow sets and this file does not' in said
+    assert "Give its value (gsr export --sdc-variable 'NAME=VALUE'), or" in said
+    good(
+        "export", *given, "--sdc-variable", "NAME=a=b $x [y]", "env(SUFFIX)=", "--sdc-variable=::env(CLOCK_PERIOD)=2.5"
+    )
+    manifest = open_design(tmp_path / "out").manifest
+    assert [(c["name"], c["period_ns"]) for c in manifest["clocks"]] == [("a=b $x [y]", 2.5)]
+    assert manifest["sdc_variables"] == {"NAME": "a=b $x [y]", "env(SUFFIX)": "", "::env(CLOCK_PERIOD)": "2.5"}
+    for wrong in ("NAME", "=1", "a b=1", "a(=1", "env(A)x=1", "a::b=1", "[exit]=1"):
+        with pytest.raises(InputError, match=r"--sdc-variable: .* is not understood\n  Write NAME=VALUE"):
+            parse_variables([wrong])
+    with pytest.raises(InputError, match='--sdc-variable: "a" comes twice'):
+        parse_variables(["a=1", "a=2"])
+    with pytest.raises(InputError, match="--sdc-variable: no SDC file\n  Give --sdc F"):
+        sources_of_options(lef=[tmp_path], def_=tmp_path, sdc_variable=["A=1"])
 
 
 def test_insts_and_nets_have_what_liberty_tells(design: Design) -> None:

@@ -153,7 +153,7 @@ def test_what_is_not_sdc_is_counted(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("while 1 {lappend x [string repeat a 1000000]}", "out of memory|cannot be evaluated within 20 s and 200 MB"),
-        ("\nset a $::env(P)\n", r'x.sdc:2: reads the variable "env\(P\)", which the flow sets.*\n  Give the SDC that'),
+        ("\nset a $::env(P)\n", r'x.sdc:2: reads the variable "env\(P\)", which the flow sets.*\n  Give its value'),
         ("set a $PERIOD", 'x.sdc:1: reads the variable "PERIOD", which the flow sets'),
         ("\n\nwhile 1 {}\n", "x.sdc:3: runs for more than 1 s"),
         ("proc f {} {f}\nf", "x.sdc:2: too many nested evaluations"),
