@@ -7,15 +7,17 @@ components are the nets. Nodes are numbered by level of hierarchy, ports first, 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int, Int8, Int32, Int64
+from jaxtyping import Int8, Int32, Int64
 
+from circuit_io.arrays import blocks, numbered
 from circuit_io.errors import InputError
 from circuit_io.names import Names
-from circuit_io.verilog_plan import Planner, port_bits
+from circuit_io.verilog_plan import Planner
+from circuit_io.verilog_ports import port_bits
 from circuit_io.verilog_text import most_bits
 from circuit_io.verilog_words import CONST_1, NOTHING
 
-_LEAF_COLUMNS = "leaf_inst", "leaf_pin", "leaf_bit"
+_CODES = np.arange(NOTHING, 0, dtype=np.int32)  # the end of a table of nodes, so that a code as index finds itself
 MAX_NODES = 1 << 27  # bits, insts and connections of all occurrences: ten times a large chip; more is a nest of copies
 
 
@@ -47,16 +49,9 @@ class Flat:
 def ranges(starts: Int64[np.ndarray, " n"], counts: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " total"]:
     """The numbers start .. start + count - 1 of each pair, one after the other."""
     ends = np.cumsum(counts)
-    total = int(ends[-1]) if len(ends) else 0
-    numbers: Int64[np.ndarray, " total"] = np.arange(total) + np.repeat(starts - (ends - counts), counts)
+    numbers: Int64[np.ndarray, " total"] = np.arange(int(ends[-1]) if len(ends) else 0)
+    numbers += np.repeat(starts - (ends - counts), counts)
     return numbers
-
-
-def ranked(values: Int[np.ndarray, " n"], bound: int) -> tuple[Int64[np.ndarray, " distinct"], Int32[np.ndarray, " n"]]:
-    """The distinct values, all from 0 to below `bound`, in rising order, and the place of each value among them."""
-    used = np.zeros(bound, bool)
-    used[values] = True
-    return np.flatnonzero(used), (np.cumsum(used, dtype=np.int32) - 1)[values]
 
 
 class Elaborator:
@@ -73,7 +68,7 @@ class Elaborator:
         total, most = 0, min(MAX_NODES, most_bits(self.planner.table.size))
         for i, plan in enumerate(self.plans):  # parents come first
             module = plan.module
-            total += times[i] * (1 + module.num_bits + len(plan.leafs) + len(plan.leaf_inst) + len(plan.sub_outer))
+            total += times[i] * (1 + module.num_bits + len(plan.leafs) + len(plan.leaf_pin) + len(plan.sub_outer))
             if total > most:
                 what = f"the hierarchy unfolds to more than {most:,} nets, insts and connections"
                 raise InputError(what, path=module.source.path, line=module.line, mend="Give a smaller top.")
@@ -110,13 +105,19 @@ class Elaborator:
         starts = np.cumsum(counts) - counts
         return ranges(starts[ids], counts[ids]), np.repeat(occs, counts[ids])
 
+    def _unfolded(self, *columns: list[np.ndarray]) -> list[np.ndarray]:
+        """Columns that each plan has, all of the same rows: the rows of every occurrence, one after the other."""
+        if len(self.occ_plan) == 1:
+            return [column for (column,) in columns]
+        counts = np.array([len(column) for column in columns[0]])
+        rows, _ = self._rows(counts, self.occ_plan, self.occ_plan)
+        return [np.concatenate(column)[rows] for column in columns]
+
     def run(self) -> Flat:
         """The flat netlist."""
         for plan in self.plans:
             plan.module.source.forget()
-        a, b, tied, tied_value = self._edges()
-        label = self._components(a, b)
-        return self._flat(label, self._constants(label, tied, tied_value))
+        return self._flat(self._nets(*self._edges()))
 
     def _edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Pairs of joined nodes; nodes tied to a constant, and to which."""
@@ -134,36 +135,39 @@ class Elaborator:
         both, left, right = (a >= 0) & (b >= 0), (a >= 0) & (b < 0), (a < 0) & (b >= 0)
         tied, value = np.concatenate([(a + a_base)[left], (b + b_base)[right]]), np.concatenate([b[left], a[right]])
         real = value != NOTHING
-        return (a + a_base)[both], (b + b_base)[both], tied[real], (value[real] == CONST_1).astype(np.int8)
+        return (a + a_base)[both], (b + b_base)[both], tied[real], value[real]
 
-    def _components(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """For each node the lowest node of its net."""
-        node = np.arange(self.num_nodes)
-        if not len(a):
-            return node
+    def _nets(self, a: np.ndarray, b: np.ndarray, tied: np.ndarray, value: np.ndarray) -> Int32[np.ndarray, " table"]:
+        """The lowest node of the net that each node belongs to, or the constant that it is tied to; then the codes."""
+        net = np.arange(self.num_nodes + len(_CODES), dtype=np.int32)
+        net[self.num_nodes :] = _CODES
+        if len(a):
+            net[: self.num_nodes] = self._components(a, b)
+        lowest = net[tied]
+        net[lowest] = value
+        clash = np.flatnonzero(net[lowest] != value)
+        if len(clash):
+            name = self._node_names(lowest[clash[:1]])[0]
+            path = self.plans[0].module.source.path
+            raise InputError(f'net "{name}" is tied to both 0 and 1', path=path, mend="Drop one of the two.")
+        of_node: Int32[np.ndarray, " table"] = net[net] if len(tied) else net
+        return of_node
+
+    def _components(self, a: np.ndarray, b: np.ndarray) -> Int32[np.ndarray, " nodes"]:
+        """For each node the lowest node that edges join it with."""
         from scipy.sparse import coo_array  # late: an export without a netlist does not wait for SciPy
         from scipy.sparse.csgraph import connected_components
 
         graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(self.num_nodes, self.num_nodes))
         count, label = connected_components(graph, directed=False)
-        lowest = np.empty(count, np.int64)
-        lowest[label[::-1]] = node[::-1]  # the last written is the lowest
-        of_node: np.ndarray = lowest[label]
-        return of_node
-
-    def _constants(self, label: np.ndarray, tied: np.ndarray, value: np.ndarray) -> np.ndarray:
-        """For each node 0 or 1 where its net is a constant, else -1."""
-        constant = np.full(self.num_nodes, -1, np.int8)
-        constant[label[tied]] = value
-        clash = np.flatnonzero(constant[label[tied]] != value)
-        if len(clash):
-            name = self._node_names(label[tied[clash[:1]]])[0]
-            path = self.plans[0].module.source.path
-            raise InputError(f'net "{name}" is tied to both 0 and 1', path=path, mend="Drop one of the two.")
-        of_node: np.ndarray = constant[label]
+        lowest = np.empty(count, np.int32)
+        lowest[label[::-1]] = np.arange(self.num_nodes, dtype=np.int32)[::-1]  # the last written is the lowest
+        of_node: Int32[np.ndarray, " nodes"] = lowest[label]
         return of_node
 
     def _node_names(self, nodes: np.ndarray) -> Names:
+        if len(self.occ_plan) == 1:
+            return Names.of_slices(*self.plans[0].module.bit_names(nodes))
         occ = np.searchsorted(self.occ_base, nodes, side="right") - 1
         plan, bit = self.occ_plan[occ], nodes - self.occ_base[occ]
         slices = np.empty((len(nodes), 2), np.int64)
@@ -173,7 +177,7 @@ class Elaborator:
         for part in np.split(order, np.flatnonzero(np.diff(plan[order])) + 1):
             if len(part):
                 module = self.plans[plan[part[0]]].module
-                bits, inverse = ranked(bit[part], module.num_bits)
+                bits, inverse = numbered(bit[part], module.num_bits)
                 blob, found = module.bit_names(bits)
                 slices[part] = found[inverse] + size
                 blobs.append(blob)
@@ -182,62 +186,68 @@ class Elaborator:
 
     def _below(self, blob: bytes, slices: np.ndarray, occ: np.ndarray) -> Names:
         """Names given as slices, each after the path of its occurrence."""
-        if not occ.any():
-            return Names.of_slices(blob, slices)
         above = Names.of(path + b"/" if path else b"" for path in self.occ_path)
         both = np.stack([above.slices()[occ] + len(blob), slices], 1)
         return Names.of_slices(blob + above.blob, both.reshape(-1, 2), per_name=2)
 
-    def _pins(self, label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """All pins of library cells: inst, pin name, lowest node of the net or a constant."""
-        leaf_counts = np.array([len(p.leafs) for p in self.plans])[self.occ_plan]
-        first_inst = np.cumsum(leaf_counts) - leaf_counts
-        counts = np.array([len(p.leaf_inst) for p in self.plans])
-        inst, pin, node = (np.concatenate([getattr(p, x) for p in self.plans]) for x in _LEAF_COLUMNS)
+    def _pins(self, names: Names, bits: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pin names and nodes or codes, ports first, then inst by inst; the row where each of these owners begins."""
+        own_pin = np.array([self.planner.pins.id(name) for name in names.raw_list()], np.int32)
+        pin, node = self._unfolded([p.leaf_pin for p in self.plans], [p.leaf_bit for p in self.plans])
         if len(self.occ_plan) > 1:
-            rows, occ = self._rows(counts, self.occ_plan, np.arange(len(self.occ_plan)))
-            inst, pin, node = inst[rows] + first_inst[occ], pin[rows], node[rows]
-            node = np.where(node >= 0, node + self.occ_base[occ], node)
-        is_node = node >= 0
-        node[is_node] = label[node[is_node]]
-        return inst, pin, node
+            counts = np.array([len(p.leaf_pin) for p in self.plans])[self.occ_plan]
+            node += np.repeat(self.occ_base.astype(np.int32), counts) * (node >= 0)
+        (count,) = self._unfolded([np.diff(p.leaf_ptr) for p in self.plans])
+        ptr = np.cumsum(np.concatenate([[0, len(bits)], count]), dtype=np.int32)
+        return np.concatenate([own_pin, pin]), np.concatenate([np.array(bits, np.int32), node]), ptr
 
-    def _flat(self, label: np.ndarray, constant: np.ndarray) -> Flat:
-        ports = port_bits(self.plans[0].module)
-        own_names, directions, bits = zip(*ports, strict=True) if ports else ((), (), ())
-        names = Names.of(own_names).with_escaped_slashes()
-        inst, pin, node = self._pins(label)
-        inst = np.concatenate([np.full(len(ports), -1), inst])
-        pin = np.concatenate([np.array([self.planner.pins.id(n) for n in names.raw_list()], np.int64), pin])
-        node = np.concatenate([np.array([label[b] if b >= 0 else b for b in bits], np.int64), node])
-        value = (node == CONST_1).astype(np.int8)
-        value[node >= 0] = constant[node[node >= 0]]
-        is_net, is_const = value < 0, (value >= 0) & (node != NOTHING)
-        lowest, net = ranked(node[is_net], self.num_nodes)
-        port_net = np.full(len(node), -1, np.int32)
-        port_net[is_net] = net
+    def _numbered(self, node: np.ndarray, net: np.ndarray) -> np.ndarray:
+        """Put numbers of nets in place of the nodes of pins; the lowest node of each net."""
+        has_pin, used = np.zeros((2, len(net)), bool)
+        has_pin[node] = True
+        used[net[has_pin]] = True
+        used[self.num_nodes :] = False
+        number = np.cumsum(used, dtype=np.int32) - 1
+        number[self.num_nodes :] = _CODES
+        number = number[net]
+        for rows in blocks(len(node)):
+            np.take(number, node[rows], out=node[rows], mode="wrap")
+        return np.flatnonzero(used)
+
+    def _flat(self, net_of_node: np.ndarray) -> Flat:
         from scipy.sparse import csr_array
 
-        each = np.ones(len(net), np.int8), (net, np.arange(len(net), dtype=np.int32))
-        order = csr_array(each, shape=(len(lowest), len(net))).indices  # by net, else as they stand
+        ports = port_bits(self.plans[0].module)
+        port_names = Names.of(name for name, _, _ in ports).with_escaped_slashes()
+        pin, net, ptr = self._pins(port_names, [bit for _, _, bit in ports])
+        lowest = self._numbered(net, net_of_node)
+        port_net = np.maximum(net[: len(ports)], -1)
+        tied = np.flatnonzero((net < 0) & (net != NOTHING))
+        tied_inst, tied_pin = np.searchsorted(ptr, tied, side="right") - 2, pin[tied]
+        tied_value = (net[tied] == CONST_1).astype(np.int8)
+        is_conn = net >= 0
+        if not is_conn.all():
+            ptr = np.append(np.int32(0), np.cumsum(is_conn, dtype=np.int32))[ptr]
+            pin, net = pin[is_conn], net[is_conn]
+        by_net = csr_array((pin, net, ptr), shape=(len(ptr) - 1, len(lowest))).tocsc()
         master, master_names = self._masters()
         leaf_counts = np.array([len(p.leafs) for p in self.plans])[self.occ_plan]
         return Flat(
             inst_names=self._inst_names(),
-            inst_master=master.astype(np.int32),
+            inst_master=master,
             inst_occ=np.repeat(np.arange(len(self.occ_plan), dtype=np.int32), leaf_counts),
             master_names=master_names,
             net_names=self._node_names(lowest),
-            net_ptr=np.concatenate([[0], np.cumsum(np.bincount(net, minlength=len(lowest)))]).astype(np.int64),
-            conn_inst=inst[is_net][order].astype(np.int32),
-            conn_pin=pin[is_net][order].astype(np.int32),
+            net_ptr=by_net.indptr.astype(np.int64),
+            conn_inst=by_net.indices - np.int32(1),  # the ports come before the insts
+            conn_pin=by_net.data,
             pin_names=Names.of(self.planner.pins.names),
-            port_names=names,
-            port_direction=np.array(directions, np.int8),
-            port_net=port_net[: len(ports)],
-            const_inst=inst[is_const].astype(np.int32),
-            const_pin=pin[is_const].astype(np.int32),
-            const_value=value[is_const],
+            port_names=port_names,
+            port_direction=np.array([direction for _, direction, _ in ports], np.int8),
+            port_net=port_net,
+            const_inst=tied_inst.astype(np.int32),
+            const_pin=tied_pin,
+            const_value=tied_value,
             occ_parent=self.occ_parent.astype(np.int32),
             occ_module=self.occ_plan.astype(np.int32),
             occ_name=Names.of(self.occ_path),
@@ -248,17 +258,17 @@ class Elaborator:
         """The master of every inst, numbered in order of first use in the files, and their names."""
         names = self.planner.master_names
         first: dict[bytes, int] = {}
-        merged = np.array([first.setdefault(name, i) for i, name in enumerate(names)], np.int64)
-        each = [merged[p.module.body.inst_master[p.leafs]] for p in self.plans]
-        counts = np.array([len(x) for x in each])
-        rows, _ = self._rows(counts, self.occ_plan, np.arange(len(self.occ_plan)))
-        used, master = ranked(np.concatenate(each)[rows], len(names))
+        merged = np.array([first.setdefault(name, i) for i, name in enumerate(names)], np.int32)
+        (master,) = self._unfolded([merged[p.module.body.inst_master[p.leafs]] for p in self.plans])
+        used, master = numbered(master, len(names))
         return master, Names.of(names[i] for i in used.tolist())
 
     def _inst_names(self) -> Names:
         own = [p.module.body.inst_names.with_escaped_slashes() for p in self.plans]
+        if len(self.occ_plan) == 1:
+            return own[0] if len(self.plans[0].leafs) == len(own[0]) else own[0].take(self.plans[0].leafs)
         before = np.cumsum([0, *(len(names.blob) for names in own)])
-        slices = np.concatenate([n.slices()[p.leafs] + b for n, p, b in zip(own, self.plans, before, strict=False)])
-        counts = np.array([len(p.leafs) for p in self.plans])
-        rows, occ = self._rows(counts, self.occ_plan, np.arange(len(self.occ_plan)))
-        return self._below(b"".join(names.blob for names in own), slices[rows], occ)
+        each = [n.slices()[p.leafs] + b for n, p, b in zip(own, self.plans, before, strict=False)]
+        (slices,) = self._unfolded(each)
+        counts = np.array([len(p.leafs) for p in self.plans])[self.occ_plan]
+        return self._below(b"".join(n.blob for n in own), slices, np.repeat(np.arange(len(counts)), counts))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import chain
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64
+from jaxtyping import Bool, Int, Int32, Int64
 
 from circuit_io.names import Names
 from circuit_io.native import scan
@@ -264,11 +264,12 @@ class Module:
             raise Refused(f'"{show(name)}{shown}" is outside its range [{left}:{right}]', "Check the declaration.")
         return list(range(base + a, base + b + 1))
 
-    def bit_names(self, bits: Int64[np.ndarray, " n"]) -> tuple[bytes, Int64[np.ndarray, "n 2"]]:
+    def bit_names(self, bits: Int[np.ndarray, " n"]) -> tuple[bytes, Int64[np.ndarray, "n 2"]]:
         """Names of bits as slices of a blob, `a[3]` for one of a vector; slashes are escaped."""
         names, vectors = self.scalar_names, list(self.vectors.items())
-        place = np.searchsorted(self.scalar_bit, bits)  # both rise: bits are given out in order
-        is_scalar = np.append(self.scalar_bit, -1)[place] == bits
+        is_scalar = np.zeros(self.num_bits, bool)
+        is_scalar[self.scalar_bit] = True
+        place, is_scalar = np.cumsum(is_scalar, dtype=np.int32)[bits] - 1, is_scalar[bits]
         of_vectors = bits[~is_scalar]
         first_bit = np.array([base for _, (_, _, base) in vectors], np.int64)
         shown = []

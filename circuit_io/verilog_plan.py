@@ -5,11 +5,13 @@ import logging
 from collections.abc import Iterable
 
 import numpy as np
+from jaxtyping import Int32
 
 from circuit_io.errors import InputError, did_you_mean
 from circuit_io.verilog_bits import Module
 from circuit_io.verilog_expr import show
 from circuit_io.verilog_modules import ModuleTable
+from circuit_io.verilog_ports import port_bit_names
 from circuit_io.verilog_text import most_bits
 from circuit_io.verilog_words import CONST_0, NOTHING
 
@@ -17,6 +19,7 @@ _log = logging.getLogger(__name__)
 _NONE = np.zeros(0, np.int64)
 MAX_BUS_BITS = 1 << 25  # on buses of all library cells and modules that the files instantiate
 _FEW_PINS = 8
+_NO_ROWS = np.zeros((2, 0), np.int32)
 _OTHER = -9  # beside bits and codes: an expression of no bit or of several
 
 
@@ -37,6 +40,12 @@ class PinNames:
             self.names.append(name)
         return found
 
+    def of(self, raw: Int32[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        """The numbers of names that the files number `raw`; below 0 is no name and gives any."""
+        if np.array_equal(self.of_raw, np.arange(len(self.of_raw))):
+            return raw.copy()
+        return self.of_raw.take(raw, mode="clip")
+
 
 class Plan:
     """One module made static: its library cells and their connected bits, its sub-modules, its edges."""
@@ -45,7 +54,8 @@ class Plan:
         """Start with the edges of its assigns."""
         self.module = module
         self.leafs = _NONE  # its instances that are library cells
-        self.leaf_inst = self.leaf_pin = self.leaf_bit = _NONE  # a row per connected bit; inst counts leafs only
+        self.leaf_ptr = np.zeros(1, np.int32)  # rows of each of them, one for each connected bit: pin and bit
+        self.leaf_pin = self.leaf_bit = _NONE
         self.subs = self.sub_plan = _NONE  # its instances that are modules, and which
         self.sub_ptr = np.zeros(1, np.int64)  # rows of each sub-module: bit here, bit there
         self.sub_outer = self.sub_inner = _NONE
@@ -118,45 +128,52 @@ class Planner:
 
     def _add_leaf_rows(self, plan: Plan, is_leaf: np.ndarray) -> None:
         module, body = plan.module, plan.module.body
-        num_pins = np.diff(body.pin_ptr)
-        conn_inst = np.repeat(np.arange(len(is_leaf), dtype=np.int32), num_pins)
-        described = self.has_ports[body.inst_master]
         width = np.diff(module.expr_ptr)
         alone = np.full(len(width), _OTHER, np.int32)  # the bit of an expression that has one
         alone[width == 1] = module.expr_bits[module.expr_ptr[:-1][width == 1]]
-        bit = alone[body.conn_expr]
-        here = np.repeat(is_leaf, num_pins)
-        is_plain = here & (bit != _OTHER) & (body.conn_pin >= 0)
-        is_plain &= ~np.repeat(described, num_pins)
-        rows: list[np.ndarray] = []
-        for c in np.flatnonzero(here & ~is_plain).tolist():
-            i = int(conn_inst[c])
-            if width[body.conn_expr[c]]:
-                rows += self._wide_rows(module, i, c)
+        raw, bit, ptr = body.conn_pin, alone[body.conn_expr], body.pin_ptr
+        is_plain = (bit != _OTHER) & (raw >= 0)
+        described = self.has_ports[body.inst_master]
+        if described.any():
+            is_plain &= np.repeat(~described, np.diff(ptr))
+        wide: list[np.ndarray] = []
+        if not is_plain.all():  # a connection may add no row, or several
+            count = is_plain.astype(np.int32)
+            wide = self._wide_rows(module, is_leaf, described, count)
+            raw, bit, is_plain, ptr = *(np.repeat(x, count) for x in (raw, bit, is_plain)), _starts(count)[ptr]
+        pin = self.pins.of(raw)
+        if wide:
+            pin[~is_plain], bit[~is_plain] = np.concatenate(wide, 1)
+        ptr = np.append(ptr[:-1][is_leaf], ptr[-1:]).astype(np.int32)
+        self._check_repeated_pins(plan, pin, ptr)
+        used = bit != NOTHING
+        if not used.all():
+            pin, bit, ptr = pin[used], bit[used], _starts(used)[ptr]
+        plan.leaf_ptr, plan.leaf_pin, plan.leaf_bit = ptr, pin, bit
+
+    def _wide_rows(
+        self, module: Module, is_leaf: np.ndarray, described: np.ndarray, count: np.ndarray
+    ) -> list[np.ndarray]:
+        """Pins and bits of the connections of library cells that `count` has no row of; how many goes there."""
+        body, found = module.body, []
+        conns = np.flatnonzero(count == 0)
+        insts = np.searchsorted(body.pin_ptr, conns, side="right") - 1
+        for c, i in zip(conns[is_leaf[insts]].tolist(), insts[is_leaf[insts]].tolist(), strict=True):
+            expr = body.conn_expr[c]
+            if module.expr_ptr[expr] < module.expr_ptr[expr + 1]:
+                rows = self._rows_of(module, i, c)
+                count[c] = rows.shape[1]
+                found.append(rows)
             elif described[i]:
                 self._port(module, self._master(module, i), i, int(body.conn_pin[c]))
-        inst: np.ndarray = conn_inst
-        pin: np.ndarray = body.conn_pin
-        if not is_plain.all():
-            inst, pin, bit = inst[is_plain], pin[is_plain], bit[is_plain]
-        pin = self.pins.of_raw[pin]
-        if rows:
-            more = np.concatenate(rows, 1)
-            inst, pin, bit = [np.concatenate(pair) for pair in zip((inst, pin, bit), more, strict=True)]
-            order = np.argsort(inst, kind="stable")
-            inst, pin, bit = inst[order], pin[order], bit[order]
-        self._check_repeated_pins(module, inst, pin)
-        if (bit == NOTHING).any():
-            used = bit != NOTHING
-            inst, pin, bit = inst[used], pin[used], bit[used]
-        place = np.cumsum(is_leaf, dtype=np.int32) - 1
-        plan.leaf_inst, plan.leaf_pin, plan.leaf_bit = place[inst], pin, bit
+        return found
 
     def _master(self, module: Module, inst: int) -> bytes:
         return self.master_names[int(module.body.inst_master[inst])]
 
-    def _check_repeated_pins(self, module: Module, inst: np.ndarray, pin: np.ndarray) -> None:
+    def _check_repeated_pins(self, plan: Plan, pin: np.ndarray, ptr: np.ndarray) -> None:
         """Fault pins that an inst has twice; its rows stand together, so that neighbours tell for insts of few pins."""
+        module, inst = plan.module, np.repeat(plan.leafs.astype(np.int32), np.diff(ptr))
         for gap in range(1, _FEW_PINS + 1):
             of_one = inst[gap:] == inst[:-gap]
             if not of_one.any():
@@ -175,8 +192,8 @@ class Planner:
                 f'pin "{show(self.pins.names[p])}" is connected twice', int(module.body.inst_at[i]), "Keep one of them."
             )
 
-    def _wide_rows(self, module: Module, inst: int, conn: int) -> list[np.ndarray]:
-        """Inst, pin and bit of a connection of a library cell: a bus, by place, or of a cell described in the file."""
+    def _rows_of(self, module: Module, inst: int, conn: int) -> Int32[np.ndarray, "2 rows"]:
+        """Pins and bits of a connection of a library cell: a bus, by place, or of a cell described in the file."""
         body = module.body
         raw_pin, expr, at = int(body.conn_pin[conn]), int(body.conn_expr[conn]), int(body.inst_at[inst])
         master = self._master(module, inst)
@@ -184,28 +201,28 @@ class Planner:
         if stub is not None:
             port = self._port(module, master, inst, raw_pin)
             if port is None:
-                return []
+                return _NO_ROWS
             is_net = np.array(stub.ports[port], np.int64) >= 0
             if (master, port) not in self.bus_pins:
-                names = _port_bit_names(stub, port, stub.shown[port])
+                names = port_bit_names(stub, port, stub.shown[port])
                 self.bus_pins[master, port] = self._pin_ids(itertools.compress(names, is_net.tolist()))
             pins = self.bus_pins[master, port]
             bits = np.array(self._fitted(module, stub, port, conn), np.int32)[is_net]
-            return [np.stack([np.full(len(pins), inst, np.int32), pins, bits])]
+            return np.stack([pins, bits])
         if raw_pin < 0:
             mend = f'Connect pins by name, or add "module {show(master)} (...); ... endmodule" with its ports.'
             module.fault(f'pins of "{show(master)}" are connected by place, but its pin order is unknown', at, mend)
-            return []
+            return _NO_ROWS
         name = self.pins.names[self.pins.of_raw[raw_pin]]
         if not module.expr_sized[expr]:
             what = f'pin "{show(name)}" of "{show(master)}" is tied to a number without a width'
             module.fault(what, at, "Write it with its width: 1'b0.")
-            return []
+            return _NO_ROWS
         bits = module.expr_bits[module.expr_ptr[expr] : module.expr_ptr[expr + 1]]
         self._count_bus(module, len(bits))
         if (name, len(bits)) not in self.bus_pins:
             self.bus_pins[name, len(bits)] = self._pin_ids(b"%b[%d]" % (name, i) for i in reversed(range(len(bits))))
-        return [np.stack([np.full(len(bits), inst, np.int32), self.bus_pins[name, len(bits)], bits])]
+        return np.stack([self.bus_pins[name, len(bits)], bits])
 
     def _pin_ids(self, names: Iterable[bytes]) -> np.ndarray:
         return np.array([self.pins.id(name) for name in names], np.int32)
@@ -266,26 +283,11 @@ class Planner:
         plan.sub_outer, plan.sub_inner = np.array(outer, np.int64), np.array(inner, np.int64)
 
 
-def _port_bit_names(module: Module, port: bytes, shown: bytes | None) -> list[bytes]:
-    """Names of the bits of a port, leftmost first: those of its range, or counted down where it shows an expression."""
-    width = len(module.ports[port])
-    if shown is not None:
-        return [port] if width == 1 else [b"%b[%d]" % (port, i) for i in reversed(range(width))]
-    if port not in module.vectors:
-        return [port]
-    left, right, _ = module.vectors[port]
-    step = 1 if right >= left else -1
-    return [b"%b[%d]" % (port, i) for i in range(left, right + step, step)]
-
-
-def port_bits(module: Module) -> list[tuple[bytes, int, int]]:
-    """Name, direction and bit (or constant) of every bit of every port."""
-    out = []
-    for port, shown in module.shown.items():
-        names = _port_bit_names(module, port, shown)
-        direction = module.directions[port]
-        out += [(name, direction, bit) for name, bit in zip(names, module.ports[port], strict=True)]
-    return out
+def _starts(count: np.ndarray) -> Int32[np.ndarray, " n_plus_1"]:
+    """Where the rows of each of some begin, and where all end."""
+    starts = np.zeros(len(count) + 1, np.int32)
+    np.cumsum(count, out=starts[1:])
+    return starts
 
 
 def _fault_repeated_names(module: Module) -> None:
