@@ -36,6 +36,7 @@ __all__ = [
 SCHEMA, SCHEMA_VERSION = "gsr-prediction", 1
 EXPORT_SCHEMA = "gsr-design"
 ARRAYS, METRICS = "prediction.safetensors", "metrics.json"
+MADE_BY = ("weights_sha256", "views", "tile_gcells", "halo")  # what of the model's words decides over the values
 
 
 def prediction_manifest(
@@ -52,12 +53,13 @@ def prediction_manifest(
         export: the folder that `gsr export` wrote.
         model: id of the model card, `weights_sha256` and whatever else identifies the weights.
         versions: package to version.
-        run_id: names the run; when empty, made from the hashes of the design and the weights, so that the same
-            input gives the same bytes.
+        run_id: names the run; when empty, made from the hashes of the design and the weights and from `MADE_BY` of
+            `model`, so that the same input gives the same bytes, and another way to predict another name.
         stage: overrides the export's stage.
     """
     source, digest = _read_export_manifest(Path(export))
-    run_id = run_id or sha256(f"{digest} {model.get('weights_sha256', '')}".encode())[:16]
+    how = [f"{name}={model[name]}" for name in MADE_BY if name in model]
+    run_id = run_id or sha256(" ".join([digest, *how]).encode())[:16]
     kept = ("design", "family", "technology", "dbu_per_um", "die_um", "core_um", "grid", "signal_layers")
     return {
         **{key: source[key] for key in kept if key in source},

@@ -111,6 +111,7 @@ def test_a_tile_over_everything_has_the_bits_of_the_whole_run(
     assert np.array_equal(a.net_demand, b.net_demand)
     assert "tile_gcells" not in a.manifest["model"]
     assert b.manifest["model"]["tile_gcells"] == 64
+    assert a.manifest["run_id"] != b.manifest["run_id"]
 
 
 def test_tiles_come_nearer_to_the_whole_run_with_a_wider_halo(design: StoredDesign, shipped: Weights) -> None:

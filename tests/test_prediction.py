@@ -81,12 +81,14 @@ def test_the_folder_moves_with_its_export(pair: Pair, tmp_path: Path) -> None:
     assert read_prediction(tmp_path / "elsewhere" / "pred").design == "synthetic"
 
 
-def test_same_weights_and_design_give_the_same_run_id(tmp_path: Path) -> None:
+def test_what_is_predicted_by_which_weights_and_how_makes_the_run_id(tmp_path: Path) -> None:
     design = make_export(tmp_path / "d")
-    ids = {
-        w: prediction_manifest(design.path, model={"weights_sha256": w}, versions={})["run_id"] for w in ("a", "b", "a")
-    }
-    assert ids["a"] != ids["b"]
+    ways = [{"weights_sha256": w, "views": v, **tiles} for w in "ab" for v in (1, 8)
+            for tiles in ({}, {"tile_gcells": 64, "halo": 8}, {"tile_gcells": 64, "halo": 4})]  # fmt: skip
+    ids = [prediction_manifest(design.path, model=way, versions={})["run_id"] for way in ways]
+    assert len(set(ids)) == len(ways)
+    again = [prediction_manifest(design.path, model=way | {"name": "x"}, versions={"a": "1"})["run_id"] for way in ways]
+    assert again == ids
     named = prediction_manifest(design.path, model={}, versions={}, run_id="r 1", stage="cts")
     assert (named["run_id"], named["stage"]) == ("r 1", "cts")
 
