@@ -14,6 +14,10 @@ MAX_RATIO = 200  # of text to archive; real files pack 10 to 30 times, zeros 100
 FREE_BYTES = 64 << 20  # that any archive may unpack to
 PIECE = 1 << 24
 _FILE = "Give a file, plain or gzip."
+_NO_PIPE = (  # an export keeps the hash of every input, so it reads them twice
+    "Give the file itself: x.gz in place of <(zcat x.gz), since gzip is unpacked here. "
+    "Write what another program makes to a file first."
+)
 
 
 def read_bytes(path: Path | str) -> bytes:
@@ -27,9 +31,9 @@ def read_bytes(path: Path | str) -> bytes:
     try:
         mode = path.stat().st_mode  # before it is opened: that would wait for the writer of a pipe
         if not S_ISREG(mode):
-            raise InputError(
-                "is a folder, not a file" if S_ISDIR(mode) else "is a pipe or a device", path=path, mend=_FILE
-            )
+            if S_ISDIR(mode):
+                raise InputError("is a folder, not a file", path=path, mend=_FILE)
+            raise InputError("is a pipe or a device, not a file", path=path, mend=_NO_PIPE)
         data = path.read_bytes()
     except (OSError, ValueError) as e:
         what = f"cannot be read: {getattr(e, 'strerror', None) or e}"

@@ -59,7 +59,7 @@ def test_no_file_that_is_not_regular_is_waited_for(tmp_path: Path, reader: str) 
     (tmp_path / "zero").symlink_to("/dev/zero")
     (tmp_path / "piped").symlink_to("pipe")
     for name, what in {
-        "pipe": "is a pipe or a device",
+        "pipe": r"is a pipe or a device, not a file\n  Give the file itself: x.gz in place of <\(zcat x.gz\)",
         "piped": "is a pipe or a device",
         "zero": "is a pipe or a device",
         "folder": "is a folder",
