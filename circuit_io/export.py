@@ -13,9 +13,10 @@ from circuit_io.export_modules import find_modules
 from circuit_io.export_sources import ExportSources, fractions_of
 from circuit_io.export_tables import areas, gcell_table, inst_table, master_table, net_table, pin_table
 from circuit_io.export_timing import find_timing
-from circuit_io.features import Nodes, build_graph
+from circuit_io.features import build_graph
 from circuit_io.gcells import GcellGrid, gcell_dbu, make_grid
 from circuit_io.netlist_check import check_netlist
+from circuit_io.nodes import Nodes
 from circuit_io.store import SCHEMA, write_design
 from circuit_io.text import sha256_of_file
 

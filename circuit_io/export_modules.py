@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from circuit_io.design import Design
 from circuit_io.errors import InputError
-from circuit_io.features import Nodes
 from circuit_io.hierarchy import Hierarchy, by_names, by_netlist, by_rtl
 from circuit_io.module_map import WAYS, ModuleMap, coverage, map_modules, module_table
+from circuit_io.nodes import Nodes
 from circuit_io.rtl import read_rtl
 from circuit_io.verilog import Netlist
 

@@ -8,7 +8,6 @@ from jaxtyping import Int64, Shaped
 
 from circuit_io.design import INPUT, Design
 from circuit_io.edge_maps import area_maps
-from circuit_io.features import Nodes, drivers, net_hpwl_um, pin_places_dbu
 from circuit_io.fields import GCELL_FEATURES, names
 from circuit_io.gcells import GcellGrid
 from circuit_io.geometry import ORIENTS
@@ -16,6 +15,8 @@ from circuit_io.graph import CircuitGraph
 from circuit_io.labels import Labels
 from circuit_io.liberty import FUNCTION_CLASSES
 from circuit_io.names import Names
+from circuit_io.nodes import Nodes, drivers
+from circuit_io.pin_places import net_hpwl_um, pin_places_dbu
 
 USES = ("SIGNAL", "POWER", "GROUND", "CLOCK", "OTHER")
 STATUS = ("UNPLACED", "PLACED", "FIXED", "COVER")

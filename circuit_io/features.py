@@ -6,46 +6,14 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64, Shaped
 
 from circuit_io import demand, fields
-from circuit_io.arrays import blocks
-from circuit_io.design import CLOCK, INPUT, OUTPUT, Design
+from circuit_io.design import CLOCK, INPUT, Design
 from circuit_io.edge_maps import Map, Maps, area_maps, edge_maps
 from circuit_io.gcells import HORIZONTAL, VERTICAL, GcellGrid
 from circuit_io.graph import CircuitGraph
+from circuit_io.nodes import Nodes, drivers, select_nodes
 from circuit_io.pin_gcells import pin_gcells
+from circuit_io.pin_places import pin_places_dbu
 from circuit_io.steiner import Trees, points_of_nets, steiner_trees
-
-
-@dataclass(frozen=True)
-class Nodes:
-    """The insts of the graph: placed insts that are not physical-only, then the ports that are on a net."""
-
-    inst: Int64[np.ndarray, " kept"]  # rows of the design's insts
-    port: Int64[np.ndarray, " kept_ports"]  # rows of the design's ports
-    of_pin: Int64[np.ndarray, " pins"]  # node of each pin
-    rect_dbu: Int64[np.ndarray, "nodes 4"]
-
-    @property
-    def is_port(self) -> Bool[np.ndarray, " nodes"]:
-        """True for ports."""
-        return np.arange(len(self.rect_dbu)) >= len(self.inst)
-
-
-def select_nodes(design: Design) -> Nodes:
-    """The nodes of type inst; a physical-only inst that is on a signal net all the same stays in."""
-    keep = ~design.masters.is_physical[design.inst_master]
-    keep[design.pin_inst[design.pin_inst >= 0]] = True
-    inst = np.flatnonzero(keep)
-    port = np.unique(design.pin_port[design.pin_port >= 0]).astype(np.int64)
-    node = np.full(design.num_insts, -1, np.int64)
-    node[inst] = np.arange(len(inst))
-    of_pin = np.where(
-        design.pin_inst >= 0,
-        node[np.maximum(design.pin_inst, 0)] if design.num_insts else -1,
-        len(inst) + np.searchsorted(port, design.pin_port),
-    )
-    xy = design.port_xy_dbu[port]
-    rect = np.concatenate([design.inst_rect_dbu[inst], np.concatenate([xy, xy], axis=1)])
-    return Nodes(inst, port, of_pin, rect)
 
 
 def build_graph(design: Design, grid: GcellGrid, adjustment: dict[str, float]) -> tuple[CircuitGraph, Maps, Nodes]:
@@ -128,14 +96,6 @@ def _library_scale(design: Design) -> _Library:
         has, pick(strength), pick(cap / unit), pick(liberty.is_sequential).astype(bool),
         pick(liberty.is_buffer | liberty.is_inverter).astype(bool), unit,
     )  # fmt: skip
-
-
-def drivers(design: Design) -> Bool[np.ndarray, " pins"]:
-    """Output pins of insts and input ports."""
-    drives: Bool[np.ndarray, " pins"] = np.where(
-        design.pin_inst >= 0, design.pin_direction == OUTPUT, design.pin_direction == INPUT
-    )
-    return drives
 
 
 def _sides(x: Float64[np.ndarray, "..."], y: Float64[np.ndarray, "..."], nx: float, ny: float) -> list[np.ndarray]:
@@ -249,18 +209,6 @@ def _pin_features(
     return _table(columns, fields.PIN_FEATURES)
 
 
-def pin_places_dbu(design: Design, otherwise: Int64[np.ndarray, "pins 2"]) -> Float64[np.ndarray, "pins 2"]:
-    """Mean of the middles of each pin's shapes on its top layer; the centre of its inst where it has none."""
-    count, total = design.forms.count[:, None], design.forms.reduced(np.add, design.forms.middles_2dbu())
-    out = np.empty((len(design.pin_net), 2))
-    for block in blocks(len(out)):
-        form = design.pin_form[block]
-        of = count[form]
-        place = (total[form] + 2 * of * design.pin_base_dbu(block)) / 2.0 / np.maximum(of, 1)
-        out[block] = np.where(of > 0, place, otherwise[block])
-    return out
-
-
 def _gcell_features(
     design: Design,
     grid: GcellGrid,
@@ -338,23 +286,3 @@ def _edge_window(values: Map, direction: int, half_rows: int, half_columns: int)
     if values[edges].size:
         out[edges] = demand.window_mean(values[edges], half_rows, half_columns)
     return out
-
-
-def net_hpwl_um(design: Design) -> Float64[np.ndarray, " nets"]:
-    """Half perimeter of the box of each net's pin shapes' middles, in um."""
-    forms, n = design.forms, len(design.net_names)
-    span = np.concatenate([forms.reduced(f, forms.middles_2dbu()) for f in (np.minimum, np.maximum)], axis=1)
-    has = forms.has_shape()
-    low, high = np.full((n, 2), np.iinfo(np.int64).max), np.full((n, 2), np.iinfo(np.int64).min)
-    for block in blocks(len(design.pin_net)):
-        form, base, net = design.pin_form[block], 2 * design.pin_base_dbu(block), design.pin_net[block]
-        seen = has[form]
-        form, base, net = form[seen], base[seen], net[seen]
-        first = np.flatnonzero(np.diff(net, prepend=-1))
-        if len(first):
-            at = net[first]  # a net's pins may lie in several blocks
-            low[at] = np.minimum(low[at], np.minimum.reduceat(span[form, :2] + base, first, axis=0))
-            high[at] = np.maximum(high[at], np.maximum.reduceat(span[form, 2:] + base, first, axis=0))
-    size = np.where(high >= low, high, 0) - np.where(high >= low, low, 0)
-    hpwl: Float64[np.ndarray, " nets"] = size.sum(axis=1) / 2.0 / design.dbu_per_um
-    return hpwl

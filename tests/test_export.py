@@ -19,10 +19,11 @@ from circuit_io.export_sources import (
     sources_of_hook,
     sources_of_labels,
 )
-from circuit_io.features import build_graph, select_nodes
+from circuit_io.features import build_graph
 from circuit_io.gcells import make_grid
 from circuit_io.labels import find
 from circuit_io.netlist_check import check_netlist
+from circuit_io.nodes import select_nodes
 from circuit_io.store import open_design, write_arrays
 from circuit_io.text import read_bytes
 

@@ -15,8 +15,8 @@ from circuit_io.export import export_design
 from circuit_io.export_sources import parse_variables, sources_of_hook, sources_of_options
 from circuit_io.export_tables import inst_table, net_table
 from circuit_io.export_timing import Timing, TimingSources, find_timing
-from circuit_io.features import drivers, select_nodes
 from circuit_io.liberty import FUNCTION_CLASSES
+from circuit_io.nodes import drivers, select_nodes
 from circuit_io.store import open_design
 
 HEAD = '*SPEF "IEEE 1481-1998"\n*DESIGN "crc_bank"\n*DIVIDER .\n*C_UNIT 1 PF\n*R_UNIT 1 OHM\n'
