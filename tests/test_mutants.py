@@ -39,8 +39,8 @@ from circuit_io import (
     liberty_units,
     module_map,
     netlist_check,
-    sdc,
-    spef,
+    sdc_commands,
+    spef_reader,
     verilog_bits,
     verilog_expr,
 )
@@ -338,17 +338,18 @@ MUTANTS = {
     "Liberty first related pin lost": Mutant(
         wrap(liberty_cells, "starts_of", last_related), test_liberty.test_pin_groups_buses_and_overrides
     ),
-    "SPEF pF as fF": Mutant(item(spef._UNITS, b"C_UNIT", (("PF", 1.0),)), spef_nets),
+    "SPEF pF as fF": Mutant(item(spef_reader._UNITS, b"C_UNIT", (("PF", 1.0),)), spef_nets),
     "SPEF coupling as ground": Mutant(
-        wrap(spef._Reader, "_add", lambda f, self, column, *a: f(self, {2: 1}.get(column, column), *a)), spef_nets
+        wrap(spef_reader.SpefReader, "_add", lambda f, self, column, *a: f(self, {2: 1}.get(column, column), *a)),
+        spef_nets,
     ),
     "SPEF driver as load": Mutant(
-        item(spef._DIRECTIONS, b"O", 0), test_spef.test_a_net_is_read_with_its_units_names_and_connections
+        item(spef_reader._DIRECTIONS, b"O", 0), test_spef.test_a_net_is_read_with_its_units_names_and_connections
     ),
-    "SDC period doubled": Mutant(wrap(sdc._Interpreter, "_number", lambda f, *a: 2 * f(*a)), sdc_clocks),
-    "SDC ps as ns": Mutant(item(sdc._PREFIX, "p", -9), test_sdc.test_constraints_are_read_with_their_units),
+    "SDC period doubled": Mutant(wrap(sdc_commands.SdcCommands, "_number", lambda f, *a: 2 * f(*a)), sdc_clocks),
+    "SDC ps as ns": Mutant(item(sdc_commands._PREFIX, "p", -9), test_sdc.test_constraints_are_read_with_their_units),
     "SDC generated clocks without a period": Mutant(
-        lambda p: p.setattr(sdc._Interpreter, "_periods", lambda _: None),
+        lambda p: p.setattr(sdc_commands.SdcCommands, "_periods", lambda _: None),
         test_sdc.test_constraints_are_read_with_their_units,
     ),
     "graph without a physical inst on a signal": Mutant(wrap(test_export, "select_nodes", only_logic), reached_tap),
