@@ -1,14 +1,12 @@
-"""A report's content once, and its two forms: one self-contained HTML page, and Markdown with figures beside it.
+"""A report's content once, as blocks, and its form as Markdown with figures beside it; the page: document_html.py.
 
-Everything that comes from a design (names above all) is escaped in both; nothing in the page runs or loads anything.
+Everything that comes from a design (names above all) is escaped in both.
 """
 
-import html
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
-from string import Template
 from typing import Literal
 
 Tone = Literal["good", "warn", "bad", "plain"]
@@ -75,10 +73,25 @@ class Cards:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture: its SVG in the page, `name`.png beside the Markdown."""
+    """A picture, `name`.png beside the Markdown; the page draws its own maps."""
 
     name: str
-    svg: str
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """The maps to work with, in the page alone; `data` is what its script reads."""
+
+    data: str
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A place in the page alone where its script draws the plot `name`."""
+
+    name: str
     alt: str
     caption: str
 
@@ -103,7 +116,14 @@ class Details:
     is_open: bool = False
 
 
-Block = Heading | Paragraph | Bullets | Cards | Figure | Table | Details
+@dataclass(frozen=True)
+class InMarkdown:
+    """Blocks of the Markdown alone: the page shows the same in its workbench."""
+
+    blocks: Sequence["Block"]
+
+
+Block = Heading | Paragraph | Bullets | Cards | Figure | Workbench | Plot | Table | Details | InMarkdown
 
 
 @dataclass(frozen=True)
@@ -116,84 +136,13 @@ class Document:
     footer: str = ""
 
 
-# ---- HTML
-
-
-def to_html(document: Document) -> str:
-    """The whole page: styles and pictures inside, a policy that forbids any request."""
-    templates = files("gsr_plugin") / "templates"
-    sections = [b for b in document.blocks if isinstance(b, Heading) and b.level == 2]
-    return Template((templates / "report.html").read_text("utf-8")).substitute(
-        title=html.escape(document.title),
-        subtitle=html.escape(document.subtitle),
-        style=(templates / "report.css").read_text("utf-8"),
-        navigation="".join(f'<a href="#{b.anchor}">{html.escape(b.text)}</a>' for b in sections),
-        body="\n".join(_html(b) for b in document.blocks),
-        footer=html.escape(document.footer),
-    )
-
-
-def _html(block: Block) -> str:
-    match block:
-        case Heading():
-            return f'<h{block.level} id="{block.anchor}">{html.escape(block.text)}</h{block.level}>'
-        case Paragraph():
-            kind = "" if block.tone == "plain" else f' class="banner {block.tone}"'
-            return f"<p{kind}>{_html_cell(block.content)}</p>"
-        case Bullets():
-            return "<ul>" + "".join(f"<li>{_html_cell(item)}</li>" for item in block.items) + "</ul>"
-        case Cards():
-            return '<div class="cards">' + "".join(map(_html_card, block.cards)) + "</div>"
-        case Figure():
-            label = html.escape(block.alt, quote=True)
-            svg = block.svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
-            return f"<figure>{svg}<figcaption>{html.escape(block.caption)}</figcaption></figure>"
-        case Table():
-            return _html_table(block)
-        case Details():
-            inner = "\n".join(_html(b) for b in block.blocks)
-            anchor = f' id="{block.anchor}"' if block.anchor else ""
-            is_open = " open" if block.is_open else ""
-            return f"<details{anchor}{is_open}><summary>{html.escape(block.summary)}</summary>{inner}</details>"
-
-
-def _html_card(card: Card) -> str:
-    return (
-        f'<div class="card {card.tone}"><span class="label">{html.escape(card.label)}</span>'
-        f'<span class="value">{html.escape(card.value)}</span><span class="note">{html.escape(card.note)}</span></div>'
-    )
-
-
-def _html_table(table: Table) -> str:
-    kinds = [' class="number"' if i in table.numeric else "" for i in range(len(table.columns))]
-    head = "".join(f"<th{k}>{html.escape(c)}</th>" for k, c in zip(kinds, table.columns, strict=True))
-    rows = []
-    for i, row in enumerate(table.rows):
-        anchor = f' id="{table.anchors[i]}"' if table.anchors else ""
-        cells = "".join(f"<td{k}>{_html_cell(c)}</td>" for k, c in zip(kinds, row, strict=True))
-        rows.append(f"<tr{anchor}>{cells}</tr>")
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-
-
-def _html_cell(cell: Cell) -> str:
-    match cell:
-        case Code():
-            return f"<code>{html.escape(visible(cell.text))}</code>"
-        case Link():
-            return f'<a href="#{cell.anchor}">{html.escape(cell.text)}</a>'
-        case tuple():
-            return "".join(map(_html_cell, cell))
-        case str():
-            return html.escape(cell)
-
-
 # ---- Markdown
 
 
 def to_markdown(document: Document, *, figures: str) -> str:
     """The same as Markdown; `figures` is the folder of the pictures, relative to the text."""
     parts = [f"# {_md(document.title)}", _md(document.subtitle)]
-    parts += [_markdown(b, figures) for b in document.blocks]
+    parts += filter(None, (_markdown(b, figures) for b in document.blocks))
     if document.footer:
         parts += ["---", _md(document.footer)]
     return "\n\n".join(parts) + "\n"
@@ -217,6 +166,10 @@ def _markdown(block: Block, figures: str) -> str:
             return _md_table(block)
         case Details():
             return "\n\n".join([f"**{_md(block.summary)}**", *(_markdown(b, figures) for b in block.blocks)])
+        case InMarkdown():
+            return "\n\n".join(_markdown(b, figures) for b in block.blocks)
+        case Workbench() | Plot():
+            return ""
 
 
 def _md_table(table: Table) -> str:
@@ -246,8 +199,15 @@ def _md(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """`text` with control signs, line ends and bytes that are not UTF-8 shown as \\xNN."""
-    return "".join(
-        f"\\x{ord(sign) & 0xFF:02x}" if ord(sign) < 0x20 or ord(sign) == 0x7F or 0xD800 <= ord(sign) <= 0xDFFF else sign
-        for sign in text
-    )
+    """`text` with line ends, control and format signs (those that turn the direction of reading among them) and bytes
+    that are not UTF-8 spelt out, as \\x0a or \\u202e."""
+    return text if text.isascii() and text.isprintable() else "".join(map(_visible_sign, text))
+
+
+def _visible_sign(sign: str) -> str:
+    code = ord(sign)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8
+        return f"\\x{code & 0xFF:02x}"
+    if unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return sign

@@ -1,5 +1,6 @@
-"""The report of a prediction: one self-contained HTML page, the same as Markdown, and its pictures as PNG."""
+"""The report of a prediction: a page to work with, the same as Markdown, and its maps as PNG."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,20 +8,26 @@ from typing import Any
 
 from circuit_io.atomic import refuse_existing, write_files
 from circuit_io.errors import InputError
-from circuit_io.hotspots import HotspotConfig, find_hotspots, rank_nets
+from circuit_io.guides import Guides, read_guides
+from circuit_io.hotspots import HotspotConfig, find_hotspots
 from circuit_io.maps import PlacedDesign, Prediction
-from circuit_io.module_shares import rank_modules
 from circuit_io.prediction import export_of, read_prediction
 from flow_hooks.annotate import check_fit, net_names
 from flow_hooks.feedback_file import Plan, read_feedback
 from gsr_plugin import report_sections as part
-from gsr_plugin.document import Block, Document, to_html, to_markdown
+from gsr_plugin.document import Block, Document, Heading, Workbench, to_markdown
+from gsr_plugin.document_html import to_html
 from gsr_plugin.figures import Picture
-from gsr_plugin.report_sections import Routed
+from gsr_plugin.report_contents import spot_contents
+from gsr_plugin.report_page import page_data
+from gsr_plugin.report_plan import plan_section
+from gsr_plugin.report_provenance import provenance_section, reading_section
+from gsr_plugin.report_record import RECORD, Record, read_record
+from gsr_plugin.report_truth import Recall, Routed, accuracy_section, net_recalls, recall_paragraph
 
 __all__ = ["Report", "Routed", "build_report", "report", "write_report"]
 
-PICTURES = ("congestion_h", "congestion_v", "plan", "accuracy", "uncertainty")  # every name that a report may use
+PICTURES = ("congestion_h", "congestion_v", "uncertainty", "plan")  # every name that a report may use
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,8 @@ def report(
     out: Path | str,
     *,
     feedback: Path | str | None = None,
+    record: Path | str | None = None,
+    guides: Path | str | None = None,
     model_card: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
@@ -53,6 +62,8 @@ def report(
         pred: what `gsr predict` wrote.
         out: the HTML file.
         feedback: a feedback.tsv to show; without it the plan that the default settings give.
+        record: what became of that plan in the flow, gsr_feedback.json; without it the one beside `feedback`, if any.
+        guides: route guides of this placement, which tell which nets the router led through the hot spots.
         model_card: the card of the weights; without it only what the prediction's manifest says of them.
         overwrite: replace files that are there.
 
@@ -66,8 +77,38 @@ def report(
     prediction = read_prediction(pred)
     design = open_design(export_of(pred, prediction.manifest), verify=False)  # read_prediction compared the hashes
     plan = read_feedback(feedback) if feedback else plan_feedback(prediction, design.manifest, design=design)
-    made = build_report(prediction, design, plan=plan, truth=design.labels, model_card=model_card)
+    found = None
+    if guides is not None:
+        dbu = int(design.manifest["dbu_per_um"])
+        found = read_guides(guides, x_um=prediction.x_um, y_um=prediction.y_um, dbu_per_um=dbu)
+    made = build_report(
+        prediction,
+        design,
+        plan=plan,
+        record=find_record(feedback, record, plan),
+        truth=design.labels,
+        guides=found,
+        model_card=model_card,
+    )
     return write_report(out, made, overwrite=overwrite)
+
+
+def find_record(feedback: Path | str | None, record: Path | str | None, plan: Plan) -> Record | None:
+    """What became of a plan: the file `record`, else the one beside `feedback` if it is of this plan.
+
+    Raises:
+        InputError: `record` is of another plan, or no record.
+    """
+    if record is not None:
+        return read_record(record, plan)
+    beside = Path(feedback).with_name(RECORD) if feedback is not None else None
+    if beside is None or not beside.is_file():
+        return None
+    try:
+        return read_record(beside, plan)
+    except InputError as e:
+        logging.getLogger(__name__).warning("not shown: %s", e)
+        return None
 
 
 def write_report(out: Path | str, made: Report, *, overwrite: bool = False) -> list[Path]:
@@ -106,10 +147,12 @@ def build_report(
     design: PlacedDesign | None = None,
     *,
     plan: Plan | None = None,
+    record: Record | None = None,
     truth: Routed | None = None,
+    guides: Guides | None = None,
     model_card: Mapping[str, Any] | None = None,
     hotspots: HotspotConfig | None = None,
-    top_nets: int = 10,
+    top: int = 20,
 ) -> Report:
     """The report of a prediction.
 
@@ -117,31 +160,37 @@ def build_report(
         prediction: what was predicted.
         design: its export; without it no nets are named.
         plan: the feedback to show.
+        record: what became of it.
         truth: the router's result, if known.
+        guides: its route guides, if known.
         model_card: the card of the weights.
         hotspots: what counts as hot.
-        top_nets: nets shown for each hot spot.
+        top: nets and insts shown for each hot spot.
 
     Raises:
-        InputError: design, plan or truth do not belong to the prediction.
+        InputError: design, plan, truth or guides do not belong to the prediction.
     """
     _check(prediction, design, plan, truth)
     spots = find_hotspots(prediction, hotspots)
-    ranked = rank_nets(prediction, design.graph.net_box, spots, top=top_nets) if design else [[] for _ in spots]
-    names = net_names(design, ranked) if design else [[] for _ in spots]
-    modules = rank_modules(prediction, design, spots) if design else [[] for _ in spots]
+    contents = spot_contents(prediction, design, spots, plan=plan, top=top)
+    names = net_names(design, [c.nets for c in contents]) if design else [[] for _ in spots]
+    recalls: list[Recall | None] = [None for _ in spots]
+    if guides is not None and design is not None:
+        recalls = net_recalls(guides, design, spots, contents)
+    data = page_data(prediction, design, spots, contents, plan=plan, record=record, truth=truth, recalls=recalls)
     pictures: list[Picture] = []
     blocks: list[Block] = [
         part.verdict_section(prediction, spots),
         part.cards_section(prediction, spots, plan, truth),
-        *part.maps_section(prediction, spots, truth, pictures),
-        *part.spots_section(spots, ranked, names, modules, design=design),
+        Heading("Maps", "maps"),
+        Workbench(data),
+        part.map_figures(prediction, spots, truth, pictures),
+        *part.spots_section(spots, contents, names, design=design),
         *(part.worst_nets_section(prediction, design) if design else []),
-        *(part.plan_section(prediction, plan, pictures) if plan else []),
-        *(part.accuracy_section(prediction, truth, pictures) if truth else []),
-        *part.uncertainty_section(prediction, pictures),
-        *part.provenance_section(prediction, design, model_card),
-        *part.reading_section(),
+        *(plan_section(prediction, plan, record, pictures) if plan else []),
+        *(accuracy_section(prediction, truth, recalls) if truth else recall_paragraph(recalls)),
+        *provenance_section(prediction, design, model_card),
+        *reading_section(),
     ]
     grid = f"{prediction.shape[1]} x {prediction.shape[0]} gcells of {prediction.gcell_um()[0]:g} um"
     parts = [f"stage {prediction.stage}", prediction.manifest.get("technology"), grid]

@@ -353,11 +353,13 @@ def test_tables_for_tcl_and_the_report_show_modules(tmp_path: Path) -> None:
         words = [decode(field).split(" ", 2) for field in line.split("\t")[-1].split(",")]
         share = [f"{100 * (m.area_frac + m.area_feeds_frac):.0f}%" for m in modules]
         assert words == [[m.name, s, m.source] for m, s in zip(modules, share, strict=True) if m.is_notable]
-    page = build_report(prediction, design).html()
-    assert "first modules" in page
-    assert "Modules and nets in each hot spot" in page
-    assert "a b&lt;i&gt;.v:7" in page
-    assert "not known" in page
+    made = build_report(prediction, design)
+    for text in (made.html(), made.markdown("figures")):
+        assert "first modules" in text
+        assert "not known" in text
+    assert "a b\\u003ci\\u003e.v:7" in made.html()
+    assert "a b<i>.v:7" in made.markdown("figures")
+    assert "Modules and nets in each hot spot" in made.markdown("figures")
     bare = replace(design, modules=None)
     assert "first modules" not in build_report(prediction, bare).html()
     annotate(prediction, bare, tmp_path / "bare")

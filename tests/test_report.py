@@ -1,30 +1,37 @@
-"""The report: complete, self-contained, safe against hostile names, and shown by a real browser."""
+"""The report: complete, self-contained, and safe against hostile names. In a browser: test_report_page.py."""
 
+import base64
+import hashlib
 import json
 import re
-import shutil
-import subprocess
+import zlib
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from synthetic import UGLY, SyntheticDesign, SyntheticLabels, make_export, make_labels, make_prediction
 
 from circuit_io.errors import InputError
-from circuit_io.hotspots import HotspotConfig, find_hotspots
+from circuit_io.hotspots import HotspotConfig, find_hotspots, rank_nets
 from circuit_io.prediction import Prediction, write_prediction
 from circuit_io.prediction_metrics import prediction_metrics
-from flow_hooks.feedback import FeedbackConfig, Plan, plan_feedback
-from gsr_plugin.document import Code, Details, Document, Link, Paragraph, Table, to_html, to_markdown, visible
-from gsr_plugin.figures import congestion_colours, shared_limit, svg_element
-from gsr_plugin.report import Report, build_report, report, write_report
+from flow_hooks.feedback import FeedbackConfig, Plan, plan_feedback, write_feedback
+from gsr_plugin.colours import congestion_rgb, shared_limit
+from gsr_plugin.document import Code, Details, Document, InMarkdown, Link, Paragraph, Table, to_markdown, visible
+from gsr_plugin.document_html import to_html
+from gsr_plugin.report import Report, build_report, find_record, report, write_report
+from gsr_plugin.report_contents import largest, spot_contents
+from gsr_plugin.report_page import pack, script_json
+from gsr_plugin.report_record import read_record
 from gsr_plugin.report_sections import verdict_section
 
 HOSTILE = "</title><script>alert(1)</script>"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 
@@ -37,6 +44,7 @@ class Page(HTMLParser):
         self.targets: list[str] = []
         self.tags: list[str] = []
         self.text = ""
+        self.scripts: list[str] = []
         self.open: list[str] = []
         self.attributes: list[tuple[str, str]] = []
         self.feed(text)
@@ -61,8 +69,15 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if "script" in self.open:
+            self.scripts.append(data)
+        elif "style" not in self.open:
             self.text += data
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the page's script reads."""
+        return dict(json.loads(self.scripts[0]))
 
 
 class Case:
@@ -94,11 +109,11 @@ def files(case: Case, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
 
 
 def test_all_files_are_there(files: dict[str, Path]) -> None:
-    pictures = [f"report_figures/{n}.png" for n in ("congestion_h", "congestion_v", "plan", "accuracy", "uncertainty")]
+    pictures = [f"report_figures/{n}.png" for n in ("congestion_h", "congestion_v", "uncertainty", "plan")]
     assert list(files) == [*pictures, "report.md", "report.html"]
     for name in pictures:
         with Image.open(files[name]) as image:
-            assert image.size[0] > 600
+            assert image.size[1] > 300
             assert len(image.convert("RGB").resize((200, 100)).getcolors(100_000) or []) > 30
 
 
@@ -106,61 +121,117 @@ def test_page_nests_links_resolve_and_ids_are_unique(files: dict[str, Path]) -> 
     page = Page(files["report.html"].read_text("utf-8"))
     assert len(page.ids) == len(set(page.ids))
     assert set(page.targets) <= set(page.ids)
-    assert page.tags.count("svg") == 5
     spots = {t for t in page.targets if re.fullmatch(r"spot-\d+", t)}
-    assert spots, "boxes on the maps lead to rows of the table"
+    assert spots == {f"spot-{s['rank']}" for s in page.data["spots"]}, "ranks of the table open the hot spots"
 
 
 def test_page_holds_what_was_asked_for(files: dict[str, Path], case: Case) -> None:
-    text = Page(files["report.html"].read_text("utf-8")).text
-    for heading in ("Congestion maps", "Hot spots", "Nets in each hot spot", "Feedback plan", "Accuracy", "versions"):
-        assert heading in text
-    for word in ("Predicted", "RUDY, for comparison", "Router", "x (um)", "y (um)", "stage place", "1 full"):
-        assert word in text, f"the maps show {word}"
-    assert case.plan.verdict in text
-    assert case.prediction.manifest["run_id"] in text
-    assert "0.8444" in text
-    assert "0.1.0" in text
+    page = Page(files["report.html"].read_text("utf-8"))
+    for heading in ("Maps", "Hot spots", "Feedback plan", "Accuracy", "versions", "stage place"):
+        assert heading in page.text
+    assert case.plan.verdict in page.text
+    assert case.prediction.manifest["run_id"] in page.text
+    assert "0.8444" in page.text
+    assert "0.1.0" in page.text
+    kinds = {name[:-2] for name in page.data["maps"] if name != "plan"}
+    assert kinds == {"congestion", "sigma", "rudy", "capacity", "truth"}
+    assert len(page.data["actions"]) == len(case.plan.actions)
 
 
-def test_nothing_runs_and_nothing_is_loaded(files: dict[str, Path]) -> None:
+def test_one_script_runs_and_nothing_is_loaded(files: dict[str, Path]) -> None:
     html = files["report.html"].read_text("utf-8")
     page = Page(html)
-    assert not {"script", "iframe", "object", "embed", "base", "form"} & set(page.tags)
-    assert "default-src 'none'" in html
+    assert not {"iframe", "object", "embed", "base", "form", "img", "svg"} & set(page.tags)
+    policy = next(value for _, value in page.attributes if "default-src" in value)
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    assert "unsafe" not in policy
+    assert page.tags.count("script") == 2, "the data, and the script that the policy names"
+    digest = hashlib.sha256("".join(page.scripts[1:]).encode()).digest()
+    assert rules["script-src"] == f"'sha256-{base64.b64encode(digest).decode()}'"
+    style = re.findall(r"<style>(.*?)</style>", html, re.DOTALL)
+    assert rules["style-src"] == f"'sha256-{base64.b64encode(hashlib.sha256(style[0].encode()).digest()).decode()}'"
     for name, value in page.attributes:
         assert not name.startswith("on")
+        assert name != "style"
         if name in ("src", "href", "xlink:href", "srcset", "data", "action"):
             assert value.startswith(("#", "data:")), (name, value[:60])
-    assert not re.search(r"@import|url\((?!#)", html)
-    assert not re.search(r"""["'(]\s*https?://(?!www\.w3\.org/)""", html), "only names of XML vocabularies"
+    for word in (
+        "https?:",
+        "@import",
+        r"url\(",
+        r"\bfetch\(",
+        "XMLHttpRequest",
+        r"\bimport\b",
+        "WebSocket",
+        "innerHTML",
+    ):
+        assert not re.search(word, html), word
 
 
 def test_hostile_names_are_only_text(files: dict[str, Path], case: Case) -> None:
     html = files["report.html"].read_text("utf-8")
-    assert "<script>" not in html
+    assert html.count("<script") == 2
     assert "&lt;script&gt;alert(1)" in html
-    assert HOSTILE in Page(html).text
+    page = Page(html)
+    assert HOSTILE in page.text
+    assert page.data["design"] == HOSTILE
     everywhere = HotspotConfig(threshold=0.01, max_frac=1.0)
-    text = Page(build_report(case.prediction, case.design, hotspots=everywhere, top_nets=500).html()).text
+    data = Page(build_report(case.prediction, case.design, hotspots=everywhere, top=500).html()).data
+    shown = {row[0] for spot in data["spots"] for row in spot["nets"]}
     boxes = dict(zip(case.design.nets["name"].to_pylist(), case.design.graph.net_box, strict=True))
     routed = [name for name in UGLY if (boxes[name][2:] > boxes[name][:2]).all()]
     assert len(routed) > 5
-    assert all(visible(name) in text for name in routed)
+    assert {visible(name) for name in routed} <= shown
+    insts = {row[0] for spot in data["spots"] for row in spot["insts"]}
+    assert len(insts & {visible(name) for name in UGLY}) > 5
+
+
+def test_data_never_ends_its_element() -> None:
+    names = ["</script>", "<!--<script>", "-->", "]]>", "\u2028", "&lt;", "\"'`${x}\\", "\u202e"]
+    text = script_json({"names": names})
+    assert json.loads(text)["names"] == names
+    assert text.isascii()
+    assert not set("<>&") & set(text)
+
+
+def unpacked(packed: dict[str, Any], shape: tuple[int, int]) -> np.ndarray:
+    planes = np.frombuffer(zlib.decompress(base64.b64decode(packed["data"])), np.uint8).astype(np.int64).reshape(2, -1)
+    steps = (planes[0] + 256 * planes[1]).reshape(shape).cumsum(1) % 65536
+    return np.where(steps == 65535, np.nan, steps * packed["step"])
+
+
+@given(
+    st.integers(1, 9).flatmap(
+        lambda nx: st.lists(
+            st.lists(st.one_of(st.just(np.nan), st.floats(0, 1e5, width=32)), min_size=nx, max_size=nx), min_size=1
+        )
+    )
+)
+def test_packed_maps_come_back(rows: list[list[float]]) -> None:
+    values = np.array(rows, np.float32)
+    packed = pack(values, step=0.0005)
+    back = unpacked(packed, values.shape)
+    assert (np.isnan(back) == np.isnan(values)).all()
+    seen = ~np.isnan(values)
+    assert np.abs(back[seen] - values[seen]).max(initial=0) <= packed["step"] * 0.501
+    assert packed["step"] == pytest.approx(max(0.0005, values[seen].max(initial=0) / 65534))
 
 
 def test_markdown_says_the_same(files: dict[str, Path]) -> None:
     markdown = files["report.md"].read_text("utf-8")
     page = Page(files["report.html"].read_text("utf-8"))
     assert markdown.startswith("# Routing congestion of \\</title\\>")
-    assert sum(tag in ("h1", "h2", "h3") for tag in page.tags) == len(re.findall(r"^#+ ", markdown, re.MULTILINE))
+    assert page.tags.count("h2") == len(re.findall(r"^## ", markdown, re.MULTILINE))
+    spots = page.data["spots"]
+    assert len(re.findall(r"^\*\*Hot spot \d+: ", markdown, re.MULTILINE)) == min(12, len(spots)), "nets of the first"
     tables = len(re.findall(r"^\| -+", markdown, re.MULTILINE))
-    rows = len(re.findall(r"^\| ", markdown, re.MULTILINE)) - 2 * tables
-    cards = sum(name == "class" and value.startswith("card ") for name, value in page.attributes)
-    assert tables == page.tags.count("table") + 1, "the key figures are a table here"
-    assert rows == page.tags.count("tr") - page.tags.count("thead") + cards
+    folds = len(re.findall(r"\| net \| expected wire", markdown))
+    assert folds >= 1
+    assert tables == page.tags.count("table") + 1 + folds, "the key figures are a table here"
     for name in re.findall(r"!\[.*?\]\((.*?)\)", markdown):
         assert name in files
+    assert len(re.findall(r"^!\[", markdown, re.MULTILINE)) == 4
 
 
 def test_same_input_same_bytes(case: Case, files: dict[str, Path], tmp_path: Path) -> None:
@@ -220,7 +291,9 @@ def test_odd_grids(tmp_path: Path, nx: int, ny: int) -> None:
     made = build_report(
         prediction, design, truth=make_labels(prediction), plan=plan_feedback(prediction, design.manifest)
     )
-    assert "Congestion maps" in Page(made.html()).text
+    page = Page(made.html())
+    assert page.data["maps"].keys() > {"congestion_h", "truth_v"}
+    assert "Accuracy" in page.text
 
 
 def test_flat_and_masked_maps(tmp_path: Path) -> None:
@@ -254,7 +327,7 @@ def test_existing_files_need_overwrite(case: Case, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exists already"):
         write_report(out, bare)
     assert not out.exists(), "nothing is written when one of the files is there"
-    stale = out.with_name("r_figures") / "accuracy.png"
+    stale = out.with_name("r_figures") / "plan.png"
     stale.write_bytes(b"of an earlier report")
     write_report(out, bare, overwrite=True)
     assert not stale.exists()
@@ -283,7 +356,6 @@ def test_report_of_folders(kit: Path, tmp_path: Path) -> None:
     from circuit_io.maps import without_borders
     from circuit_io.prediction import prediction_manifest
     from circuit_io.store import open_design
-    from flow_hooks.feedback import write_feedback
 
     placed = kit / "labels" / "gsr45" / "crc_bank" / "v0"
     lef = [kit / "tech" / "gsr45_tech.lef", kit / "tech" / "gsr45_cells.lef"]
@@ -321,85 +393,147 @@ def test_document_forms() -> None:
         [
             Paragraph(("see ", Link("there", "x"), " ", Code("a|`b`\n"))),
             Details("more", [Table(["c"], [[Code("")], ["*_[]"]])], anchor="x", is_open=True),
+            InMarkdown([Paragraph("only in the text")]),
         ],
     )
     html = to_html(document)
     assert '<a href="#x">there</a> <code>a|`b`\\x0a</code>' in html
     assert '<details id="x" open><summary>more</summary>' in html
+    assert "only in the text" not in html
     markdown = to_markdown(document, figures="f")
     assert "see there ``a\\|`b`\\x0a``" in markdown
+    assert "only in the text" in markdown
     assert to_markdown(Document("", "", [Paragraph(Code("`"))]), figures="").endswith("`` ` ``\n")
     assert "| \\*\\_\\[\\] |" in markdown
     assert markdown.startswith("# t\\|\\<")
+
+
+def test_signs_that_deceive_are_spelt_out() -> None:
     assert visible("\udcff\x7fö") == "\\xff\\x7fö"
-
-
-def test_svg_ids_are_made_unique_but_links_out_are_kept() -> None:
-    svg = (
-        '<?xml version="1.0"?><svg height="72pt" width="144pt" viewBox="0 0 1 1"><metadata>x</metadata>'
-        '<g id="a"><use xlink:href="#b" clip-path="url(#b)"/></g><b id="b"/><a xlink:href="#spot-1"/></svg>'
-    )
-    assert svg_element(svg, "p", {"a": "1 < 2"}) == (
-        '<svg style="max-width:204px" viewBox="0 0 1 1"><g id="p-a"><title>1 &lt; 2</title>'
-        '<use xlink:href="#p-b" clip-path="url(#p-b)"/></g><b id="p-b"/><a xlink:href="#spot-1"/></svg>'
-    )
+    assert visible("a\u202eb\u2066c\u200fd\ufeff\u2028") == "a\\u202eb\\u2066c\\u200fd\\ufeff\\u2028"
+    assert visible("u1/_44_[3] 信号 é") == "u1/_44_[3] 信号 é"
 
 
 def test_colours_break_at_full() -> None:
     for limit in (1.25, 1.5, 2.5):
-        colours = congestion_colours(limit)
-        red, _, blue, _ = colours(0.99 / limit)
-        assert blue > red, "blue below full"
-        red, _, blue, _ = colours(1.02 / limit)
-        assert red > blue, "orange above"
+        below, above, none = congestion_rgb(np.array([[0.99, 1.02, np.nan]]), limit)[0].astype(int)
+        assert below[2] > below[0], "blue below full"
+        assert above[0] > above[2], "orange above"
+        assert none.tolist() == [233, 237, 241]
     assert shared_limit([np.array([[0.2, np.nan]])]) == 1.25
     assert shared_limit([np.full((9, 9), 9.0)]) == 2.5
     assert shared_limit([np.full((2, 2), np.nan)]) == 1.25
 
 
-# ---- a browser
+# ---- what is in a hot spot
 
 
-def browse(page: Path, folder: Path) -> tuple[Image.Image, list[str], set[str]]:
-    """Screenshot, console lines and requested addresses (other than the browser's own to its maker)."""
-    assert CHROMIUM
-    shot, log = folder / "shot.png", folder / "net.json"
-    quiet = "background-networking component-update sync default-apps domain-reliability extensions gpu"
-    done = subprocess.run(
-        [
-            CHROMIUM, "--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{word}" for word in quiet.split()),
-            "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}",
-            "--enable-logging=stderr", "--hide-scrollbars", "--window-size=1300,3000", f"--screenshot={shot}",
-            page.as_uri(),
-        ],
-        capture_output=True, text=True, timeout=120, check=True, env={"HOME": str(folder), "PATH": "/usr/bin:/bin"},
-    )  # fmt: skip
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    addresses = {str((e.get("params") or {}).get("url", "")) for e in json.loads(log.read_text())["events"]}
-    own = re.compile(r"https?://([\w.-]+\.)?(google|googleapis|gvt1|gstatic)\.com/")
-    requested = {a for a in addresses if a.startswith(("http", "ws", "ftp")) and not own.match(a)}
-    with Image.open(shot) as image:
-        return image.convert("RGB"), console, requested
+def test_contents_of_hot_spots(case: Case) -> None:
+    spots = find_hotspots(case.prediction)
+    found = spot_contents(case.prediction, case.design, spots, plan=case.plan, top=7)
+    ranked = rank_nets(case.prediction, case.design.graph.net_box, spots, top=7)
+    everyone = rank_nets(case.prediction, case.design.graph.net_box, spots, top=10_000)
+    pins = np.bincount(case.design.graph.pin_inst, minlength=len(case.design.insts))
+    rows = case.design.insts.to_pylist()
+    for spot, inside, nets, every in zip(spots, found, ranked, everyone, strict=True):
+        assert list(inside.nets) == nets
+        assert inside.num_nets == len(every)
+        x1, y1, x2, y2 = spot.box_um
+        here = [
+            i for i, r in enumerate(rows)
+            if x1 <= r["x_um"] + r["width_um"] / 2 < x2 and y1 <= r["y_um"] + r["height_um"] / 2 < y2
+        ]  # fmt: skip
+        assert inside.num_insts == len(here)
+        area = lambda i: rows[i]["width_um"] * rows[i]["height_um"]  # noqa: E731
+        assert inside.inst_area_um2 == pytest.approx(sum(map(area, here)))
+        assert [i.inst_id for i in inside.insts] == sorted(here, key=lambda i: (-pins[i], -area(i), i))[:7]
+        meets = [
+            k for k, a in enumerate(case.plan.actions)
+            if a.box_um and a.box_um[0] < x2 and a.box_um[2] > x1 and a.box_um[1] < y2 and a.box_um[3] > y1
+        ]  # fmt: skip
+        assert list(inside.actions) == meets
+    assert any(c.actions for c in found)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
-def test_browser_shows_the_page(files: dict[str, Path], tmp_path: Path) -> None:
-    image, console, requested = browse(files["report.html"], tmp_path)
-    assert console == []
-    assert requested == set()
-    pixels = np.asarray(image).reshape(-1, 3).astype(int)
-    overfull = (pixels[:, 0] > 200) & (pixels[:, 2] < 90)
-    blue = (pixels[:, 2] > 120) & (pixels[:, 0] < 90)
-    assert overfull.sum() > 2000, "maps show gcells above full"
-    assert blue.sum() > 50_000, "and gcells below"
-    bottom = np.asarray(image)[-300:]
-    assert bottom.std() > 3, "the page reaches further down"
+@given(st.lists(st.sampled_from([0.0, 1.0, 2.0, 3.0])), st.integers(1, 5))
+def test_largest_is_a_stable_sort(values: list[float], top: int) -> None:
+    wanted = sorted((i for i, v in enumerate(values) if v > 0), key=lambda i: (-values[i], i))[:top]
+    assert largest(np.array(values, np.float64), top).tolist() == wanted
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
-def test_browser_test_would_notice(tmp_path: Path) -> None:
-    page = tmp_path / "bad.html"
-    page.write_text('<img src="http://elsewhere.invalid/x.png"><script>console.error("boo")</script>')
-    _, console, requested = browse(page, tmp_path)
-    assert any("boo" in line for line in console)
-    assert requested == {"http://elsewhere.invalid/x.png"}
+def test_padding_is_shown_where_its_inst_lies(case: Case) -> None:
+    plan = plan_feedback(
+        case.prediction, case.design.manifest, FeedbackConfig(padding=True, blockages=False), design=case.design
+    )
+    assert plan.of("padding")
+    spots = find_hotspots(case.prediction)
+    for spot, inside in zip(spots, spot_contents(case.prediction, case.design, spots, plan=plan), strict=True):
+        rows = {r["name"]: r for r in case.design.insts.to_pylist()}
+        for k in inside.actions:
+            r = rows[plan.actions[k].target]
+            assert spot.box_um[0] <= r["x_um"] + r["width_um"] / 2 < spot.box_um[2]
+
+
+# ---- the record of a plan
+
+
+def record_of(plan: Plan, **changes: object) -> dict[str, object]:
+    rows = [
+        {"line": i + 3, "action": a.action, "status": "skipped" if i % 3 == 1 else "applied",
+         "reason": "no such inst <b>" if i % 3 == 1 else ""}
+        for i, a in enumerate(plan.actions)
+    ]  # fmt: skip
+    facts = {"mode": "apply", "step": "GLOBAL_PLACE", "refused": "", "run_id": plan.run_id, "actions": rows}
+    return {"schema": "gsr-feedback-record", "schema_version": 1, **facts, **changes}
+
+
+def test_record_tells_what_became_of_actions(case: Case, tmp_path: Path) -> None:
+    path = tmp_path / "gsr_feedback.json"
+    path.write_text(json.dumps(record_of(case.plan)))
+    record = read_record(path, case.plan)
+    assert record.counts() == {s: record.states.count(s) for s in ("applied", "skipped")}
+    page = Page(build_report(case.prediction, case.design, plan=case.plan, record=record).html())
+    assert "mode apply, step GLOBAL_PLACE" in page.text
+    assert [a[6:] for a in page.data["actions"]][:2] == [["applied", ""], ["skipped", "no such inst <b>"]]
+    path.write_text(json.dumps(record_of(case.plan, refused="another design", actions=[], run_id="")))
+    page = Page(build_report(case.prediction, plan=case.plan, record=read_record(path, case.plan)).html())
+    assert "The flow refused the plan: another design" in page.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema": "gsr-feedback"}, '"gsr-feedback-record" of version 1 expected'),
+        ({"schema_version": 2}, '"gsr-feedback-record" of version 1 expected'),
+        ({"run_id": "other"}, 'is of run "other"'),
+        (
+            {"actions": [{"line": 999, "action": "x", "status": "applied", "reason": ""}]},
+            "line 999 is not of this plan",
+        ),
+        ({"actions": [{"line": 3, "action": "x", "status": "applied", "reason": ""}]}, "line 3 is not of this plan"),
+        ({"actions": [7]}, "is no record of a plan"),
+    ],
+)
+def test_wrong_records_are_refused(case: Case, tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    path = tmp_path / "gsr_feedback.json"
+    path.write_text(json.dumps(record_of(case.plan, **changes)))
+    with pytest.raises(InputError, match=re.escape(message)):
+        read_record(path, case.plan)
+
+
+def test_the_record_beside_the_plan_is_found(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    design = make_export(tmp_path / "design")
+    prediction = make_prediction(design)
+    plan = plan_feedback(prediction, design.manifest)
+    write_feedback(tmp_path / "feedback.tsv", plan)
+    (tmp_path / "gsr_feedback.json").write_text(json.dumps(record_of(plan, run_id="of another run")))
+    assert find_record(tmp_path / "feedback.tsv", None, plan) is None
+    assert "not shown" in caplog.text
+    assert "is of run" in caplog.text
+    with pytest.raises(InputError, match="is of run"):
+        find_record(None, tmp_path / "gsr_feedback.json", plan)
+    (tmp_path / "gsr_feedback.json").write_text(json.dumps(record_of(plan)))
+    found = find_record(tmp_path / "feedback.tsv", None, plan)
+    assert found is not None
+    assert found.states[0] == "applied"
+    assert find_record(None, None, plan) is None

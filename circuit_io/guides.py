@@ -1,0 +1,124 @@
+"""Route guides as OpenROAD's `write_guides` writes them: which gcell edges each net was routed over.
+
+A file holds for every net its name, `(`, lines `x1 y1 x2 y2 layer` in dbu, `)`. A guide of n gcells in the direction of
+its layer stands for a wire over the n - 1 edges between them.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64, Int, Int64
+
+from circuit_io.errors import InputError
+from circuit_io.text import read_bytes
+
+_MEND = "Give what write_guides wrote after global_route on this placement."
+
+
+@dataclass(frozen=True)
+class Guides:
+    """The guides of a file: net (a row of `nets`), box in gcells x0, y0, x1, y1 (inclusive), layer (of `layers`)."""
+
+    nets: tuple[str, ...]
+    layers: tuple[str, ...]
+    net: Int64[np.ndarray, " guides"]
+    box: Int64[np.ndarray, "guides 4"]
+    layer: Int64[np.ndarray, " guides"]
+
+    def directions(self) -> dict[str, str]:
+        """ "h" or "v" for every layer, by the way that most of its guides run; a layer without a long one has none."""
+        long = self.box[:, 2:] - self.box[:, :2]
+        n = len(self.layers)
+        wide, tall = (np.bincount(self.layer, long[:, k], n) for k in (0, 1))
+        return {name: "h" if w > t else "v" for name, w, t in zip(self.layers, wide, tall, strict=True) if w != t}
+
+    def wires(self, direction: str, edges: tuple[int, int, int, int]) -> Int64[np.ndarray, " nets"]:
+        """For every net the edges of a direction that it was routed over in the box ix0, iy0, ix1, iy1 (inclusive).
+
+        An edge counts once for a layer, however many guides of the net lie over it.
+        """
+        ways = self.directions()
+        mine = np.array([ways.get(name) == direction for name in self.layers], bool)[self.layer]
+        step = (1, 0) if direction == "h" else (0, 1)
+        low = np.maximum(self.box[:, :2], edges[:2])
+        high = np.minimum(self.box[:, 2:] - step, edges[2:])
+        rows = np.flatnonzero(mine & (high >= low).all(1))
+        size = high[rows] - low[rows] + 1
+        count = size.prod(1)
+        owner = np.repeat(np.arange(len(rows)), count)
+        nth = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+        at = low[rows][owner] + np.stack([nth % size[owner, 0], nth // size[owner, 0]], 1)
+        guide = rows[owner]
+        keys = np.unique(np.column_stack([self.net[guide], self.layer[guide], at]), axis=0)
+        return np.bincount(keys[:, 0], minlength=len(self.nets))
+
+
+def read_guides(
+    path: Path | str,
+    *,
+    x_um: Float64[np.ndarray, " nx_plus_1"],
+    y_um: Float64[np.ndarray, " ny_plus_1"],
+    dbu_per_um: int,
+) -> Guides:
+    """The guides of a file on the gcells with these borders.
+
+    Raises:
+        InputError: not of that form, cut, or its boxes do not lie on the gcells.
+    """
+    path = Path(path)
+    nets: list[str] = []
+    layers: dict[str, int] = {}
+    rows: list[tuple[int, int, int, int, int, int]] = []  # net, layer, corners
+    lines: list[int] = []
+    is_open, name = False, ""
+    for number, line in enumerate(read_bytes(path).decode("utf-8", "surrogateescape").split("\n"), 1):
+        text = line.rstrip("\r")
+        words = text.split()
+        if not words:
+            continue
+        if is_open and words == [")"]:
+            is_open, name = False, ""
+        elif is_open:
+            try:
+                x1, y1, x2, y2 = map(int, words[:-1])
+            except ValueError as e:
+                what = f'"{text[:60]}" is no guide: x1 y1 x2 y2 layer expected'
+                raise InputError(what, path=path, line=number, mend=_MEND) from e
+            rows.append((len(nets) - 1, layers.setdefault(words[-1], len(layers)), x1, y1, x2, y2))
+            lines.append(number)
+        elif words == ["("] and name:
+            nets.append(name)
+            is_open = True
+        elif name:
+            raise InputError(f'"(" expected after net "{name[:60]}"', path=path, line=number, mend=_MEND)
+        else:
+            name = text
+    if is_open or name:
+        raise InputError(f'ends within net "{name[:60]}"', path=path, mend="The file was cut.")
+    if len(set(nets)) != len(nets):
+        raise InputError("a net is there twice", path=path, mend=_MEND)
+    table = np.array(rows, np.int64).reshape(-1, 6)
+    box, wrong = _gcells(table[:, 2:], x_um * dbu_per_um, y_um * dbu_per_um)
+    if wrong.any():
+        at = lines[int(np.flatnonzero(wrong)[0])]
+        raise InputError("this guide does not lie on the gcells of the prediction", path=path, line=at, mend=_MEND)
+    return Guides(tuple(nets), tuple(layers), table[:, 0], box, table[:, 1])
+
+
+def _gcells(
+    corners: Int64[np.ndarray, "n 4"], x: Float64[np.ndarray, " nx_plus_1"], y: Float64[np.ndarray, " ny_plus_1"]
+) -> tuple[Int64[np.ndarray, "n 4"], np.ndarray]:
+    """The gcells that each box covers, and where a box does not begin and end on borders."""
+    box = np.empty_like(corners)
+    wrong = np.zeros(len(corners), bool)
+    for axis, borders in enumerate((np.rint(x).astype(np.int64), np.rint(y).astype(np.int64))):
+        first, last = _index(borders, corners[:, axis]), _index(borders, corners[:, axis + 2])
+        wrong |= (first < 0) | (last <= first)
+        box[:, axis], box[:, axis + 2] = first, last - 1
+    return box, wrong
+
+
+def _index(borders: Int64[np.ndarray, " n"], at: Int[np.ndarray, " k"]) -> Int64[np.ndarray, " k"]:
+    found = np.minimum(np.searchsorted(borders, at), len(borders) - 1)
+    return np.where(borders[found] == at, found, -1)

@@ -1,0 +1,134 @@
+"""Route guides: which edges each net was routed over, and which of the router's nets a prediction names."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import make_export, make_prediction
+
+from circuit_io.errors import InputError
+from circuit_io.guides import read_guides
+from circuit_io.hotspots import find_hotspots
+from gsr_plugin.report import build_report
+from gsr_plugin.report_contents import spot_contents
+from gsr_plugin.report_truth import net_recalls
+
+DATA = Path(os.environ.get("GSR_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+X = np.array([0.0, 1.0, 2.0, 3.0, 4.5])
+Y = np.array([0.0, 1.0, 2.0, 3.2])
+TEXT = """n 1
+(
+0 0 3000 1000 M1
+2000 0 4500 1000 M1
+2000 0 3000 3200 M2
+2000 0 3000 3200 M2
+3000 2000 4500 3200 M1
+0 0 1000 1000 M3
+)
+n2
+(
+0 0 3000 2000 M1
+1000 1000 2000 2000 M2
+)
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "route.guide"
+    path.write_text(text)
+    return path
+
+
+def test_wires_of_a_small_file(tmp_path: Path) -> None:
+    guides = read_guides(written(tmp_path, TEXT), x_um=X, y_um=Y, dbu_per_um=1000)
+    assert guides.nets == ("n 1", "n2")
+    assert guides.directions() == {"M1": "h", "M2": "v"}, "of a layer with single gcells alone none is known"
+    everywhere = (0, 0, 9, 9)
+    assert guides.wires("h", everywhere).tolist() == [3, 4], "two guides over one edge count once; a wide one by rows"
+    assert guides.wires("v", everywhere).tolist() == [2, 0], "the same guide twice counts once"
+    assert guides.wires("h", (2, 0, 2, 0)).tolist() == [1, 0]
+    assert guides.wires("v", (2, 1, 2, 1)).tolist() == [1, 0]
+    assert guides.wires("v", (0, 0, 1, 2)).tolist() == [0, 0]
+
+
+def test_an_empty_file_has_no_wires(tmp_path: Path) -> None:
+    guides = read_guides(written(tmp_path, ""), x_um=X, y_um=Y, dbu_per_um=1000)
+    assert guides.wires("h", (0, 0, 9, 9)).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("n\n(\n0 0 1000 1000\n)\n", ':3: "0 0 1000 1000" is no guide'),
+        ("n\n(\n0 0 x 1000 M1\n)\n", ':3: "0 0 x 1000 M1" is no guide'),
+        ("n\n(\n0 0 1000 1500 M1\n)\n", ":3: this guide does not lie on the gcells"),
+        ("n\n(\n0 0 0 1000 M1\n)\n", ":3: this guide does not lie on the gcells"),
+        ("n\n(\n0 0 9000 1000 M1\n)\n", ":3: this guide does not lie on the gcells"),
+        ("n\n0 0 1000 1000 M1\n", ':2: "(" expected after net "n"'),
+        ("n\n(\n0 0 1000 1000 M1\n", 'ends within net "n"'),
+        ("n\n(\n)\nn\n(\n)\n", "a net is there twice"),
+    ],
+)
+def test_faults_name_the_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        read_guides(written(tmp_path, text), x_um=X, y_um=Y, dbu_per_um=1000)
+
+
+def test_recall_counts_the_routers_first_nets(tmp_path: Path) -> None:
+    design = make_export(tmp_path / "d")
+    prediction = make_prediction(design)
+    spots = find_hotspots(prediction)
+    contents = spot_contents(prediction, design, spots)
+    spot, inside = spots[0], contents[0]
+    names = design.nets["name"].to_pylist()
+    named = [n.net_id for n in inside.nets[:10]]
+    others = [i for i in range(len(names)) if i not in {n.net_id for n in inside.nets} and "\n" not in names[i]][:7]
+    true = [i for i in named if "\n" not in names[i]][:3] + others
+    x0, y0, x1, y1 = spot.edges
+    box = (x0, y0, x1 + 1, y0) if spot.direction == "h" else (x0, y0, x0, y1 + 1)
+    x, y = (np.rint(b * 1000).astype(int) for b in (prediction.x_um, prediction.y_um))
+    line = f"{x[box[0]]} {y[box[1]]} {x[box[2] + 1]} {y[box[3] + 1]} M"
+    path = written(tmp_path, "".join(f"{names[i]}\n(\n{line}\n)\n" for i in true))
+    guides = read_guides(path, x_um=prediction.x_um, y_um=prediction.y_um, dbu_per_um=1000)
+    recall = net_recalls(guides, design, spots[:1], contents[:1])[0]
+    assert recall is not None
+    assert (recall.hits, recall.of) == (3, 10)
+    far = [s for s in spots if s.direction != spot.direction][:1]
+    assert net_recalls(guides, design, far, contents[: len(far)]) == [None]
+    html = build_report(prediction, design, guides=guides).html()
+    assert "Of the 10 with most routed wire" in html or "of the 10 with most routed wire" in html
+
+
+def test_guides_of_another_design_are_refused(tmp_path: Path) -> None:
+    design = make_export(tmp_path / "d")
+    prediction = make_prediction(design)
+    guides = read_guides(written(tmp_path, TEXT), x_um=X, y_um=Y, dbu_per_um=1000)
+    with pytest.raises(InputError, match='net "n 1" of the guides is not in the design'):
+        build_report(prediction, design, guides=guides)
+
+
+@pytest.mark.skipif(not (DATA / "designs").is_dir(), reason="needs the shared designs (GSR_DATA)")
+def test_guides_of_a_real_design_lie_on_its_gcells() -> None:
+    folder = DATA / "designs" / "sky130hd" / "spm"
+    x, y = np.append(np.arange(14) * 6.9, 101.205), np.append(np.arange(16) * 6.9, 111.925)
+    guides = read_guides(folder / "route.guide", x_um=x, y_um=y, dbu_per_um=1000)
+    assert len(guides.nets) == 384
+    ways = guides.directions()
+    assert (ways["met1"], ways["met2"], ways["met3"]) == ("h", "v", "h")
+    crossed: dict[str, set[tuple[str, int, int]]] = {}
+    net = ""
+    for line in (folder / "route.guide").read_text().splitlines():
+        words = line.split()
+        if len(words) == 5 and words[4] in ("met1", "met3"):
+            x1, y1, x2, y2 = (round(int(w) / 6900) for w in words[:4])  # the last column and row are a little wider
+            x2, y2 = max(min(x2, 14), x1 + 1), max(min(y2, 16), y1 + 1)
+            crossed.setdefault(net, set()).update(
+                (words[4], ix, iy) for ix in range(x1, x2 - 1) for iy in range(y1, y2)
+            )
+        elif len(words) == 1 and words[0] not in "()":
+            net = words[0]
+    found = dict(zip(guides.nets, guides.wires("h", (0, 0, 13, 15)).tolist(), strict=True))
+    assert {n: k for n, k in found.items() if k} == {n: len(e) for n, e in crossed.items() if e}
+    assert sum(found.values()) > 100
