@@ -374,17 +374,30 @@ def feedback(
 @click.argument("pred", type=FOLDER)
 @click.option("--out", type=OUT, required=True, help="The HTML file; Markdown and PNGs go beside it.")
 @click.option("--feedback", type=FILE, help="The plan to show; else what the default settings plan.")
+@click.option(
+    "--record", type=FILE, help="gsr_feedback.json: what became of that plan; else the one beside it, if any."
+)
+@click.option("--guides", type=FILE, help="Route guides of this placement (write_guides), to see which nets were named.")
 @_common
-def report(pred: Path, out: Path, feedback: Path | None, overwrite: bool, quiet: bool) -> _Result:
-    """Show a prediction PRED as one HTML file, the same as Markdown, and PNGs.
+def report(
+    pred: Path,
+    out: Path,
+    feedback: Path | None,
+    record: Path | None,
+    guides: Path | None,
+    overwrite: bool,
+    quiet: bool,
+) -> _Result:
+    """Show a prediction PRED as one HTML page to work with, the same as Markdown, and its maps as PNG.
 
     \b
     gsr report prediction --out report.html
+    gsr report prediction --feedback feedback.tsv --guides route.guide --out report.html
     """
     with _status(f"reporting on {pred}", quiet=quiet):
         from gsr_plugin.report import report as run
 
-        files = run(pred, out, feedback=feedback, overwrite=overwrite)
+        files = run(pred, out, feedback=feedback, record=record, guides=guides, overwrite=overwrite)
     return _Result({"files": files}, str(out))
 
 
