@@ -6,8 +6,9 @@ DATA ?= $(or $(GSR_DATA),../shared/data)
 OUT ?= out
 RUN = $(VENV)/bin
 
-.PHONY: venv demo test slow corpus fuzz lint format types docs clean
+.PHONY: venv librelane demo test slow corpus fuzz lint format types docs clean
 venv: $(VENV)/.done
+librelane: $(VENV)/librelane/.done
 demo: $(VENV)/.done tcl
 	$(RUN)/python demos/demo.py --out $(OUT)/demo $(if $(TRAIN),--train)
 test: $(VENV)/.done tcl
@@ -50,6 +51,12 @@ $(VENV)/.done: pyproject.toml setup.py $(wildcard circuit_io/csrc/* gsr_plugin/c
 $(VENV)/tcl/.done: $(VENV)/.done
 	$(PYTHON) -m venv $(VENV)/tcl
 	$(VENV)/tcl/bin/pip install -q "tclint>=0.9"
+	touch $@
+# apart, since LibreLane asks for an older click; without our dependencies, since the plug-in needs none there
+$(VENV)/librelane/.done: $(VENV)/.done
+	$(PYTHON) -m venv $(VENV)/librelane
+	$(VENV)/librelane/bin/pip install -q -c $(CONSTRAINTS) "librelane>=3.0.17"
+	$(VENV)/librelane/bin/pip install -q --no-deps -e .
 	touch $@
 clean:
 	rm -rf $(VENV) $(OUT) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

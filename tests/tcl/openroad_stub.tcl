@@ -11,7 +11,7 @@ variable die { 0 0 100000 80000 }
 variable layers { metal1 HORIZONTAL metal2 VERTICAL metal3 HORIZONTAL metal4 VERTICAL }
 variable adjustments { metal1 0.0 metal2 0.30000001192092896 metal3 0.30000001192092896 metal4 0.5 }
 variable routing_range { 2 4 }
-# name -> { fixed placed }
+# name -> { fixed placed handle }
 variable insts {}
 variable blockages {}
 variable num_made 0
@@ -51,16 +51,15 @@ proc dump { path } {
 
 proc add_inst { name { fixed 0 } { placed 1 } } {
   variable insts
-  dict set insts $name [list $fixed $placed]
-  set handle ::inst_[dict size $insts]
+  set handle ::inst_[expr { [dict size $insts] + 1 }]
+  dict set insts $name [list $fixed $placed $handle]
   interp alias {} $handle {} ::stub::inst $name
   return $handle
 }
 
 proc handle_of { name } {
   variable insts
-  set index [lsearch -exact [dict keys $insts] $name]
-  return ::inst_[expr { $index + 1 }]
+  return [lindex [dict get $insts $name] 2]
 }
 
 proc inst { name method args } {
@@ -277,7 +276,9 @@ proc global_placement { args } {
   set given $args
   set keys_known { -density -pad_left -pad_right -min_phi_coef -max_phi_coef -random_seed }
   lappend keys_known -routability_inflation_ratio_coef -routability_max_inflation_ratio
+  lappend keys_known -init_wirelength_coef -routability_check_overflow -keep_resize_below_overflow
   set flags { -routability_driven -timing_driven -skip_io -force_center_initial_place }
+  lappend flags -skip_initial_place
   sta::parse_key_args global_placement args keys $keys_known $flags
   if { [llength $args] > 0 } { error "global_placement takes no positional arguments" }
   stub::note global_placement {*}$given

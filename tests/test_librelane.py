@@ -1,0 +1,494 @@
+"""The LibreLane plug-in in LibreLane itself: discovery, variables, substitution, state, metrics, gate, plan, labels.
+
+LibreLane's own scripts run in tclsh, on stand-ins for OpenROAD's commands (tests/tcl/openroad_librelane.tcl).
+"""
+
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from tcl_session import HERE, fake_python, find_tclsh, is_alive, num_runs
+
+from circuit_io.metric_keys import METRIC_KEYS
+
+PYTHON = Path(os.environ.get("GSR_LIBRELANE_PYTHON", Path(sys.prefix) / "librelane" / "bin" / "python"))
+pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason=f"no LibreLane at {PYTHON}: make librelane")
+
+PDK = {
+    "STD_CELL_LIBRARY": "kit_cells",
+    "VDD_PIN": "VDD",
+    "GND_PIN": "VSS",
+    "PRIMARY_GDSII_STREAMOUT_TOOL": "klayout",
+    "DEFAULT_CORNER": "typ",
+    "STA_CORNERS": "typ",
+    "RT_MIN_LAYER": "M2",
+    "RT_MAX_LAYER": "M5",
+    "SCL_GROUND_PINS": "VSS",
+    "SCL_POWER_PINS": "VDD",
+    "FILL_CELLS": "G45_FILL",
+    "DECAP_CELLS": "G45_FILL",
+    "OUTPUT_CAP_LOAD": "5",
+    "MAX_FANOUT_CONSTRAINT": "10",
+    "CLOCK_UNCERTAINTY_CONSTRAINT": "0.1",
+    "CLOCK_TRANSITION_CONSTRAINT": "0.1",
+    "TIME_DERATING_CONSTRAINT": "5",
+    "IO_DELAY_CONSTRAINT": "20",
+    "SYNTH_DRIVING_CELL": "G45_BUF/Y",
+    "SYNTH_TIEHI_CELL": "G45_TIE1/Y",
+    "SYNTH_TIELO_CELL": "G45_TIE0/Y",
+    "SYNTH_BUFFER_CELL": "G45_BUF/A/Y",
+    "PLACE_SITE": "gsr45_core",
+    "CELL_PAD_EXCLUDE": "",
+    "GRT_LAYER_ADJUSTMENTS": "0.99,0.2,0.25",
+    "DPL_CELL_PADDING": "0",
+    "GPL_CELL_PADDING": "0",
+}
+
+
+def write_pdk(root: Path, kit: Path) -> None:
+    """The demo kit's technology as a PDK for LibreLane."""
+    folder = root / "kit" / "libs.tech" / "librelane"
+    (folder / "kit_cells").mkdir(parents=True)
+    (root / "none.txt").touch()
+    tech = kit / "tech"
+    values = PDK | {
+        "TECH_LEFS": f'"*" {tech / "gsr45_tech.lef"}',
+        "CELL_LEFS": str(tech / "gsr45_cells.lef"),
+        "LIB": f'"*" {tech / "gsr45_typ.lib"}',
+        "CELL_GDS": str(root / "none.txt"),
+        "SYNTH_EXCLUDED_CELL_FILE": str(root / "none.txt"),
+        "PNR_EXCLUDED_CELL_FILE": str(root / "none.txt"),
+    }
+    text = "".join(f"set ::env({name}) {{{value}}}\n" for name, value in values.items())
+    (folder / "config.tcl").write_text(text)
+    (folder / "kit_cells" / "config.tcl").write_text("\n")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a flow: what it answered, what OpenROAD's commands were called with, what was printed."""
+
+    answer: dict[str, Any]
+    calls: list[list[list[str]]]
+    out: str
+    folder: Path
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The views and metrics at the end."""
+        assert self.answer["error"] == "", self.answer["error"] + self.out
+        state: dict[str, Any] = self.answer["state"]
+        return state
+
+    def gsr_metrics(self) -> dict[str, float]:
+        """The predicted metrics of the state."""
+        return {key: value for key, value in self.state["metrics"].items() if key.startswith("gsr__")}
+
+    def step(self, name: str) -> Path:
+        """The folder of a step."""
+        return next(p for p in self.folder.iterdir() if p.name.endswith(name))
+
+
+class Flow:
+    """A design in LibreLane: a floorplan of the kit, and the placement that OpenROAD's stand-in makes of it."""
+
+    def __init__(self, tmp_path: Path, kit: Path, design: str) -> None:
+        self.tmp_path, self.design = tmp_path, design.split("/")[0]
+        write_pdk(tmp_path / "pdk", kit)
+        placed = gzip.decompress((kit / "labels" / "gsr45" / design / "placed.def.gz").read_bytes()).decode()
+        self.placed, self.floorplan = tmp_path / "placed.def", tmp_path / "floorplan.odb"
+        self.placed.write_text(placed)
+        self.floorplan.write_text(re.sub(r"(- .*)\+ PLACED \([^)]*\) \w+", r"\1+ UNPLACED", placed))
+        self.openroad = tmp_path / "openroad"
+        script = HERE / "tcl" / "openroad_librelane.tcl"
+        self.openroad.write_text(f'#!/bin/sh\nexec "{find_tclsh()}" -encoding utf-8 "{script}" "$@"\n')
+        self.openroad.chmod(0o755)
+
+    def run(
+        self,
+        *steps: str,
+        config: dict[str, Any] | None = None,
+        state: dict[str, Any] | None = None,
+        substitutions: dict[str, str] | None = None,
+        env: dict[str, str] | None = None,
+        tag: str = "run",
+    ) -> Run:
+        """Run steps from a state, by default the floorplan."""
+        asked = {
+            "steps": steps,
+            "substitutions": substitutions,
+            "config": {"DESIGN_NAME": self.design, "GSR_PYTHON": sys.executable, **(config or {})},
+            "state": state or {"odb": str(self.floorplan), "def": str(self.floorplan)},
+            "design_dir": str(self.tmp_path),
+            "pdk_root": str(self.tmp_path / "pdk"),
+            "tag": tag,
+        }
+        folder = self.tmp_path / "runs" / tag
+        folder.mkdir(parents=True)
+        stub = {"STUB_PLACED": str(self.placed), "STUB_CALLS": str(folder / "calls")}
+        answer, out = ask(folder, asked, {"_LLN_OVERRIDE_OPENROAD": str(self.openroad), **stub, **(env or {})})
+        files = sorted(folder.glob("calls.*"), key=lambda p: p.stat().st_mtime_ns)
+        calls = [[[unquote(w) for w in line.split("\t")] for line in p.read_text().splitlines()] for p in files]
+        return Run(answer, calls, out, folder)
+
+
+def ask(folder: Path, asked: object, env: dict[str, str] | None = None) -> tuple[dict[str, Any], str]:
+    """What LibreLane's environment answers, and what it printed."""
+    (folder / "asked.json").write_text(json.dumps(asked))
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("GSR_") and k != "PYTHONPATH"}
+    done = subprocess.run(
+        [PYTHON, HERE / "librelane_session.py", folder / "asked.json", folder / "answer.json"],
+        cwd=folder,
+        env={**clean, "OMP_NUM_THREADS": "1", "COLUMNS": "500", **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (folder / "answer.json").exists(), done.stdout + done.stderr
+    return json.loads((folder / "answer.json").read_text()), done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What LibreLane knows of the plug-in."""
+    return ask(tmp_path_factory.mktemp("registry"), {})[0]
+
+
+@pytest.fixture
+def flow(tmp_path: Path, kit: Path) -> Flow:
+    """The kit's smallest design."""
+    return Flow(tmp_path, kit, "crc_bank/v0")
+
+
+def fake_gsr(flow: Flow, *, plan: str | None = None, body: str = "", finish: bool = True) -> dict[str, Any]:
+    """Configuration with a stand-in for the Python that has gsr; see tcl_session.fake_python."""
+    return {"GSR_PYTHON": str(fake_python(flow.tmp_path / "py", plan=plan, body=body, finish=finish))}
+
+
+def plan_text(flow: Flow, *rows: str) -> str:
+    """A plan for the design; a row is written with | for the tabs."""
+    x1, y1, x2, y2 = (int(v) / 2000 for v in re.findall(r"-?\d+", flow.placed.read_text().split("DIEAREA")[1])[:4])
+    header = f"#gsr-feedback 1 design={flow.design} die_um={x1},{y1},{x2},{y2} grid=20,20 def_sha256=00 run_id=r1"
+    lines = ["action\ttarget\tx1\ty1\tx2\ty2\tlayer\tvalue\tscore", *(row.replace("|", "\t") for row in rows)]
+    return "\n".join([header, *lines]) + "\n"
+
+
+BLOCKAGE = "density_blockage||10|10|20|20||70|1"
+ROUTER_ONLY = "layer_adjustment|route|||||M3|0.5|1"
+
+
+# --- what LibreLane knows --------------------------------------------------------------------------------------------
+
+
+def test_librelane_finds_the_plugin_without_numpy_or_torch(known: dict[str, Any]) -> None:
+    assert set(known["plugins"]) == {"librelane_plugin_gsr"}
+    assert re.fullmatch(r"\d+\.\d+\.\d+", known["plugins"]["librelane_plugin_gsr"])
+    ours = {"GSR.Predict", "GSR.GlobalPlacement", "GSR.GlobalRouting", "GSR.GateChecker", "GSR.ExportLabels"}
+    assert set(known["steps"]) == ours
+    assert "circuit_io" in known["loaded"]
+    assert not {"numpy", "torch", "pyarrow", "gsr_plugin"} & set(known["loaded"])
+
+
+def test_the_flow_is_classic_with_our_steps(known: dict[str, Any]) -> None:
+    """Nothing is lost of Classic, and the gate stands between placement and clock tree."""
+    names = known["flow"]
+    replaced = {"GSR.GlobalPlacement": "OpenROAD.GlobalPlacement", "GSR.GlobalRouting": "OpenROAD.GlobalRouting"}
+    added = {"GSR.Predict", "GSR.GateChecker", "GSR.ExportLabels"}
+    assert [replaced.get(name, name) for name in names if name not in added] == known["classic"]
+    at = names.index("OpenROAD.DetailedPlacement")
+    assert names[at : at + 4] == ["OpenROAD.DetailedPlacement", "GSR.Predict", "GSR.GateChecker", "OpenROAD.CTS"]
+    assert names[names.index("GSR.GlobalRouting") + 1] == "GSR.ExportLabels"
+    assert known["gates"] == {"GSR.ExportLabels": ["RUN_GSR_EXPORT_LABELS"]}
+
+
+def test_metrics_are_those_of_the_registry(known: dict[str, Any]) -> None:
+    direction = {"higher": True, "lower": False, "neither": None}
+    assert known["metrics"] == {key.name: direction[key.better] for key in METRIC_KEYS.values()}
+
+
+def test_the_docs_list_every_variable(known: dict[str, Any]) -> None:
+    """Name, type, units and default of the table in docs/flow.md are those that LibreLane reads."""
+    text = (HERE.parent / "docs" / "flow.md").read_text().split("## LibreLane")[1].split("\n## ")[0]
+    table = text.split("| variable | type | units | default | meaning |")[1]
+    rows = [[cell.strip() for cell in line.split("|")[1:5]] for line in table.splitlines() if line.startswith("| `")]
+    assert {row[0].strip("`") for row in rows} == set(known["variables"])
+    for name, kind, units, default in rows:
+        type_, real_units, description, real_default = known["variables"][name.strip("`")]
+        choices = re.findall(r"`(\w+)`", kind)
+        assert re.findall(r"'(\w+)'", type_) == choices if choices else type_ == kind
+        assert units == (real_units or "")
+        assert description.endswith(".")
+        if real_default is not None:
+            assert re.findall(r"\w+", real_default) == re.findall(r"\w+", default)
+
+
+def test_a_librelane_that_we_do_not_fit_still_works(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['circuit_io.metric_keys'] = None; import librelane.flows; print('librelane works')"
+    done = subprocess.run([PYTHON, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "librelane works" in done.stdout
+    assert "librelane_plugin_gsr" in done.stderr
+    assert "does not fit this LibreLane" in done.stderr
+
+
+# --- prediction ------------------------------------------------------------------------------------------------------
+
+
+def test_a_prediction_is_in_the_state(flow: Flow) -> None:
+    """The real gsr on a real placement; the floorplan's view is of no use, the placed one is."""
+    state = {"def": str(flow.placed), "metrics": {"design__instance__count": 1005}}
+    run = flow.run("GSR.Predict", state=state, config={"GSR_DEVICE": "cpu"})
+    folder = run.step("gsr-predict")
+    hook = json.loads((folder / "hook.json").read_text())
+    assert (hook["def"], hook["design"], hook["signal_layers"]) == (str(flow.placed), "crc_bank", ["M2", "M5"])
+    assert [Path(p).name for p in hook["lefs"]] == ["gsr45_tech.lef", "gsr45_cells.lef"]
+    assert [Path(p).name for p in hook["libs"]] == ["gsr45_typ.lib"]
+    # by position among the routing layers; the others have that of all
+    assert hook["layer_adjustment"] == {"M1": 0.99, "M2": 0.2, "M3": 0.25, **{f"M{i}": 0.3 for i in range(4, 9)}}
+    expected = json.loads((folder / "metrics.json").read_text())
+    assert run.gsr_metrics() == {key.partition("__")[2]: pytest.approx(value) for key, value in expected.items()}
+    assert set(run.gsr_metrics()) <= set(METRIC_KEYS)
+    assert run.state["metrics"]["design__instance__count"] == 1005
+    views = {"gsr_report": "report.html", "gsr_hotspots": "hotspots.tsv", "gsr_markers": "markers.json"}
+    for view, name in views.items():
+        assert run.state[view] == str(folder / name)
+        assert (run.folder / "final" / "gsr" / name).read_bytes() == (folder / name).read_bytes()
+    assert run.state["gsr_feedback"] is None  # no plan in mode observe
+    assert run.calls == []
+
+
+def test_the_stand_in_is_called_as_the_settings_say(flow: Flow) -> None:
+    """Command, environment and options of the child; an earlier prediction makes way."""
+    config = fake_gsr(flow, plan=plan_text(flow, BLOCKAGE))
+    config["GSR_PYTHON"] = f"env MARK=1 {config['GSR_PYTHON']}"
+    config |= {"GSR_MODE": "advise", "GSR_MODEL": str(flow.openroad), "GSR_RTL": [str(flow.placed)], "GSR_TIMEOUT": 5}
+    state = {"def": str(flow.placed), "sdc": str(flow.openroad), "metrics": {"gsr__congestion_h__max": 9}}
+    env = {"PYTHONPATH": "", "LD_LIBRARY_PATH": "/nowhere"}
+    run = flow.run("GSR.Predict", state=state, config=config, env=env)
+    folder = run.step("gsr-predict")
+    words = (flow.tmp_path / "py" / "arguments").read_text().splitlines()
+    assert words == [
+        *["-m", "gsr_plugin", "flow", "--hook", str(folder / "hook.json"), "--out", str(folder), "--mode", "advise"],
+        *["--device", "auto", "--weights", str(flow.openroad)],
+    ]
+    child = (flow.tmp_path / "py" / "environment").read_text().splitlines()
+    assert {"MARK=1", "PYTHONSAFEPATH=1", "OMP_WAIT_POLICY=passive"} <= set(child)
+    assert not [line for line in child if line.startswith(("PYTHONPATH=", "LD_LIBRARY_PATH="))]
+    hook = json.loads((folder / "hook.json").read_text())
+    assert (hook["sdc"], hook["rtl"]) == (str(flow.openroad), [str(flow.placed)])
+    assert run.gsr_metrics() == {"gsr__congestion_h__max": 1.25, "gsr__overflow__expected": 40}
+    assert run.state["gsr_feedback"] == str(folder / "feedback.tsv")
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("missing", "cannot be started: No such file"),
+        ("fails", "failed with exit code 7: out of luck"),
+        ("no_done", "ended without writing the id of this run"),
+        ("hangs", "ran longer than GSR_TIMEOUT (0.3 s)"),
+    ],
+)
+def test_a_failing_gsr_is_a_warning_and_leaves_no_old_prediction(flow: Flow, setting: str, words: str) -> None:
+    body = {"fails": "echo out of luck >&2; exit 7", "hangs": f"echo $$ > {flow.tmp_path}/pid; exec sleep 60"}
+    config = fake_gsr(flow, body=body.get(setting, ""), finish=setting != "no_done")
+    if setting == "missing":
+        Path(config["GSR_PYTHON"]).unlink()
+    if setting == "hangs":
+        config["GSR_TIMEOUT"] = 0.3
+    config |= {"GSR_GATE": {"congestion_h__max": 1}}
+    state = {"def": str(flow.placed), "gsr_report": str(flow.placed), "metrics": {"gsr__congestion_h__max": 9}}
+    run = flow.run("GSR.Predict", "GSR.GateChecker", state=state, config=config)
+    assert run.gsr_metrics() == {"gsr__congestion_h__max": None}
+    assert run.state.get("gsr_report") is None
+    assert words in run.out
+    assert "metric was not found" in run.out  # the gate that cannot be judged is open
+    if setting == "hangs":
+        assert not is_alive(int((flow.tmp_path / "pid").read_text()))
+
+
+def test_a_failing_gsr_ends_the_flow_where_that_is_asked_for(flow: Flow) -> None:
+    config = fake_gsr(flow, body="exit 7") | {"GSR_ON_ERROR": "fail"}
+    run = flow.run("GSR.Predict", state={"def": str(flow.placed)}, config=config)
+    assert run.answer["kind"] == "FlowError"
+    assert "failed with exit code 7" in run.answer["error"]
+
+
+# --- gate ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gate", "error"),
+    [
+        ({"congestion_h__max": 1.25, "gsr__overflow__expected": 40}, ""),
+        ({"congestion_h__max": 1.2, "overflow__expected": 39, "hotspot__count": 1e9}, "gate is closed"),
+        (None, ""),
+        ({"congestion_h__maximum": 1}, "no prediction has a metric 'gsr__congestion_h__maximum'"),
+    ],
+)
+def test_the_gate(flow: Flow, gate: dict[str, float] | None, error: str) -> None:
+    metrics = {"gsr__congestion_h__max": 1.25, "gsr__overflow__expected": 40, "gsr__hotspot__count": 3}
+    config = {"GSR_GATE": gate} if gate else {}
+    run = flow.run("GSR.GateChecker", state={"def": str(flow.placed), "metrics": metrics}, config=config)
+    assert error in run.answer["error"]
+    assert bool(run.answer["error"]) == bool(error)
+    if error == "gate is closed":
+        # at once, not at the end of the flow; every metric that is beyond is named
+        assert run.answer["kind"] == "FlowError"
+        assert "deferred" not in run.answer["error"]
+        assert "1.25 gsr__congestion_h__max (limit 1.2)" in run.answer["error"]
+        assert "40 gsr__overflow__expected (limit 39" in run.answer["error"]
+        assert "hotspot" not in run.answer["error"]
+
+
+def test_a_gate_may_only_warn(flow: Flow) -> None:
+    config = {"GSR_GATE": {"congestion_h__max": 1}, "ERROR_ON_GSR_GATE": False}
+    state = {"def": str(flow.placed), "metrics": {"gsr__congestion_h__max": 1.25}}
+    run = flow.run("GSR.GateChecker", state=state, config=config)
+    assert run.answer["error"] == ""
+    assert re.search(r"WARNING .*1\.25 gsr__congestion_h__max", run.out)
+
+
+# --- placement, routing, labels --------------------------------------------------------------------------------------
+
+
+def named(calls: list[list[str]], name: str) -> list[list[str]]:
+    """The arguments of every call of one command."""
+    return [call[1:] for call in calls if call[0] == name]
+
+
+def placed_under(odb: str | Path) -> int:
+    """How many blockages were in force when a database was placed."""
+    return int(Path(odb).read_text().split()[3])
+
+
+def test_substitution_and_observe_leave_the_placement_as_it_is(flow: Flow) -> None:
+    steps = ("OpenROAD.GlobalPlacement", "OpenROAD.DetailedPlacement")
+    stock = flow.run(*steps, tag="stock")
+    ours = {"OpenROAD.GlobalPlacement": "GSR.GlobalPlacement", "+OpenROAD.DetailedPlacement": "GSR.Predict"}
+    run = flow.run(*steps, substitutions=ours, config=fake_gsr(flow), tag="ours")
+    assert run.answer["steps"] == ["GSR.GlobalPlacement", "OpenROAD.DetailedPlacement", "GSR.Predict"]
+
+    def without_paths(run: Run) -> list[list[list[str]]]:
+        return [[[word for word in call if "/" not in word] for call in calls] for calls in run.calls]
+
+    assert without_paths(run) == without_paths(stock)
+    assert Path(run.state["odb"]).read_bytes() == Path(stock.state["odb"]).read_bytes()
+    assert num_runs(flow.tmp_path / "py") == 1
+    assert run.gsr_metrics() == {"gsr__congestion_h__max": 1.25, "gsr__overflow__expected": 40}
+
+
+def test_apply_places_twice_from_the_same_floorplan(flow: Flow) -> None:
+    config = fake_gsr(flow, plan=plan_text(flow, BLOCKAGE)) | {"GSR_MODE": "apply"}
+    run = flow.run("GSR.GlobalPlacement", config=config)
+    first, second = run.calls
+    assert named(first, "read_db") == named(second, "read_db") == [[str(flow.floorplan)]]
+    assert named(first, "create_blockage") == []
+    assert named(second, "create_blockage") == [["20000", "20000", "40000", "40000", "70.0"]]
+    assert named(second, "blockages_in_force") == [["1"]]
+    assert len(named(second, "dbBlockage_destroy")) == 1
+    assert placed_under(run.state["odb"]) == 1
+    folder = run.step("gsr-globalplacement")
+    assert json.loads((folder / "gsr_feedback.json").read_text())["num_applied"] == 1
+    assert "1 applied, 0 skipped" in run.out
+    # the prediction was made for the first placement
+    hook = json.loads((folder / "prediction" / "hook.json").read_text())
+    assert hook["def"] == str(folder / "first" / "crc_bank.def")
+    assert run.gsr_metrics() == {}  # nothing is claimed of the placement with the plan
+
+
+@pytest.mark.parametrize(("setting", "words"), [("empty", "There is no plan"), ("failed", "failed with exit code 7")])
+def test_without_a_plan_the_first_placement_is_the_result(flow: Flow, setting: str, words: str) -> None:
+    config = fake_gsr(flow, plan=plan_text(flow), body="exit 7" if setting == "failed" else "")
+    run = flow.run("GSR.GlobalPlacement", config=config | {"GSR_MODE": "apply"})
+    assert len(run.calls) == 1
+    assert words in run.out
+    assert run.state["odb"] == str(run.step("gsr-globalplacement") / "first" / "crc_bank.odb")
+    assert placed_under(run.state["odb"]) == 0
+
+
+def test_the_plan_of_an_earlier_run_needs_one_placement(flow: Flow) -> None:
+    """And a placer that fails with it places without it."""
+    earlier = flow.tmp_path / "earlier"
+    earlier.mkdir()
+    (earlier / "feedback.tsv").write_text(plan_text(flow, BLOCKAGE))
+    config = {"GSR_MODE": "apply", "GSR_PREDICTION_DIR": str(earlier)}
+    run = flow.run("GSR.GlobalPlacement", config=config, tag="good")
+    assert len(run.calls) == 1
+    assert placed_under(run.state["odb"]) == 1
+    run = flow.run("GSR.GlobalPlacement", config=config, tag="bad", env={"STUB_FAILURES": "1"})
+    assert "is run again without it" in run.out
+    assert placed_under(run.state["odb"]) == 0
+
+
+def test_routing_leaves_the_prediction_in_the_database(flow: Flow) -> None:
+    """In mode apply the router's part of the plan is in force while it runs, and no longer."""
+    prediction = flow.tmp_path / "prediction"
+    prediction.mkdir()
+    for name, text in {
+        "hotspots.tsv": "#gsr-hotspots 1\n",
+        "markers.json": "{}\n",
+        "feedback.tsv": plan_text(flow, ROUTER_ONLY),
+    }.items():
+        (prediction / name).write_text(text)
+    inst = re.search(r"^ *- (\S+)", flow.placed.read_text().split("\nCOMPONENTS")[1], re.MULTILINE)
+    assert inst is not None
+    (prediction / "insts.tsv").write_text(f"#gsr-insts 1\ninst\tcongestion\n{inst[1]}\t0.5\nlost\t0.5\n")
+    state = {"odb": str(flow.placed), "gsr_hotspots": str(prediction / "hotspots.tsv")}
+    run = flow.run("GSR.GlobalRouting", state=state, config={"GSR_MODE": "apply"}, tag="apply")
+    (calls,) = run.calls
+    names = [call[0] for call in calls]
+    at = names.index("global_route")
+    (in_force,) = named(calls, "adjustments_in_force")
+    assert [round(float(value), 6) for value in in_force] == [0.99, 0.2, 0.5, *[0.3] * 5]
+    assert calls[at + 2] == ["set_global_routing_layer_adjustment", "M3", "0.25"]
+    assert named(calls[at:], "dbMarkerCategory_fromJSON") == [["::chip", str(prediction / "markers.json")]]
+    assert named(calls[at:], "dbDoubleProperty_create") == [[inst[1], "gsr_congestion", "0.5"]]
+    assert names.index("dbDoubleProperty_create") < names.index("write_def")  # in the database that is written
+    assert Path(run.state["odb"]).parent == run.step("gsr-globalrouting")
+
+    run = flow.run("GSR.GlobalRouting", state=state, config={"GSR_MODE": "observe"}, tag="observe")
+    assert not {"dbMarkerCategory_fromJSON", "dbDoubleProperty_create"} & {call[0] for call in run.calls[0]}
+    run = flow.run("GSR.GlobalRouting", state={"odb": str(flow.placed)}, config={"GSR_MODE": "advise"}, tag="none")
+    assert "no prediction to annotate the design with" in run.out
+
+
+def test_labels_of_a_routed_database(flow: Flow) -> None:
+    config = {"GSR_FAMILY": "crc", "GSR_LABELS": ["grt", "drc"]}
+    run = flow.run("GSR.ExportLabels", state={"odb": str(flow.placed)}, config=config)
+    folder = run.step("gsr-exportlabels")
+    hook = json.loads((folder / "hook.json").read_text())
+    assert [Path(p).name for p in hook["lefs"]] == ["gsr45_tech.lef", "gsr45_cells.lef"]
+    assert [Path(p).name for p in hook["libs"]] == ["gsr45_typ.lib"]
+    assert (hook["family"], hook["platform"], hook["signal_layers"]) == ("crc", "kit", ["M2", "M4"])
+    done = json.loads((folder / "labels" / "done.json").read_text())
+    assert done["labels"] == {"grt": "written", "drc": "skipped(REPORTS_DIR is not set)"}
+    assert (folder / "labels" / "placed.def").read_text().rstrip() == flow.placed.read_text().rstrip()
+
+
+@pytest.mark.slow
+def test_the_whole_way_with_the_real_gsr(tmp_path: Path, kit: Path) -> None:
+    """A congested design: placed, predicted, planned, placed again with the plan, judged, routed, annotated,
+    labelled."""
+    flow = Flow(tmp_path, kit, "xbar16/v1")
+    steps = ["GSR.GlobalPlacement", "OpenROAD.DetailedPlacement", "GSR.Predict", "GSR.GateChecker"]
+    config = {"GSR_MODE": "apply", "GSR_GATE": {"congestion_v__max": 5}}
+    run = flow.run(*steps, "GSR.GlobalRouting", "GSR.ExportLabels", config=config)
+    record = json.loads((run.step("gsr-globalplacement") / "gsr_feedback.json").read_text())
+    assert record["num_applied"] > 50
+    assert 0 < placed_under(run.step("gsr-globalplacement") / "xbar16.odb") <= record["num_applied"]
+    assert run.gsr_metrics()["gsr__congestion_v__max"] > 1
+    routing = next(calls for calls in run.calls if named(calls, "global_route"))
+    assert len(named(routing, "dbDoubleProperty_create")) > 7000
+    assert (run.step("gsr-exportlabels") / "labels" / "gcell_usage.csv").exists()
+    # the same metric closes the gate
+    config = {"GSR_GATE": {"congestion_v__max": 1}}
+    run = flow.run("GSR.GateChecker", state=run.state, config=config, tag="gate")
+    assert "The gate is closed" in run.answer["error"]
