@@ -377,7 +377,9 @@ def feedback(
 @click.option(
     "--record", type=FILE, help="gsr_feedback.json: what became of that plan; else the one beside it, if any."
 )
-@click.option("--guides", type=FILE, help="Route guides of this placement (write_guides), to see which nets were named.")
+@click.option(
+    "--guides", type=FILE, help="Route guides of this placement (write_guides), to see which nets were named."
+)
 @_common
 def report(
     pred: Path,
