@@ -56,7 +56,7 @@ $(VENV)/tcl/.done: $(VENV)/.done
 $(VENV)/librelane/.done: $(VENV)/.done
 	$(PYTHON) -m venv $(VENV)/librelane
 	$(VENV)/librelane/bin/pip install -q -c $(CONSTRAINTS) "librelane>=3.0.17"
-	$(VENV)/librelane/bin/pip install -q --no-deps -e .
+	CC=false $(VENV)/librelane/bin/pip install -q --no-deps -e .  # the C code is built already
 	touch $@
 clean:
 	rm -rf $(VENV) $(OUT) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
