@@ -1,11 +1,18 @@
 """The program `gsr`, also as `python -m gsr_plugin`: nothing is imported before an interrupt would end it quietly."""
 
+import os
 import sys
 
 
 def main() -> None:
-    """Run the program; Ctrl-C ends it with 130 while it still loads, too."""
+    """Run the program, or have a warm server do it; Ctrl-C ends it with 130 while it still loads, too."""
     try:
+        if os.environ.get("GSR_SERVER"):
+            from gsr_plugin.client import answer_from_server
+
+            code = answer_from_server(sys.argv[1:])
+            if code is not None:
+                sys.exit(code)
         from gsr_plugin.cli import main as program
 
         program(prog_name="gsr")

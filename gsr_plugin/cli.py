@@ -108,6 +108,9 @@ def _common(command: F) -> F:
     def run(*args: Any, overwrite: bool, quiet: bool, json_path: str | None, **options: Any) -> None:  # noqa: ANN401
         from gsr_plugin.jsonable import to_json_line
 
+        folders = click.get_current_context().obj  # of a warm server, see gsr_plugin.served_command
+        if folders is not None:
+            folders.check(options | {"json_path": json_path})
         logging.basicConfig(
             format="%(levelname)s: %(message)s",
             level=logging.WARNING if quiet else logging.INFO,
@@ -490,3 +493,40 @@ def flow(
 
     found = run_flow(hook, out, mode=mode, weights=weights, device=device, log_dir=log_dir)
     return _Result(found, f"{out}: {found.num_actions} actions, run {found.run_id}")
+
+
+@main.command(cls=_ManyValues)
+@click.option(
+    "--address", type=OUT, default="gsr-server.tsv", show_default=True, envvar="GSR_SERVER",
+    help="File to write for the clients: where the server is, and its token.",
+)  # fmt: skip
+@click.option(
+    "--root", type=OUT, multiple=True, metavar="DIR..", help="Where requests may write; else the folder here."
+)
+@click.option("--read", type=OUT, multiple=True, metavar="DIR..", help="Where requests may read besides.")
+@click.option("--pid", type=click.IntRange(min=2), help="End with this process, or the outermost make above it.")
+@click.option(
+    "--idle-s", type=click.FloatRange(min=0), default=900, show_default=True, help="End after so long a rest."
+)
+@_common
+def serve(
+    address: Path,
+    root: tuple[Path, ...],
+    read: tuple[Path, ...],
+    pid: int | None,
+    idle_s: float,
+    overwrite: bool,
+    quiet: bool,
+) -> _Result:
+    """Do flow, export, predict and feedback for other processes, which then need not load anything.
+
+    They ask this server when GSR_SERVER names its address file, and do the work themselves when it cannot be reached.
+
+    \b
+    gsr serve --address gsr-server.tsv --root objects logs --read platforms designs &
+    export GSR_SERVER=$PWD/gsr-server.tsv
+    """
+    from gsr_plugin.served_command import serve as run
+
+    found = run(address, root=root or [Path.cwd()], read=read, pid=pid, idle_s=idle_s)
+    return _Result(found, f"{address}: {found['num_answers']} requests done, {found['reason']}")

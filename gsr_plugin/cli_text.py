@@ -15,6 +15,7 @@ TWINS = {
     "check": "gsr_plugin.check.check",
     "bench": "gsr_plugin.bench.run_bench",
     "flow": "gsr_plugin.flow.run_flow",
+    "serve": "gsr_plugin.served_command.serve",
 }
 
 
