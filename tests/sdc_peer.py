@@ -15,6 +15,7 @@ from circuit_io.text import read_bytes
 SCRIPT = """
 set box [interp create -safe]
 interp alias $box say {} puts
+interp alias $box puts {} list
 interp limit $box time -seconds [expr {[clock seconds] + 20}]
 interp eval $box {
   proc unknown args {
