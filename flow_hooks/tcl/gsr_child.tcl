@@ -157,6 +157,11 @@ proc enter_child_environment { } {
   if { [is_count [setting NUM_CORES] cores] && $cores > 0 } {
     dict set wanted OMP_NUM_THREADS $cores
   }
+  if { [setting GSR_SERVE] eq "1" } {
+    # the server that the child starts serves this flow alone, and ends with it
+    dict set wanted GSR_SERVER [setting GSR_SERVER [file join [out_root] server.tsv]]
+    dict set wanted GSR_FLOW_PID [setting GSR_FLOW_PID [pid]]
+  }
   set saved [dict create]
   foreach name [concat $foreign_variables [dict keys $wanted]] {
     if { [info exists ::env($name)] } {
@@ -181,6 +186,17 @@ proc leave_child_environment { saved } {
       unset -nocomplain ::env($name)
     }
   }
+}
+
+# What a child that could not use the server says in its log, for the flow's.
+proc tell_of_server { log } {
+  variable said
+  if { [catch { read_bytes $log } bytes] } { return }
+  set text "The server was not used"
+  if { ![regexp -line {^gsr: the server is not used: (.*)$} $bytes _ reason] } { return }
+  if { [dict exists $said $text] } { return }
+  dict set said $text 1
+  say 7012 "$text: $reason."
 }
 
 # The last lines that say something, for a message.

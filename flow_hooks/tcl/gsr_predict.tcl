@@ -28,6 +28,7 @@ proc predict { out_dir facts options } {
   set log [file join $out_dir gsr.log]
   set command [flow_command $exported $options]
   set wrong [run_child $command $log [timeout_s [option $options timeout]]]
+  tell_of_server $log
   if { $wrong eq "" } {
     set wrong [missing_done [file join $out_dir done] $run_id]
   }
@@ -62,7 +63,9 @@ proc flow_command { exported options } {
 proc missing_done { path run_id } {
   if { ![file isfile $path] } { return "ended without writing done" }
   set found [string trim [read_bytes $path]]
-  if { $found ne $run_id } { return "left the run id \"$found\" in done, not \"$run_id\"" }
+  if { $found ne $run_id } {
+    return "left the run id \"$found\" in done, not \"$run_id\" (does another flow use this folder?)"
+  }
   return ""
 }
 }
