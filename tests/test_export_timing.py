@@ -15,6 +15,9 @@ from circuit_io.export import export_design
 from circuit_io.export_sources import parse_variables, sources_of_hook, sources_of_options
 from circuit_io.export_tables import inst_table, net_table
 from circuit_io.export_timing import Timing, TimingSources, find_timing
+from circuit_io.features import build_graph
+from circuit_io.fields import INST_FEATURES, NET_FEATURES, column
+from circuit_io.gcells import make_grid
 from circuit_io.liberty import FUNCTION_CLASSES
 from circuit_io.nodes import drivers, select_nodes
 from circuit_io.store import open_design
@@ -216,6 +219,13 @@ def capacitances_are_those_of_loads(design: Design) -> None:
     for net in range(0, len(found), 97):
         mine = (design.pin_net == net) & ~driven & (design.pin_inst >= 0)
         assert found[net] == pytest.approx(float(caps[mine].sum()), rel=1e-5)
+    grid = make_grid(design.die_dbu, design.layers, signal_layers=("M2", "M5"))
+    graph, _, _ = build_graph(design, grid, {})
+    unit = min(row["input_cap_ff"] for row in insts if row["master"].startswith("G45_INV_"))
+    wanted = np.log1p([row["input_cap_ff"] / unit if row["input_cap_ff"] is not None else 0 for row in insts])
+    np.testing.assert_allclose(graph.inst_features[:, column(INST_FEATURES, "input_cap")], wanted, rtol=1e-5)
+    load = graph.net_features[:, column(NET_FEATURES, "load")]
+    np.testing.assert_allclose(load, np.log1p(np.array(found) / unit), rtol=1e-5)
 
 
 def test_variables_of_the_flow_reach_the_sdc(design: Design, kit: Path, tmp_path: Path) -> None:

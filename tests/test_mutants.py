@@ -31,6 +31,7 @@ from circuit_io import (
     def_pins,
     export_tables,
     export_timing,
+    features,
     geometry,
     lef_reader,
     lef_shapes,
@@ -49,6 +50,7 @@ from circuit_io.def_wires import WireReader
 from circuit_io.design import Design, read_design
 from circuit_io.elaborate import Elaborator
 from circuit_io.export_sources import sources_of_labels
+from circuit_io.fields import NET_FEATURES, column
 from circuit_io.geometry import ORIENTS
 from circuit_io.lef_reader import LefReader
 from circuit_io.lef_shapes import ShapeReader, Shapes
@@ -277,6 +279,13 @@ def outputs_as_inputs(original: Any, design: Design, nodes: Any) -> Any:  # noqa
     return original(replace(design, liberty=liberty), nodes)
 
 
+def loads_and_drivers(original: Any, design: Design, *rest: Any) -> Any:  # noqa: ANN401
+    found = original(design, *rest)
+    every = replace(design, pin_direction=np.zeros_like(design.pin_direction))
+    found[:, column(NET_FEATURES, "load")] = original(every, *rest)[:, column(NET_FEATURES, "load")]
+    return found
+
+
 class Mutant(NamedTuple):
     """A mistake and the check that must see it."""
 
@@ -364,6 +373,11 @@ MUTANTS = {
     ),
     "output counted in the input capacitance": Mutant(
         wrap(export_tables, "_liberty_columns", outputs_as_inputs), capacitances
+    ),
+    "driver counted in the feature of load": Mutant(wrap(features, "_net_features", loads_and_drivers), capacitances),
+    "output counted in the feature of input capacitance": Mutant(
+        wrap(features, "_library_scale", lambda f, design: outputs_as_inputs(lambda d, _: f(d), design, None)),
+        capacitances,
     ),
     "modules spread over clocks": Mutant(constant(module_map, "CLOCK", -1), wide_nets_and_clocks),
     "modules spread over wide nets": Mutant(constant(module_map, "MAX_FANOUT", 1 << 30), wide_nets_and_clocks),
