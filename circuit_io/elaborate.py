@@ -12,6 +12,7 @@ from jaxtyping import Int8, Int32, Int64
 from circuit_io.arrays import blocks, numbered
 from circuit_io.errors import InputError
 from circuit_io.names import Names
+from circuit_io.verilog_bits import joined
 from circuit_io.verilog_plan import Planner
 from circuit_io.verilog_ports import port_bits
 from circuit_io.verilog_text import most_bits
@@ -187,8 +188,7 @@ class Elaborator:
     def _below(self, blob: bytes, slices: np.ndarray, occ: np.ndarray) -> Names:
         """Names given as slices, each after the path of its occurrence."""
         above = Names.of(path + b"/" if path else b"" for path in self.occ_path)
-        both = np.stack([above.slices()[occ] + len(blob), slices], 1)
-        return Names.of_slices(blob + above.blob, both.reshape(-1, 2), per_name=2)
+        return joined(blob + above.blob, np.stack([above.slices()[occ] + len(blob), slices], 1))
 
     def _pins(self, names: Names, bits: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Pin names and nodes or codes, ports first, then inst by inst; the row where each of these owners begins."""

@@ -8,12 +8,13 @@ from itertools import chain
 import numpy as np
 from jaxtyping import Bool, Int, Int32, Int64
 
+from circuit_io.arrays import numbered
 from circuit_io.names import Names
 from circuit_io.native import scan
 from circuit_io.verilog_expr import STRUCTURAL, TOKENS, Expression, Refused, quoted, show
 from circuit_io.verilog_rows import Body, Rows, SharedNames
 from circuit_io.verilog_text import SourceText
-from circuit_io.verilog_words import CONST_0, NOTHING
+from circuit_io.verilog_words import CONST_0, DIRECTIONS, NOTHING, SUPPLIES
 
 MAX_MODULE_BITS = 1 << 27  # of all vectors and expressions of a module together
 MAX_PORT_BITS = 1 << 22  # of all ports of a module together
@@ -67,13 +68,15 @@ class Module:
         """Note a fault at a position of its file."""
         self.source.fault(f'{what} (module "{show(self.name)}")', at, mend)
 
-    def declare(self, name: bytes, ends: tuple[int, int] | None, direction: int) -> None:
-        """Note a declaration; a net may be declared again as a port or with its range."""
-        known = self.ranges.get(name)
+    def declare(self, name: bytes, ends: tuple[int, int] | None, word: bytes) -> None:
+        """Note a declaration that begins with `word`; a net may be declared again as a port or with its range."""
+        direction, known = DIRECTIONS.get(word, -1), self.ranges.get(name)
         if ends is not None and known is not None and known != ends:
             raise Refused(f'"{show(name)}" is declared with two different ranges', "Keep one of the two.")
         if ends is not None or direction >= 0:
             self.ranges[name] = ends if known is None else known
+        if word in SUPPLIES:
+            self.supplies.append((name, SUPPLIES[word]))
         if direction < 0:
             return
         if self.declared.get(name, direction) != direction:
@@ -116,7 +119,7 @@ class Module:
             return False
         known, rest = Names.of([*self._scalars, *self.vectors]), Names.of(more)
         first = len(known.blob) + len(exprs.blob)
-        counts = self.num_bits, len(self._scalars), len(self.vectors), len(exprs) + len(rest)
+        counts = self.num_bits, len(self._scalars), len(self.vectors), len(exprs) + len(rest), len(exprs)
         ends = known.offsets, exprs.offsets[1:] + len(known.blob), rest.offsets[1:] + first
         bits, spans = list(self._scalars.values()), list(chain.from_iterable(self.vectors.values()))
         where = np.concatenate([np.array(x, np.int64) for x in (counts, *ends, bits, spans)])
@@ -266,20 +269,29 @@ class Module:
 
     def bit_names(self, bits: Int[np.ndarray, " n"]) -> tuple[bytes, Int64[np.ndarray, "n 2"]]:
         """Names of bits as slices of a blob, `a[3]` for one of a vector; slashes are escaped."""
-        names, vectors = self.scalar_names, list(self.vectors.items())
         is_scalar = np.zeros(self.num_bits, bool)
         is_scalar[self.scalar_bit] = True
-        place, is_scalar = np.cumsum(is_scalar, dtype=np.int32)[bits] - 1, is_scalar[bits]
-        of_vectors = bits[~is_scalar]
-        first_bit = np.array([base for _, (_, _, base) in vectors], np.int64)
-        shown = []
-        for bit, v in zip(
-            of_vectors.tolist(), (np.searchsorted(first_bit, of_vectors, side="right") - 1).tolist(), strict=True
-        ):
-            name, (left, right, base) = vectors[v]
-            shown.append(b"%b[%d]" % (name, left + (bit - base) * (1 if right >= left else -1)))
-        more = Names.of(shown).with_escaped_slashes()
-        out = np.empty((len(bits), 2), np.int64)
-        out[is_scalar] = names.slices()[place[is_scalar]]
-        out[~is_scalar] = more.slices() + len(names.blob)
-        return names.blob + more.blob, out
+        row, is_scalar = np.cumsum(is_scalar, dtype=np.int32)[bits] - 1, is_scalar[bits]
+        names, more = self.scalar_names, self._index_names(bits[~is_scalar])
+        slices = np.empty((len(bits), 2), np.int64)
+        slices[is_scalar, 0], slices[is_scalar, 1] = (names.offsets[row[is_scalar] + i] for i in (0, 1))
+        slices[~is_scalar] = more.slices() + len(names.blob)
+        return names.blob + more.blob if len(more) else names.blob, slices
+
+    def _index_names(self, bits: Int[np.ndarray, " n"]) -> Names:
+        """Names of bits of vectors."""
+        names = Names.of(self.vectors).with_escaped_slashes()
+        left, right, first = np.array([*self.vectors.values()], np.int64).reshape(-1, 3).T
+        vector = np.searchsorted(first, bits, side="right") - 1
+        index = left[vector] + (bits - first[vector]) * np.where(right >= left, 1, -1)[vector]
+        low = index.min(initial=0)
+        shown, place = numbered(index - low, int(index.max(initial=0) - low) + 1)
+        ends = Names.of(b"[%d]" % i for i in (shown + low).tolist())
+        slices = np.stack([names.slices()[vector], ends.slices()[place] + len(names.blob)], 1)
+        return joined(names.blob + ends.blob, slices)
+
+
+def joined(blob: bytes, slices: Int64[np.ndarray, "n each 2"]) -> Names:
+    """The names that are made of several slices of a blob each."""
+    columns = scan("scan_verilog_join", blob, slices.shape[1], slices.ravel())
+    return columns.names(0, 1) if columns else Names.of_slices(blob, slices.reshape(-1, 2), slices.shape[1])

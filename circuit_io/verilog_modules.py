@@ -11,10 +11,10 @@ from pathlib import Path
 from circuit_io.errors import InputError
 from circuit_io.verilog_bits import Module
 from circuit_io.verilog_expr import TOKENS, Refused, quoted, show
-from circuit_io.verilog_rows import SharedNames, scanned_body
+from circuit_io.verilog_rows import SharedNames, Statement, scanned_body
 from circuit_io.verilog_text import SourceText
 from circuit_io.verilog_tokens import Tokens
-from circuit_io.verilog_words import BEHAVIOURAL, DIRECTIONS, IGNORED, NETS, PRIMITIVES, STRUCTURE, SUPPLIES
+from circuit_io.verilog_words import BEHAVIOURAL, DIRECTIONS, IGNORED, NETS, PRIMITIVES, STRUCTURE
 
 _STATEMENT = re.compile(rb"\s*+((?:[^;\\]++|\\\S++)*+);").match
 _ENDMODULE = re.compile(rb"\s*+endmodule\b").match
@@ -53,10 +53,24 @@ class Source(SourceText):
         if found is None:
             return module.rows.take(self.text, at)
         self.table.has_scanned = True
-        module.scanned, others, end = found
-        for other in others:
-            self._statement(other)
+        module.scanned, statements, end = found
+        for statement in statements:
+            self._take(module, statement)
         return end
+
+    def _take(self, module: Module, statement: Statement) -> None:
+        """Take a declaration or an assign that the C scanner read or left to Python."""
+        if not statement.word:
+            self._statement(statement.at)
+        elif statement.word == b"assign":
+            sides = iter(statement.words)
+            module.assigns.extend((left, right, statement.at) for left, right in zip(sides, sides, strict=True))
+        else:
+            try:
+                for name in statement.words:
+                    module.declare(name, statement.ends, statement.word)
+            except Refused as e:
+                self.fault(e.what, statement.at, e.mend)
 
     def _statement(self, at: int) -> int:
         """Take one statement of any other kind; -1 at the end of the file."""
@@ -138,13 +152,10 @@ class Source(SourceText):
 
     def _declaration(self, module: Module, reader: Tokens, at: int) -> None:
         word = reader.take()
-        direction = DIRECTIONS.get(word, -1)
         ends = reader.kind_and_range()
         while True:
             name = reader.name()
-            module.declare(name, ends, direction)
-            if word in SUPPLIES:
-                module.supplies.append((name, SUPPLIES[word]))
+            module.declare(name, ends, word)
             if reader.next == b"=":
                 reader.take()
                 module.assigns.append((quoted(name), reader.until_comma(), at))
@@ -173,14 +184,14 @@ class Source(SourceText):
 
 def _header(module: Module, reader: Tokens) -> None:
     """The port list: names alone, `.name(expression)`, or full declarations whose kind and range carry over."""
-    direction, ends = -1, None
+    word, ends = b"", None
     while reader.next != b")":
         if reader.next in DIRECTIONS:
-            direction = DIRECTIONS[reader.take()]
+            word = reader.take()
             ends = reader.kind_and_range()
         elif reader.next == b"[":
             ends = reader.range()
-        if reader.next == b"." and direction < 0:
+        if reader.next == b"." and not word:
             reader.take()
             port = reader.name()
             reader.take(b"(")
@@ -188,8 +199,8 @@ def _header(module: Module, reader: Tokens) -> None:
         else:
             port = reader.name()
             module.header.append((port, None))
-        if direction >= 0:
-            module.declare(port, ends, direction)
+        if word:
+            module.declare(port, ends, word)
         if reader.next != b")":
             reader.take(b",")
     reader.take(b")")

@@ -12,6 +12,7 @@ from circuit_io.verilog_bits import Module
 from circuit_io.verilog_expr import show
 from circuit_io.verilog_modules import ModuleTable
 from circuit_io.verilog_ports import port_bit_names
+from circuit_io.verilog_rows import translated
 from circuit_io.verilog_text import most_bits
 from circuit_io.verilog_words import CONST_0, NOTHING
 
@@ -39,12 +40,6 @@ class PinNames:
             found = self.ids[name] = len(self.names)
             self.names.append(name)
         return found
-
-    def of(self, raw: Int32[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
-        """The numbers of names that the files number `raw`; below 0 is no name and gives any."""
-        if np.array_equal(self.of_raw, np.arange(len(self.of_raw))):
-            return raw.copy()
-        return self.of_raw.take(raw, mode="clip")
 
 
 class Plan:
@@ -141,7 +136,7 @@ class Planner:
             count = is_plain.astype(np.int32)
             wide = self._wide_rows(module, is_leaf, described, count)
             raw, bit, is_plain, ptr = *(np.repeat(x, count) for x in (raw, bit, is_plain)), _starts(count)[ptr]
-        pin = self.pins.of(raw)
+        pin = translated(raw, self.pins.of_raw)
         if wide:
             pin[~is_plain], bit[~is_plain] = np.concatenate(wide, 1)
         ptr = np.append(ptr[:-1][is_leaf], ptr[-1:]).astype(np.int32)

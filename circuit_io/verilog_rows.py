@@ -17,6 +17,7 @@ _PIN = rb"\.\s*+" + _ID + rb"\s*+\((?:[^()\\;]++|\\\S++)*+\)"
 _PINS = rb"\s*+(?:" + _PIN + rb"\s*+(?:,\s*+" + _PIN + rb"\s*+)*+)?+"
 _INST = re.compile(rb"\s*+(" + _ID + rb")\s++(" + _ID + rb")\s*+\((" + _PINS + rb")\)\s*+;").match
 _EACH_PIN = re.compile(rb"\.\s*+(" + _ID + rb")\s*+\(((?:[^()\\;]++|\\\S++)*+)\)").findall
+_WORDS = b"input", b"output", b"inout", b"wire", b"supply0", b"supply1", b"assign", b""  # as in scan_verilog.c
 _WIRES = re.compile(rb"(?:\s*+wire\s++" + _ID + rb"\s*+;)++").match
 
 
@@ -122,11 +123,21 @@ class Rows:
         )
 
 
-def scanned_body(text: bytes, at: int, shared: SharedNames) -> tuple[Body, list[int], int] | None:
+@dataclass(frozen=True)
+class Statement:
+    """A declaration or an assign that the C scanner read."""
+
+    at: int
+    word: bytes  # that it begins with; empty where Python has to read it
+    ends: tuple[int, int] | None  # of the range of its names
+    words: list[bytes]  # names, or the sides of an assign
+
+
+def scanned_body(text: bytes, at: int, shared: SharedNames) -> tuple[Body, list[Statement], int] | None:
     """The instances of a module by the C scanner, or None where Python has to read the module.
 
     Returns:
-        the instances; positions of declarations and assigns, which are left to Python; position of `endmodule`.
+        the instances; declarations and assigns, without those of scalar wires; position of `endmodule`.
     """
     columns = scan("scan_verilog_body", text, at)
     if columns is None:
@@ -134,16 +145,27 @@ def scanned_body(text: bytes, at: int, shared: SharedNames) -> tuple[Body, list[
     masters, pins = columns.names(0, 1).raw_list(), columns.names(2, 3).raw_list()
     master_of = np.array([shared.master(name) for name in masters], np.int32)
     pin_of = np.array([shared.pin(name) for name in pins], np.int32)
-    conn_pin = columns.array(4, np.int32)
+    exprs = columns.names(11, 12)
     body = Body(
         inst_names=columns.names(5, 6),
-        inst_master=master_of[columns.array(7, np.int32)],
+        inst_master=translated(columns.array(7, np.int32), master_of),
         inst_at=columns.array(8, np.int64),
         pin_ptr=columns.array(9, np.int64),
-        conn_pin=np.where(conn_pin < 0, conn_pin, pin_of[conn_pin]) if len(pins) else conn_pin,
+        conn_pin=translated(columns.array(4, np.int32), pin_of),
         conn_expr=columns.array(10, np.int32),
-        exprs=columns.names(11, 12),
-        expr_at=columns.array(13, np.int64),
+        exprs=exprs,
+        expr_at=np.zeros(len(exprs), np.int64),  # Python words all faults, and reads the text again
         has_repeats=False,
     )
-    return body, columns.array(14, np.int64).tolist(), columns.numbers[0]
+    rows, words = columns.array(13, np.int64, 6), columns.names(14, 15).raw_list()
+    last = np.cumsum(rows[:, 2]).tolist()
+    statements = [
+        Statement(at, _WORDS[word], (left, right) if has_range else None, words[end - count : end])
+        for (at, word, count, has_range, left, right), end in zip(rows.tolist(), last, strict=True)
+    ]
+    return body, statements, columns.numbers[0]
+
+
+def translated(ids: Int32[np.ndarray, " n"], other: Int32[np.ndarray, " ids"]) -> Int32[np.ndarray, " n"]:
+    """Other numbers in place of ids; the ids themselves where the two are the same, and any number for one below 0."""
+    return ids if np.array_equal(other, np.arange(len(other))) else other.take(ids, mode="clip")

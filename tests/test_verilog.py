@@ -22,6 +22,7 @@ from circuit_io.names import Names
 from circuit_io.native import library, scan
 from circuit_io.text import read_bytes
 from circuit_io.verilog import Netlist, read_verilog
+from circuit_io.verilog_rows import SharedNames, Statement, scanned_body
 from circuit_io.verilog_words import KEYWORDS
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -621,13 +622,22 @@ def scanner() -> ctypes.CDLL:
 
 
 def test_scanner_takes_whole_modules_and_leaves_the_rest(scanner: ctypes.CDLL, tmp_path: Path) -> None:
-    body = b"input a; ; wire w, \\x ; INV u (.A (a), .ZN(\\u;( [3])); assign w = a; endmodule"
-    found = scan("scan_verilog_body", body, 0)
+    body = b"input signed a; ; wire w, \\x ; tri [3:-1] v, \\y+ ; INV u (.A (a), .ZN(\\u;( [3])); wire z = a; "
+    body += b"parameter P = (1); assign w = {a, v [3]}, v[1]=1'b0; supply1 s; assign w = a & v; endmodule"
+    found = scanned_body(body, 0, SharedNames())
     assert found is not None
-    assert found.numbers[0] == body.index(b"endmodule")
-    assert found.array(14, np.int64).tolist() == [0, body.index(b"assign")]
-    assert found.names(5, 6).tolist() == ["u"]
-    assert found.names(11, 12).tolist() == ["a", "\\u;( [3]"]
+    rows, statements, end = found
+    assert end == body.index(b"endmodule")
+    assert statements == [
+        Statement(0, b"input", None, [b"a"]),
+        Statement(body.index(b"tri"), b"wire", (3, -1), [b"v", b"y+"]),
+        Statement(body.index(b"wire z"), b"", None, []),
+        Statement(body.index(b"assign"), b"assign", None, [b"w ", b"{a, v [3]}", b"v[1]", b"1'b0"]),
+        Statement(body.index(b"supply1"), b"supply1", None, [b"s"]),
+        Statement(body.rindex(b"assign"), b"", None, [b"w "]),
+    ]
+    assert rows.inst_names.tolist() == ["u"]
+    assert list(rows.exprs) == ["a", "\\u;( [3]"]
     for other in (b"INV u (a);", b"INV #(2) u (.A(a));", b"always @(a) b = c;", b"INV u (.A((a)));", b"INV u (.A(a)"):
         assert scan("scan_verilog_body", b"wire w; " + other + b" endmodule", 0) is None
     for at in (-1, 999):

@@ -92,10 +92,11 @@ static const char *const KEYWORDS[] = {
     "rpmos", "rtran", "rtranif0", "rtranif1", "sequence", "specify", "specparam", "struct", "supply0", "supply1",
     "table", "task", "time", "tran", "tranif0", "tranif1", "tri", "tri0", "tri1", "triand", "trior", "trireg",
     "typedef", "union", "wand", "while", "wire", "wor", "xnor", "xor"};
-static const char *const LEFT_TO_PYTHON[] = {"assign", "defparam", "inout",   "input",   "localparam", "output",
-                                             "parameter", "specparam", "supply0", "supply1", "tri",        "wire"};
-enum { NUM_KEYWORDS = sizeof KEYWORDS / sizeof *KEYWORDS, NUM_LEFT = sizeof LEFT_TO_PYTHON / sizeof *LEFT_TO_PYTHON };
-enum { LONGEST_KEYWORD = 12 };
+static const char *const PASSED_OVER[] = {"defparam", "localparam", "parameter", "specparam"};
+static const char *const DECLARES[] = {"inout", "input", "output", "supply0", "supply1", "tri", "wire"};
+static const char *const KINDS[] = {"scalared", "signed", "tri", "unsigned", "vectored", "wire"};
+enum { NUM_KEYWORDS = sizeof KEYWORDS / sizeof *KEYWORDS, NUM_PASSED = 4, NUM_DECLARES = 7, NUM_KINDS = 6 };
+enum { LONGEST_KEYWORD = 12, MAX_BITS = 1 << 20 }; /* of a vector or an expression, as in verilog_expr.py */
 
 typedef struct { /* the text and a place in it; `first` .. `first + size` is the last name, with its backslash */
     const char *p, *end, *first;
@@ -136,6 +137,12 @@ static bool take_name(cursor *c) { /* blanks, then [A-Za-z_][\w$]* or \\\S+ */
     return c->size > (*c->first == '\\');
 }
 
+static bool take_index(cursor *c, int64_t *value) {
+    skip_space(c);
+    const char *first = c->p;
+    return scan_int(&c->p, c->end, value) && c->p - first - (*first == '-') <= 9;
+}
+
 static bool skip_statement(cursor *c) { /* past its semicolon */
     while (c->p < c->end) {
         if (*c->p == ';') return c->p++, true;
@@ -150,27 +157,16 @@ static bool skip_statement(cursor *c) { /* past its semicolon */
     return false;
 }
 
-static bool take_wires(cursor *c) { /* name, name .. ; of scalars, which are checked but not kept */
-    static const char *const KINDS[] = {"scalared", "signed", "unsigned", "vectored"};
-    if (!take_name(c)) return false;
-    if (take(c, ';')) return true; /* the pattern in Python takes any word here */
-    if (is_keyword(c) || listed(c, KINDS, 4)) return false;
-    while (take(c, ','))
-        if (!take_name(c) || is_keyword(c)) return false;
-    return take(c, ';');
-}
-
 enum { MASTERS, MASTERS_END, PINS, PINS_END, CONN_PIN, INSTS, INSTS_END, INST_MASTER, INST_AT, PIN_PTR, CONN_EXPR,
-       EXPRS, EXPRS_END, EXPR_AT, OTHERS, NUM_BODY };
+       EXPRS, EXPRS_END, OTHERS, WORDS, WORDS_END };
 
 enum { BATCH = 32 };
 
 typedef struct {
-    scan_names masters, pins, insts, exprs;
+    scan_names masters, pins, insts, exprs, words;
     scan_vec *column;
     const char *text;
-    scan_word pending[BATCH]; /* expressions of the last connections, and where their instances stand */
-    int64_t pending_at[BATCH];
+    scan_word pending[BATCH]; /* expressions of the last connections */
     int num_pending;
 } body;
 
@@ -196,24 +192,21 @@ static bool intern_pending(body *b) {
     scan_find_all(&b->exprs, b->pending, b->num_pending, ids);
     for (int i = 0; i < b->num_pending; i++) {
         const scan_word *w = &b->pending[i];
-        bool fresh = false;
-        if (ids[i] < 0) ids[i] = scan_intern_hashed(&b->exprs, w->at, w->size, w->hash, &fresh);
+        if (ids[i] < 0) ids[i] = scan_intern_hashed(&b->exprs, w->at, w->size, w->hash, NULL);
         if (ids[i] < 0) return false;
-        if (fresh) scan_push_i64(&b->column[EXPR_AT], b->pending_at[i]);
     }
     scan_push(&b->column[CONN_EXPR], ids, b->num_pending * (int64_t)sizeof *ids);
     b->num_pending = 0;
     return true;
 }
 
-static bool take_pin(cursor *c, body *b, int64_t at) {
+static bool take_pin(cursor *c, body *b) {
     if (!take(c, '.') || !take_name(c)) return false;
     int32_t pin = scan_intern(&b->pins, c->first, c->size, NULL);
     if (pin < 0 || !take(c, '(') || !take_expr(c)) return false;
     scan_push_i32(&b->column[CONN_PIN], pin);
     uint32_t hash = scan_hash(c->first, c->size);
     scan_prefetch(&b->exprs, hash);
-    b->pending_at[b->num_pending] = at;
     b->pending[b->num_pending++] = (scan_word){c->first, c->size, hash};
     return b->num_pending < BATCH || intern_pending(b);
 }
@@ -231,7 +224,7 @@ static bool take_instance(cursor *c, body *b, int64_t at) { /* the master is c's
     skip_space(c);
     if (c->p < c->end && *c->p == '.')
         do {
-            if (!take_pin(c, b, at)) return false;
+            if (!take_pin(c, b)) return false;
         } while (take(c, ','));
     if (!take(c, ')') || !take(c, ';')) return false;
     if (scan_intern_hashed(&b->insts, name.at, name.size, name.hash, &fresh) < 0 || !fresh) return false;
@@ -241,39 +234,109 @@ static bool take_instance(cursor *c, body *b, int64_t at) { /* the master is c's
     return true;
 }
 
+/* A row of OTHERS: where a statement stands; the word it begins with, below 0 where Python reads it; how many WORDS it
+ * has: names without their backslash, or the sides of an assign; whether they have a range, and its ends. */
+typedef struct {
+    int64_t at, word, num_words, has_range, left, right;
+} other;
+enum { INPUT, OUTPUT, INOUT, WIRE, SUPPLY0, SUPPLY1, ASSIGN, NOT_PLAIN = -1 }; /* the first three as DIRECTIONS */
+
+static bool push_word(body *b, other *o, const char *first, const char *end) {
+    o->num_words++;
+    return scan_append(&b->words, first, end - first) >= 0;
+}
+
+static bool take_range(cursor *c, other *o) { /* after its bracket */
+    skip_space(c);
+    if (!take_index(c, &o->left) || !take(c, ':') || !take_index(c, &o->right) || !take(c, ']')) return false;
+    o->has_range = true;
+    return o->right - o->left < MAX_BITS && o->left - o->right < MAX_BITS;
+}
+
+static bool take_declaration(cursor *c, body *b, other *o) {
+    static const int WORD[] = {INOUT, INPUT, OUTPUT, SUPPLY0, SUPPLY1, WIRE, WIRE};
+    for (int i = 0; i < NUM_DECLARES; i++)
+        if (scan_equal(c->first, c->size, DECLARES[i])) o->word = WORD[i];
+    bool named;
+    do named = take_name(c);
+    while (named && listed(c, KINDS, NUM_KINDS));
+    if (!named && (!take(c, '[') || !take_range(c, o) || !take_name(c))) return false;
+    bool is_kept = o->word != WIRE || o->has_range; /* scalars need no declaration */
+    do {
+        const char *after = c->first + c->size;
+        if (is_keyword(c)) return false;
+        if (is_kept && !push_word(b, o, c->first + (*c->first == '\\'), after)) return false;
+    } while (take(c, ',') && take_name(c));
+    return take(c, ';');
+}
+
+static bool take_side(cursor *c, body *b, other *o) { /* of an assign: what names, selects, numbers and braces are made of */
+    skip_space(c);
+    const char *first = c->p;
+    for (int depth = 0; c->p < c->end; c->p++) {
+        if (*c->p == '\\') {
+            const char *after = word_end(c->p + 1, c->end);
+            if (after == c->p + 1 || after == c->end) return false;
+            c->p = after;
+        }
+        depth += (*c->p == '{') - (*c->p == '}');
+        if (depth < 0) return false;
+        if (*c->p == '=' || *c->p == ';' || (*c->p == ',' && depth == 0))
+            return c->p > first && depth == 0 && push_word(b, o, first, c->p);
+        if (!scan_is(*c->p, SCAN_WORD | SCAN_SPACE) && !strchr("{},[]:'$?-", *c->p)) return false;
+    }
+    return false;
+}
+
+static bool take_assign(cursor *c, body *b, other *o) {
+    o->word = ASSIGN;
+    do {
+        if (!take_side(c, b, o) || !take(c, '=') || !take_side(c, b, o)) return false;
+    } while (take(c, ','));
+    return take(c, ';');
+}
+
+static bool take_other(cursor *c, body *b, int64_t at) { /* a declaration or an assign, whose word is c's name */
+    other o = {.at = at};
+    cursor ahead = *c;
+    bool is_assign = scan_equal(c->first, c->size, "assign");
+    int64_t words = b->words.count;
+    if (is_assign ? take_assign(&ahead, b, &o) : take_declaration(&ahead, b, &o)) {
+        c->p = ahead.p;
+        if (o.num_words == 0) return true;
+    } else {
+        o = (other){.at = at, .word = NOT_PLAIN, .num_words = b->words.count - words};
+        if (!skip_statement(c)) return false;
+    }
+    scan_push(&b->column[OTHERS], &o, sizeof o);
+    return true;
+}
+
 static bool take_body(cursor *c, body *b, int64_t *stop) {
     for (;;) {
         skip_space(c);
-        const char *start = c->p;
-        int64_t at = start - b->text;
+        int64_t at = c->p - b->text;
         if (take(c, ';')) continue;
         if (!take_name(c)) return false;
-        if (listed(c, LEFT_TO_PYTHON, NUM_LEFT)) {
-            bool is_wire = scan_equal(c->first, c->size, "wire");
-            cursor ahead = *c;
-            if (is_wire && ahead.p < ahead.end && scan_is(*ahead.p, SCAN_SPACE) && take_wires(&ahead)) {
-                c->p = ahead.p;
-                continue;
-            }
-            scan_push_i64(&b->column[OTHERS], at);
-            if (!skip_statement(c)) return false;
-        } else if (scan_equal(c->first, c->size, "endmodule")) {
+        if (scan_equal(c->first, c->size, "endmodule")) {
             *stop = at;
             return intern_pending(b);
-        } else if (is_keyword(c) || !take_instance(c, b, at)) {
-            return false;
         }
+        bool good = !is_keyword(c) ? take_instance(c, b, at)
+                    : listed(c, PASSED_OVER, NUM_PASSED) ? skip_statement(c)
+                    : (listed(c, DECLARES, NUM_DECLARES) || scan_equal(c->first, c->size, "assign")) && take_other(c, b, at);
+        if (!good) return false;
     }
 }
 
-/* The instances of the module whose body starts at where[0]. number[0]: where its `endmodule` stands; OTHERS: where the
- * statements stand that Python reads, all of them declarations and assigns. */
+/* The instances of the module whose body starts at where[0]. number[0]: where its `endmodule` stands; OTHERS: a row
+ * for each declaration and assign. */
 SCAN_API scan_result *scan_verilog_body(const char *text, int64_t size, const int64_t *where, int64_t count) {
     scan_result *r = scan_new();
     if (!r) return NULL;
     body b = {.column = r->column, .text = text};
     bool opened = scan_names_open(&b.masters) & scan_names_open(&b.pins) & scan_names_open(&b.insts);
-    opened &= scan_names_open(&b.exprs);
+    opened &= scan_names_open(&b.exprs) & scan_names_open(&b.words);
     scan_push_i64(&r->column[PIN_PTR], 0);
     r->status = SCAN_NOT_MINE;
     if (opened && count == 1 && where[0] >= 0 && where[0] <= size) {
@@ -284,17 +347,19 @@ SCAN_API scan_result *scan_verilog_body(const char *text, int64_t size, const in
     scan_names_move(&b.pins, &r->column[PINS], &r->column[PINS_END]);
     scan_names_move(&b.insts, &r->column[INSTS], &r->column[INSTS_END]);
     scan_names_move(&b.exprs, &r->column[EXPRS], &r->column[EXPRS_END]);
+    scan_names_move(&b.words, &r->column[WORDS], &r->column[WORDS_END]);
     scan_names_close(&b.masters);
     scan_names_close(&b.pins);
     scan_names_close(&b.insts);
     scan_names_close(&b.exprs);
+    scan_names_close(&b.words);
     return scan_seal(r);
 }
 
 /* ---- bits of expressions ---------------------------------------------------------------------------------------- */
 
-enum { CONST_0 = -1, CONST_1 = -2, NOTHING = -3 }; /* as in verilog_expr.py, like these limits */
-enum { MAX_BITS = 1 << 20, MAX_MODULE_BITS = 1 << 27, MAX_DEPTH = 30, MAX_DECIMAL = 18 };
+enum { CONST_0 = -1, CONST_1 = -2, NOTHING = -3 }; /* as in verilog_words.py */
+enum { MAX_MODULE_BITS = 1 << 27, MAX_DEPTH = 30, MAX_DECIMAL = 18 };
 enum { SCALARS, SCALARS_END, SCALAR_BIT, BIT_PTR, BITS, SIZED };
 
 typedef struct {
@@ -302,6 +367,7 @@ typedef struct {
     scan_vec *scalar_bit, *bits;
     const int64_t *range; /* left, right and first bit of each vector */
     int64_t num_bits, most; /* as `most_bits` of verilog_text.py, of less text: Python decides beyond it */
+    bool all_entered;       /* every scalar can be found */
 } names;
 
 static int64_t num_out(const names *n) { return n->bits->size / (int64_t)sizeof(int32_t); }
@@ -318,22 +384,46 @@ static bool push_code(names *n, int code, int64_t count) {
     return !n->bits->failed;
 }
 
-static bool take_index(cursor *c, int64_t *value) {
-    skip_space(c);
-    const char *first = c->p;
-    return scan_int(&c->p, c->end, value) && c->p - first - (*first == '-') <= 9;
+/* Expressions differ, so that a name which is all of one, written as tools do, is met in no other; while all names are
+ * of this kind or ports, none has to be found again, and none enters the slots. */
+static bool is_alone(const char *p, const char *end) { /* a simple name, or one with its backslash and blank that is not */
+    bool escaped = p < end && *p == '\\';
+    if (escaped && *--end != ' ') return false;
+    const char *first = p += escaped;
+    while (p < end && (scan_is(*p, SCAN_WORD) || *p == '$')) p++;
+    bool is_simple = p == end && p > first && starts_name(*first);
+    return escaped ? !is_simple && p < end && word_end(p, end) == end : is_simple;
 }
 
-static bool push_scalar(names *n, const char *word, int64_t size) {
+static bool enter_all(names *n) { /* the names that stand alone so far */
+    scan_names all = {0};
+    const int64_t *ends = (const int64_t *)(const void *)n->scalars.offsets.data;
+    bool good = scan_names_open(&all);
+    for (int64_t i = 0; i < n->scalars.count && good; i++)
+        good = scan_intern(&all, n->scalars.blob.data + ends[i], ends[i + 1] - ends[i], NULL) == i;
+    scan_names_close(&n->scalars);
+    n->scalars = all;
+    n->all_entered = true;
+    return good;
+}
+
+static bool push_scalar(names *n, const char *word, int64_t size, bool alone) {
     bool fresh = false;
-    int32_t id = scan_intern(&n->scalars, word, size, &fresh);
+    uint32_t hash = scan_hash(word, size);
+    int32_t id = alone && !n->all_entered ? scan_find(&n->scalars, word, size, hash) : -1;
+    if (id < 0) {
+        if (!alone && !n->all_entered && !enter_all(n)) return false;
+        fresh = !n->all_entered;
+        id = n->all_entered ? scan_intern_hashed(&n->scalars, word, size, hash, &fresh)
+                            : scan_append(&n->scalars, word, size);
+    }
     if (id < 0 || n->num_bits >= n->most) return false;
     if (fresh) scan_push_i32(n->scalar_bit, (int32_t)n->num_bits++);
     if (n->scalar_bit->failed) return false;
     return push_bits(n, ((const int32_t *)(const void *)n->scalar_bit->data)[id], 1);
 }
 
-static bool take_selected(cursor *c, names *n) { /* a name, a bit or a part of a vector */
+static bool take_selected(cursor *c, names *n, bool alone) { /* a name, a bit or a part of a vector */
     if (!take_name(c)) return false;
     int64_t skip = *c->first == '\\', size = c->size - skip;
     const char *word = c->first + skip;
@@ -346,7 +436,7 @@ static bool take_selected(cursor *c, names *n) { /* a name, a bit or a part of a
         if (!take(c, ']')) return false;
     }
     int32_t vector = n->vectors.count ? scan_find(&n->vectors, word, size, scan_hash(word, size)) : -1;
-    if (vector < 0) return !selects && push_scalar(n, word, size);
+    if (vector < 0) return !selects && push_scalar(n, word, size, alone);
     const int64_t *range = n->range + 3 * (int64_t)vector;
     int64_t step = range[1] >= range[0] ? 1 : -1, last = (range[1] - range[0]) * step;
     int64_t a = selects ? (ends[0] - range[0]) * step : 0, b = selects ? (ends[1] - range[0]) * step : last;
@@ -469,7 +559,7 @@ static bool take_concatenation(cursor *c, names *n) { /* after its first brace *
             continue;
         }
         bool is_number = scan_is(*c->p, SCAN_DIGIT) || *c->p == '\'';
-        if (!(is_number ? take_constant(c, n, &sized) && sized : take_selected(c, n))) return false;
+        if (!(is_number ? take_constant(c, n, &sized) && sized : take_selected(c, n, false))) return false;
         if (num_out(n) - begin > MAX_BITS) return false;
         while (depth > 0 && !take(c, ',')) { /* what is open ends here */
             if (!take(c, '}')) return false;
@@ -480,28 +570,30 @@ static bool take_concatenation(cursor *c, names *n) { /* after its first brace *
     return depth == 0 && open[0].start == begin;
 }
 
-static bool take_bits(cursor *c, names *n, bool *sized) { /* a whole expression; blanks alone have no bits */
+static bool take_bits(cursor *c, names *n, bool differs, bool *sized) { /* a whole expression; blanks have no bits */
+    bool alone = differs && is_alone(c->p, c->end);
     *sized = true;
     skip_space(c);
     if (c->p == c->end) return true;
     bool is_number = scan_is(*c->p, SCAN_DIGIT) || *c->p == '\'';
-    bool good = take(c, '{') ? take_concatenation(c, n) : is_number ? take_constant(c, n, sized) : take_selected(c, n);
+    bool good = take(c, '{') ? take_concatenation(c, n) : is_number ? take_constant(c, n, sized) : take_selected(c, n, alone);
     skip_space(c);
     return good && c->p == c->end;
 }
 
-typedef struct { /* where[]: bits so far, number of scalars, vectors and expressions; ends of all in the text; their bits */
-    int64_t num_bits, num_scalars, num_vectors, num_exprs;
+typedef struct { /* where[]: bits so far, number of scalars, vectors, expressions and those of them, the first ones, that
+                  * differ; ends of all in the text; their bits */
+    int64_t num_bits, num_scalars, num_vectors, num_exprs, num_different;
     const int64_t *ends, *scalar_bit, *range;
 } layout;
 
 static bool lay_out(layout *l, int64_t size, const int64_t *where, int64_t count) {
-    if (count < 4) return false;
-    *l = (layout){where[0], where[1], where[2], where[3], where + 4, NULL, NULL};
-    for (int i = 0; i < 4; i++)
+    if (count < 5) return false;
+    *l = (layout){where[0], where[1], where[2], where[3], where[4], where + 5, NULL, NULL};
+    for (int i = 0; i < 5; i++)
         if (where[i] < 0 || where[i] > INT32_MAX) return false;
     int64_t total = l->num_scalars + l->num_vectors + l->num_exprs;
-    if (count != 4 + total + 1 + l->num_scalars + 3 * l->num_vectors) return false;
+    if (count != 5 + total + 1 + l->num_scalars + 3 * l->num_vectors) return false;
     if (l->ends[0] != 0 || l->ends[total] > size) return false;
     for (int64_t i = 0; i < total; i++)
         if (l->ends[i + 1] < l->ends[i]) return false;
@@ -521,7 +613,7 @@ static bool resolve(const char *text, const layout *l, names *n, scan_result *r)
     for (int64_t i = 0; i < l->num_exprs; i++, end++) {
         cursor c = {.p = text + end[0], .end = text + end[1]};
         bool sized = true;
-        if (!take_bits(&c, n, &sized)) return false;
+        if (!take_bits(&c, n, i < l->num_different, &sized)) return false;
         scan_push_i64(&r->column[BIT_PTR], num_out(n));
         scan_push_i8(&r->column[SIZED], sized);
     }
@@ -545,5 +637,30 @@ SCAN_API scan_result *scan_verilog_bits(const char *text, int64_t size, const in
     scan_names_move(&n.scalars, &r->column[SCALARS], &r->column[SCALARS_END]);
     scan_names_close(&n.scalars);
     scan_names_close(&n.vectors);
+    return scan_seal(r);
+}
+
+/* ---- paths ------------------------------------------------------------------------------------------------------ */
+
+/* Names of where[0] slices of the text each: from where[1] on the start and end of every slice. Columns as of names. */
+SCAN_API scan_result *scan_verilog_join(const char *text, int64_t size, const int64_t *where, int64_t count) {
+    scan_result *r = scan_new();
+    if (!r) return NULL;
+    scan_vec *blob = &r->column[0], *ends = &r->column[1];
+    int64_t each = count > 0 ? where[0] : 0, total = 0;
+    r->status = SCAN_NOT_MINE;
+    if (each < 1 || count % 2 == 0 || count / 2 % each) return r;
+    for (int64_t i = 1; i < count; i += 2) {
+        if (where[i] < 0 || where[i] > where[i + 1] || where[i + 1] > size) return r;
+        total += where[i + 1] - where[i];
+    }
+    scan_push_i64(ends, 0);
+    if (scan_grow(blob, total))
+        for (int64_t i = 1; i < count; i += 2 * each) {
+            for (const int64_t *slice = where + i; slice < where + i + 2 * each; slice += 2)
+                scan_push(blob, text + slice[0], slice[1] - slice[0]);
+            scan_push_i64(ends, blob->size);
+        }
+    r->status = SCAN_DONE;
     return scan_seal(r);
 }

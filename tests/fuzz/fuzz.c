@@ -20,6 +20,7 @@
     X(scan_verilog_quiet, 0) \
     X(scan_verilog_body, 1)  \
     X(scan_verilog_bits, -1) \
+    X(scan_verilog_join, -1) \
     X(scan_steiner, 1)
 
 #define DECLARE(name, positions) scan_result *name(const char *, int64_t, const int64_t *, int64_t);
