@@ -64,7 +64,8 @@ proc missing_done { path run_id } {
   if { ![file isfile $path] } { return "ended without writing done" }
   set found [string trim [read_bytes $path]]
   if { $found ne $run_id } {
-    return "left the run id \"$found\" in done, not \"$run_id\" (does another flow use this folder?)"
+    set what "left the run id \"$found\" in done, not \"$run_id\""
+    return "$what (does another flow use this folder?)"
   }
   return ""
 }
