@@ -85,7 +85,7 @@ def cards_section(prediction: Prediction, spots: Sequence[HotSpot], plan: Plan |
     overflow = value("overflow__expected")
     note = "tracks, both directions"
     if truth is not None:
-        note = f"tracks; router: {sum(_overflow(prediction, routed_maps(truth)[d], d) for d in 'hv'):.0f}"
+        note = f"tracks; router: {sum(_overflow(prediction, routed_maps(truth)[d], d) for d in 'hv'):,.0f}"
     hot = sum(s.is_hot for s in spots)
     cards += [
         Card("Expected overflow", number(overflow, 0), note),

@@ -51,7 +51,10 @@ def routed_maps(truth: Routed) -> dict[str, Float[np.ndarray, "ny nx"]]:
 
 @dataclass(frozen=True)
 class Recall:
-    """How many (`hits`) of the `of` nets with most routed wire in a hot spot are among as many that are named first."""
+    """Of the first `of` nets named in a hot spot, how many are among the `of` with most routed wire there.
+
+    Wire is counted in whole gcells, so nets tie: any of those that tie for the last places may take them.
+    """
 
     hits: int
     of: int
@@ -72,9 +75,16 @@ def net_recalls(
     ids = np.array([row[n] for n in guides.nets], np.int64)
     out: list[Recall | None] = []
     for spot, inside in zip(spots, contents, strict=True):
-        true = ids[largest(guides.wires(spot.direction, spot.edges).astype(np.float64), TOP)]
-        named = {n.net_id for n in inside.nets[:TOP]}
-        out.append(Recall(len(named & set(true.tolist())), len(true)) if len(true) else None)
+        wires = np.zeros(len(row))
+        wires[ids] = guides.wires(spot.direction, spot.edges)
+        of = len(true := largest(wires, TOP))
+        if not of:
+            out.append(None)
+            continue
+        least = wires[true[-1]]
+        named = wires[[n.net_id for n in inside.nets[:of]]]
+        places = of - int((wires > least).sum())
+        out.append(Recall(int((named > least).sum()) + min(places, int((named == least).sum())), of))
     return out
 
 

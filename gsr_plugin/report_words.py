@@ -20,7 +20,7 @@ def number(value: float | None, digits: int = 2) -> str:
 
 def count(n: int, what: str) -> str:
     """ "1 edge", "2 edges"."""
-    return f"{n} {what}{'' if n == 1 else 's'}"
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def box_text(box: tuple[float, float, float, float] | None) -> str:

@@ -76,7 +76,9 @@ def test_faults_name_the_line(tmp_path: Path, text: str, message: str) -> None:
         read_guides(written(tmp_path, text), x_um=X, y_um=Y, dbu_per_um=1000)
 
 
-def test_recall_counts_the_routers_first_nets(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("length", "hits"), [(1, 10), (2, 3)])
+def test_recall_counts_the_routers_first_nets(tmp_path: Path, length: int, hits: int) -> None:
+    """Ten named nets have one edge of wire in the box, and seven others `length`: with one they all tie."""
     design = make_export(tmp_path / "d")
     prediction = make_prediction(design)
     spots = find_hotspots(prediction)
@@ -84,21 +86,24 @@ def test_recall_counts_the_routers_first_nets(tmp_path: Path) -> None:
     spot, inside = spots[0], contents[0]
     names = design.nets["name"].to_pylist()
     named = [n.net_id for n in inside.nets[:10]]
+    assert not any("\n" in names[i] for i in named)
     others = [i for i in range(len(names)) if i not in {n.net_id for n in inside.nets} and "\n" not in names[i]][:7]
-    true = [i for i in named if "\n" not in names[i]][:3] + others
-    x0, y0, x1, y1 = spot.edges
-    box = (x0, y0, x1 + 1, y0) if spot.direction == "h" else (x0, y0, x0, y1 + 1)
+    x0, y0, _, _ = spot.edges
     x, y = (np.rint(b * 1000).astype(int) for b in (prediction.x_um, prediction.y_um))
-    line = f"{x[box[0]]} {y[box[1]]} {x[box[2] + 1]} {y[box[3] + 1]} M"
-    path = written(tmp_path, "".join(f"{names[i]}\n(\n{line}\n)\n" for i in true))
-    guides = read_guides(path, x_um=prediction.x_um, y_um=prediction.y_um, dbu_per_um=1000)
+
+    def wire(edges: int) -> str:
+        right, top = (x0 + edges + 1, y0 + 1) if spot.direction == "h" else (x0 + 1, y0 + edges + 1)
+        return f"(\n{x[x0]} {y[y0]} {x[right]} {y[top]} M\n)\n"
+
+    text = "".join(f"{names[i]}\n{wire(1)}" for i in named) + "".join(f"{names[i]}\n{wire(length)}" for i in others)
+    guides = read_guides(written(tmp_path, text), x_um=prediction.x_um, y_um=prediction.y_um, dbu_per_um=1000)
     recall = net_recalls(guides, design, spots[:1], contents[:1])[0]
     assert recall is not None
-    assert (recall.hits, recall.of) == (3, 10)
+    assert (recall.hits, recall.of) == (hits, 10)
     far = [s for s in spots if s.direction != spot.direction][:1]
     assert net_recalls(guides, design, far, contents[: len(far)]) == [None]
-    html = build_report(prediction, design, guides=guides).html()
-    assert "Of the 10 with most routed wire" in html or "of the 10 with most routed wire" in html
+    markdown = build_report(prediction, design, guides=guides).markdown("f")
+    assert "of the 10 with most routed wire in each of" in markdown
 
 
 def test_guides_of_another_design_are_refused(tmp_path: Path) -> None:

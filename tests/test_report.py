@@ -273,7 +273,7 @@ def test_the_verdict_tells_levels_and_totals(tmp_path: Path) -> None:
     text = str(verdict_section(prediction, spots).content)
     metrics = prediction_metrics(prediction)
     edges = sum(metrics[f"detailedplace__gsr__overflow_{d}__edges"] for d in "hv")
-    assert text.startswith(f"{edges:.0f} edges expected above full in the whole design")
+    assert text.startswith(f"{edges:,.0f} edges expected above full in the whole design")
     assert f"{metrics['detailedplace__gsr__overflow__expected']:,.0f} tracks of overflow" in text
     for level in {s.level for s in spots}:
         assert f"{level:.2f}" in text

@@ -103,7 +103,7 @@ function pointed(event) {
   tip.hidden = !state.hover;
   if (state.hover) {
     tip.textContent = sentence(state.hover);
-    tip.style.left = `${Math.max(4, Math.min(x + 14, view.width - tip.offsetWidth - 4))}px`;
+    tip.style.left = `${Math.max(4, x + 14 + tip.offsetWidth > view.width ? x - 14 - tip.offsetWidth : x + 14)}px`;
     tip.style.top = `${y > 60 ? y - 34 : y + 20}px`;
   }
   fillReadout();

@@ -66,7 +66,7 @@ function list() {
   const rows = DATA.spots.map((s) => el("tr", { class: isShown(s) ? null : "other" },
     el("td", {}, el("button", { type: "button", class: "rank", "data-rank": s.rank, onclick: () => openSpot(s.rank), "aria-label": `Open hot spot ${s.rank}` }, String(s.rank))),
     el("td", { title: WORDS[s.d] }, ARROWS[s.d], el("span", { class: "hidden" }, WORDS[s.d])), el("td", { class: "number" }, show(s.peak)),
-    el("td", { class: "number" }, show(s.overflow, 1)), el("td", {}, nameOf(s.modules.find((m) => m[0])?.[0] ?? s.nets[0]?.[0] ?? ""))));
+    el("td", { class: "number" }, show(s.overflow, 1)), el("td", { class: "wide" }, nameOf(s.modules.find((m) => m[0])?.[0] ?? s.nets[0]?.[0] ?? ""))));
   const first = DATA.spots.some((s) => s.modules.some((m) => m[0])) ? "first module" : "first net";
   return [el("h3", {}, DATA.spots[0].isHot ? `Hot spots (${DATA.spots.length})` : "Fullest edges; none is hot"),
     table(["", "", "peak", "overflow", first], rows, [2, 3])];
@@ -112,7 +112,7 @@ function moduleLine(at) {
 function marked(name, place, module = -1) {
   const on = () => { state.mark = place; draw(); }, off = () => { state.mark = null; draw(); };
   const button = el("button", { type: "button", class: "name", onfocus: on, onblur: off, onclick: () => { reveal(place.length === 4 ? place : [...place, ...place]); on(); } }, nameOf(name));
-  return el("td", { onmouseenter: on, onmouseleave: off }, place ? button : nameOf(name), moduleLine(module));
+  return el("td", { class: "wide", onmouseenter: on, onmouseleave: off }, place ? button : nameOf(name), moduleLine(module));
 }
 
 function section(title, rows, columns, numeric, names = null) {
@@ -132,10 +132,11 @@ async function copyNames(button, names) {
 const cell = (text) => el("td", { class: "number" }, text);
 const counted = (shown, all) => shown < all ? `${shown} of ${all.toLocaleString("en")}` : String(all);
 
+/** The nets with most expected wire in the box. */
 function netsOf(spot) {
   const rows = spot.nets.map(([name, pins, , box, module, wire, share]) =>
     el("tr", {}, marked(name, boxOf(...box), module), cell(pins ?? "–"), cell(show(wire, 1)), cell(percent(share))));
-  return section(`Nets (${counted(rows.length, spot.numNets)})`, rows, ["net", "pins", "wire here (um)", "share"], [1, 2, 3], spot.nets.map((n) => n[0]));
+  return section(`Nets (${counted(rows.length, spot.numNets)})`, rows, ["net", "pins", "wire (um)", "share"], [1, 2, 3], spot.nets.map((n) => n[0]));
 }
 
 function instsOf(spot) {
@@ -151,7 +152,7 @@ function modulesOf(spot) {
   if (!DATA.spots.some((s) => s.modules.length)) return [];
   const rows = spot.modules.map(([name, source, paths, path, ...shares]) => {
     const where = paths > 1 ? `${path || "the top"} and ${paths - 1} more` : path;
-    const first = el("td", {}, name ? nameOf(name) : "not known", name && (source || where) ? el("span", { class: "module" }, [source, where && where !== name ? where : ""].filter(Boolean).join(", ")) : null);
+    const first = el("td", { class: "wide" }, name ? nameOf(name) : "not known", name && (source || where) ? el("span", { class: "module" }, [source, where && where !== name ? where : ""].filter(Boolean).join(", ")) : null);
     return el("tr", {}, first, ...shares.map((share) => cell(percent(share))));
   });
   return section(`Modules (${rows.length})`, rows, ["module", "area", "feeding it", "demand", "feeding it"], [1, 2, 3, 4]);
