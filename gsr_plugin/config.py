@@ -51,6 +51,11 @@ class TrainConfig(BaseModel):
     )
     lr: float = Field(default=2e-3, gt=0, description="highest rate of Adam, after the warm-up")
     final_lr_frac: float = Field(default=0.02, ge=0, le=1, description="rate at the end over the highest one (cosine)")
+    full_rate_layers: int = Field(
+        default=0,
+        ge=0,
+        description="a stack of more layers learns at lr times this over its layers, encoders and head at lr; 0: at lr",
+    )
     warm_up_steps: int = Field(default=50, ge=0, description="steps over which the rate rises from 0")
     weight_decay: float = Field(default=1e-4, ge=0, description="decoupled weight decay (AdamW); 0 is Adam")
     clip: float = Field(default=1.0, gt=0, description="largest norm of the gradient")

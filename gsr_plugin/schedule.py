@@ -47,3 +47,9 @@ def learning_rate(settings: TrainConfig, step: int, total: int) -> float:
         return settings.lr * (step + 1) / warm
     done = (step - warm) / max(1, total - warm)
     return settings.lr * (settings.final_lr_frac + (1 - settings.final_lr_frac) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def stack_rate(settings: TrainConfig, layers: int) -> float:
+    """The rate of the stack's weights over that of the others: a step of Adam moves a stack's value with its depth."""
+    full = settings.full_rate_layers
+    return full / layers if 0 < full < layers else 1.0

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ from gsr_plugin.progress import Progress, stop_signals
 from gsr_plugin.ranks import Ranks
 from gsr_plugin.reversible import RangeError
 from gsr_plugin.run_folder import CONFIG, LOG, check_out, prepare_out, write_line
-from gsr_plugin.schedule import Step, epoch_plan, learning_rate
+from gsr_plugin.schedule import Step, epoch_plan, learning_rate, stack_rate
 from gsr_plugin.weights import ModelCard, pick_device, predict_maps, write_weights
 
 PARTS = ("loss", "squared", "overflow", "likelihood", "range_frac")  # what the log tells of a step
@@ -257,7 +258,7 @@ def _update(run: _Run, group: Sequence[Step], rate: float, device: torch.device)
         names = ", ".join(item.entry.name for item in group)
         raise DivergedError(f'step {run.step + 1}, {names}: the gradient of "{bad}" is not finite\n  Lower train.lr.')
     for options in run.optimizer.param_groups:
-        options["lr"] = rate
+        options["lr"] = rate * options["share"]
     run.optimizer.step()
     decay = min(settings.ema, (1 + run.step) / (10 + run.step))
     for name, parameter in run.model.named_parameters():
@@ -313,9 +314,6 @@ def _begin(
     normaliser = fit_normaliser(train_set, load)
     torch.manual_seed(settings.seed)
     model = GsrGnn(config.model, seed=settings.seed).to(device)
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    other = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": other, "weight_decay": 0.0}]
     return _Run(
         out=out,
         config=config,
@@ -325,16 +323,29 @@ def _begin(
         held_out=held_out,
         load=load,
         model=model,
-        optimizer=torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.99)),
+        optimizer=torch.optim.AdamW(_groups(model, settings), lr=settings.lr, betas=(0.9, 0.99)),
         average={n: p.detach().clone() for n, p in model.named_parameters()} if settings.ema and ranks.leads else {},
         ranks=ranks,
     )
 
 
+def _groups(model: GsrGnn, settings: TrainConfig) -> list[dict[str, Any]]:
+    """Parameters by decay and by their share of the rate."""
+    share = stack_rate(settings, model.config.layers)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, p in model.named_parameters():
+        decay = settings.weight_decay if p.ndim > 1 else 0.0
+        groups.setdefault((decay, share if name.startswith("stack.") else 1.0), []).append(p)
+    return [{"params": ps, "weight_decay": decay, "share": share} for (decay, share), ps in groups.items()]
+
+
+_ADDED = {"processes": "1", "train.full_rate_layers": "0"}  # what runs had before they told it
+
+
 def _take_up(run: _Run, checkpoint: Checkpoint) -> None:
     """Put a run where the checkpoint left it; refuse one that was made with other settings or data."""
     for name, ours in _fingerprint(run.card, run.ranks).items():
-        stored = checkpoint.run.get(name, "1" if name == "processes" else None)
+        stored = checkpoint.run.get(name, _ADDED.get(name))
         if ours != stored:
             raise InputError(
                 f"the run there has {name} = {stored}, this call {ours}",

@@ -20,7 +20,7 @@ from gsr_plugin.config import RunConfig, TrainConfig, load_config
 from gsr_plugin.dataset import Loader, Normaliser, find_designs, fit_normaliser
 from gsr_plugin.graph_tensors import GraphTensors
 from gsr_plugin.model import GsrGnn
-from gsr_plugin.schedule import Step, epoch_plan, learning_rate
+from gsr_plugin.schedule import Step, epoch_plan, learning_rate, stack_rate
 from gsr_plugin.train import DivergedError, placement_loss, run_config, train
 from gsr_plugin.weights import ModelCard, load_weights
 
@@ -224,6 +224,24 @@ def test_rate_rises_then_falls() -> None:
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] == pytest.approx(0.1, abs=0.01)
     assert learning_rate(settings, 0, 3) > 0
+
+
+def test_a_deep_stack_learns_at_its_share_of_the_rate(corpus: Path, tmp_path: Path) -> None:
+    assert [stack_rate(TrainConfig(full_rate_layers=8), n) for n in (4, 8, 16, 300)] == [1, 1, 0.5, 8 / 300]
+    assert stack_rate(TrainConfig(), 300) == 1
+    moved = {}
+    for full in (0, 1):
+        settings = config(f"train.full_rate_layers={full}", "train.weight_decay=0")  # two layers
+        train([corpus], tmp_path / str(full), config=settings, stop_after=1)
+        before, after = (
+            GsrGnn(settings.model, seed=0).state_dict(),
+            load_weights(tmp_path / str(full)).model.state_dict(),
+        )
+        for name in ("stack.mix_inst", "encoders.inst.2.weight"):
+            moved[name, full] = float((after[name] - before[name]).abs().max())
+    assert moved["stack.mix_inst", 0] == pytest.approx(1e-3, rel=0.01)  # the first step of Adam, at half of lr
+    assert moved["stack.mix_inst", 1] == pytest.approx(moved["stack.mix_inst", 0] / 2, rel=0.01)
+    assert moved["encoders.inst.2.weight", 1] == moved["encoders.inst.2.weight", 0]
 
 
 def test_the_loss_is_that_of_plain_loops(corpus: Path) -> None:
