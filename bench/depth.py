@@ -3,7 +3,7 @@
     gsr bench depth DATA [--runs RUNS] [--layers 8 32 100 300] [--seeds 3] [--set train.lr=1e-3 ..] [--out FILE]
 
 DATA holds exports with labels (`gsr bench corpus`); one placement of every design below `--max-insts` is trained on, by
-the loop and loss of `gsr train`, 32 channels, whole epochs up to `--steps` steps or a few more. The loss of a run is
+the loop and loss of `gsr train`, 32 channels, `train.full_rate_layers = 8`, whole epochs up to `--steps` steps or more. The loss of a run is
 the mean over its last two epochs, that is over all designs twice. At the start the gradient of the first and the last
 layer is taken over all designs; at the end the loss over all designs as they are, and the input that the backward comes
 back to, beside the one that went in. RUNS keeps the runs: those that are done are not done again, a stopped one goes
@@ -31,7 +31,7 @@ from circuit_io.transform import Symmetry  # noqa: E402
 from gsr_plugin.config import RunConfig, load_config  # noqa: E402
 from gsr_plugin.dataset import Entry, Loader, Normaliser, find_designs, fit_normaliser  # noqa: E402
 from gsr_plugin.model import GsrGnn  # noqa: E402
-from gsr_plugin.schedule import Step  # noqa: E402
+from gsr_plugin.schedule import Step, stack_rate  # noqa: E402
 from gsr_plugin.train import placement_loss, train  # noqa: E402
 from gsr_plugin.weights import load_weights  # noqa: E402
 
@@ -104,9 +104,11 @@ def run_once(layers: int, seed: int, base: RunConfig, entries: list[Entry], out:
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     steps = [line for line in lines if line["event"] == "step"]
     losses, last = [step["loss"] for step in steps], 2 * len(entries)
+    squared = [step["squared"] for step in steps]
     found = {
-        "layers": layers, "seed": seed, "t": config.model.grid, "lr": config.train.lr, "steps": len(steps),
-        "first_loss": fmean(losses[: len(entries)]), "last_loss": fmean(losses[-last:]),
+        "layers": layers, "seed": seed, "t": config.model.grid, "lr": config.train.lr, "stack_share": stack_rate(config.train, layers),
+        "steps": len(steps), "first_loss": fmean(losses[: len(entries)]), "last_loss": fmean(losses[-last:]),
+        "last_squared": fmean(squared[-last:]),
         **at_the_end(out, config, entries, load),
         "finite": all(math.isfinite(step[key]) for step in steps for key in ("loss", "grad_norm")),
         "range_frac": max(step["range_frac"] for step in steps),
@@ -117,21 +119,21 @@ def run_once(layers: int, seed: int, base: RunConfig, entries: list[Entry], out:
     return found
 
 
+LOSSES = ("last_loss", "last_squared", "all_designs_loss")
+
+
 def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row a depth: means, the spread over seeds, and the loss over that of the first depth."""
+    """A row a depth: means, the spread over seeds, and the losses over those of the first depth."""
     table: list[dict[str, Any]] = []
     for layers in dict.fromkeys(row["layers"] for row in rows):
         mine = [row for row in rows if row["layers"] == layers]
-        mean = {key: fmean(row[key] for row in mine) for key in ("first_loss", "last_loss", "all_designs_loss")}
-        first = {"last_loss": mean["last_loss"], "all_designs_loss": mean["all_designs_loss"]} | (
-            {} if not table else {key: table[0][key] for key in ("last_loss", "all_designs_loss")}
-        )
+        mean = {key: fmean(row[key] for row in mine) for key in ("first_loss", *LOSSES)}
+        first = table[0] if table else mean
         table.append({
-            "layers": layers, "t": mine[0]["t"], "lr": mine[0]["lr"], **mean,
-            "last_loss_min": min(row["last_loss"] for row in mine),
-            "last_loss_max": max(row["last_loss"] for row in mine),
-            "last_loss_ratio": mean["last_loss"] / first["last_loss"],
-            "all_designs_ratio": mean["all_designs_loss"] / first["all_designs_loss"],
+            "layers": layers, **{key: mine[0][key] for key in ("t", "lr", "stack_share", "steps")}, **mean,
+            **{f"{key}_min": min(row[key] for row in mine) for key in LOSSES},
+            **{f"{key}_max": max(row[key] for row in mine) for key in LOSSES},
+            **{f"{key}_ratio": mean[key] / first[key] for key in LOSSES},
             "finite": all(row["finite"] for row in mine),
             "range_frac": max(row["range_frac"] for row in mine),
             "rebuilt_values": sum(row["rebuilt_values"] for row in mine),
@@ -144,25 +146,28 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def marks(table: list[dict[str, Any]]) -> dict[str, bool]:
     """What the depths have to reach."""
+    low = lambda key: all(row[f"{key}_ratio"] <= DEEPER for row in table)  # noqa: E731
     return {
         "every loss and gradient is finite": all(row["finite"] for row in table),
-        "the loss of the last epochs is at most 1.05 of the first depth's": all(
-            row["last_loss_ratio"] <= DEEPER for row in table
-        ),
-        "the loss over all designs at the end likewise": all(row["all_designs_ratio"] <= DEEPER for row in table),
+        "loss of the last epochs, at most 1.05 of the first depth's": low("last_loss"),
+        "squared error of the last epochs likewise": low("last_squared"),
+        "loss over all designs at the end likewise": low("all_designs_loss"),
         "the range is not reached": all(row["range_frac"] < 1 for row in table),
         "the input comes back": all(row["rebuilt_different"] == 0 for row in table),
     }
 
 
 def _print(table: list[dict[str, Any]]) -> None:
-    print("| layers | loss | min..max | to the first | all designs | to the first | range | differ | gradient | CPU |")
-    print("|---:" * 10 + "|")
+    heads = ["layers", "rate of the stack", "squared error", "min..max", "to the first", "loss", "to the first",
+             "all designs", "to the first", "range", "differ", "gradient", "CPU"]  # fmt: skip
+    print(f"| {' | '.join(heads)} |")
+    print("|---:" * len(heads) + "|")
     for r in table:
-        print(f"| {r['layers']} | {r['last_loss']:.4f} | {r['last_loss_min']:.4f}..{r['last_loss_max']:.4f} "
-              f"| {r['last_loss_ratio']:.3f} | {r['all_designs_loss']:.4f} | {r['all_designs_ratio']:.3f} "
-              f"| {r['range_frac']:.4f} | {r['rebuilt_different']} | {r['first_gradient_ratio']:.2f} "
-              f"| {r['cpu_s']:.0f} s |")  # fmt: skip
+        print(f"| {r['layers']} | {r['lr'] * r['stack_share']:.2g} | {r['last_squared']:.4f} "
+              f"| {r['last_squared_min']:.4f}..{r['last_squared_max']:.4f} | {r['last_squared_ratio']:.3f} "
+              f"| {r['last_loss']:.4f} | {r['last_loss_ratio']:.3f} | {r['all_designs_loss']:.4f} "
+              f"| {r['all_designs_loss_ratio']:.3f} | {r['range_frac']:.4f} | {r['rebuilt_different']} "
+              f"| {r['first_gradient_ratio']:.2f} | {r['cpu_s']:.0f} s |")  # fmt: skip
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -187,7 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     entries = small_designs(args.data, args.max_insts)
     epochs = math.ceil(args.steps / len(entries))
-    sets = ["model.width=32", f"train.epochs={epochs}", 'train.device="cpu"', *args.set]
+    sets = ["model.width=32", "train.full_rate_layers=8", f"train.epochs={epochs}", 'train.device="cpu"', *args.set]
     config, rows = load_config(None, sets, env={}), []
     with tempfile.TemporaryDirectory() as scratch:
         for seed in range(args.seeds):
