@@ -3,11 +3,11 @@
     gsr bench depth DATA [--runs RUNS] [--layers 8 32 100 300] [--seeds 3] [--set train.lr=1e-3 ..] [--out FILE]
 
 DATA holds exports with labels (`gsr bench corpus`); one placement of every design below `--max-insts` is trained on, by
-the loop and loss of `gsr train`, 32 channels, `train.full_rate_layers = 8`, whole epochs up to `--steps` steps or more. The loss of a run is
-the mean over its last two epochs, that is over all designs twice. At the start the gradient of the first and the last
-layer is taken over all designs; at the end the loss over all designs as they are, and the input that the backward comes
-back to, beside the one that went in. RUNS keeps the runs: those that are done are not done again, a stopped one goes
-on. `--quick` takes 2 and 4 layers, one seed, 8 steps. Exit code 1: a mark is missed.
+the loop and loss of `gsr train`, 32 channels, `train.full_rate_layers = 8`, whole epochs up to `--steps` steps or more.
+Losses of a run are means over its last two epochs, that is over all designs twice. At the start the gradient of the
+first and the last layer is taken over all designs; at the end the loss over all designs as they are, and the input that
+the backward comes back to, beside the one that went in. RUNS keeps the runs: those that are done are not done again, a
+stopped one goes on. `--quick` takes 2 and 4 layers, one seed, 8 steps. Exit code 1: a mark is missed.
 """
 
 import argparse
@@ -106,7 +106,8 @@ def run_once(layers: int, seed: int, base: RunConfig, entries: list[Entry], out:
     losses, last = [step["loss"] for step in steps], 2 * len(entries)
     squared = [step["squared"] for step in steps]
     found = {
-        "layers": layers, "seed": seed, "t": config.model.grid, "lr": config.train.lr, "stack_share": stack_rate(config.train, layers),
+        "layers": layers, "seed": seed, "t": config.model.grid,
+        "lr": config.train.lr, "stack_share": stack_rate(config.train, layers),
         "steps": len(steps), "first_loss": fmean(losses[: len(entries)]), "last_loss": fmean(losses[-last:]),
         "last_squared": fmean(squared[-last:]),
         **at_the_end(out, config, entries, load),
@@ -146,7 +147,10 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def marks(table: list[dict[str, Any]]) -> dict[str, bool]:
     """What the depths have to reach."""
-    low = lambda key: all(row[f"{key}_ratio"] <= DEEPER for row in table)  # noqa: E731
+
+    def low(key: str) -> bool:
+        return all(row[f"{key}_ratio"] <= DEEPER for row in table)
+
     return {
         "every loss and gradient is finite": all(row["finite"] for row in table),
         "loss of the last epochs, at most 1.05 of the first depth's": low("last_loss"),
