@@ -32,7 +32,8 @@ def registry() -> dict[str, object]:
             v.name: [v.type_repr_md(), v.units, v.description, v.default if v.default is None else str(v.default)]
             for v in seen.values()
         },
-        "help": {step.id: step.get_help_md() for step in steps},
+        # raises where two steps mean different things by one name
+        "variables_of_flow": len(flow.get_all_config_variables(flow)),
         "metrics": {m.name: m.higher_is_better for m in Metric.by_name.values() if m.name.startswith("gsr__")},
         "loaded": sorted({name.partition(".")[0] for name in sys.modules}),
     }

@@ -3,8 +3,8 @@
 #
 #   tclsh openroad_librelane.tcl -exit -no_splash -metrics out.json script.tcl
 #
-# STUB_PLACED: the DEF that a placement leaves; STUB_CALLS: where the calls are noted;
-# STUB_FAILURES: how many placements fail first.
+# STUB_FLOORPLAN: the DEF that a floorplan is; STUB_PLACED: what a placement leaves; STUB_CALLS:
+# where the calls are noted; STUB_FAILURES: how many placements fail first.
 
 source [file join [file dirname [file normalize [info script]]] openroad_stub.tcl]
 
@@ -45,7 +45,10 @@ proc components { text } {
 }
 
 proc librelane_block { method args } {
-  if { $method eq "getNets" } { return {} }
+  switch -- $method {
+    getNets { return {} }
+    getCoreArea { return ::die }
+  }
   return [block $method {*}$args]
 }
 
@@ -67,7 +70,15 @@ proc librelane_layer { name method } {
 }
 
 proc database { method } {
-  return [dict get { getChip ::chip getTech ::tech getLibs {} } $method]
+  return [dict get { getChip ::chip getTech ::tech getLibs ::library } $method]
+}
+
+proc library { method } {
+  return [dict get { getSites ::site getMasters {} } $method]
+}
+
+proc site { method } {
+  return [dict get { getName gsr45_core getWidth 400 getHeight 3200 } $method]
 }
 
 set layers {}
@@ -82,6 +93,8 @@ set placement_failures [expr { [info exists ::env(STUB_FAILURES)] ? $::env(STUB_
 interp alias {} ::block {} ::stub::librelane_block
 interp alias {} ::tech {} ::stub::librelane_tech
 interp alias {} ::database {} ::stub::database
+interp alias {} ::library {} ::stub::library
+interp alias {} ::site {} ::stub::site
 proc chip { method } { return ::block }
 interp alias {} ::chip {} ::stub::chip
 }
@@ -112,6 +125,11 @@ proc ::sta::parse_key_args { command arguments_var keys_var keys args } {
 proc read_db { path } {
   stub::note read_db $path
   stub::load_def $path
+}
+
+proc link_design { name } {
+  stub::note link_design $name
+  stub::load_def $::env(STUB_FLOORPLAN)
 }
 
 proc write_db { path } {
@@ -158,10 +176,12 @@ proc global_route { args } {
 
 # what LibreLane's scripts call besides, without an effect here
 foreach name {
-  define_corners read_liberty read_sdc set_dont_use set_dont_touch unset_dont_touch all_clocks
-  set_propagated_clock unset_propagated_clock set_macro_extension estimate_parasitics set_wire_rc
-  set_layer_rc add_global_connection global_connect report_design_area_metrics report_cell_usage
-  write_guide remove_fillers detailed_placement optimize_mirroring check_placement
+  define_corners read_liberty read_sdc set_dont_use set_dont_touch unset_dont_touch
+  all_clocks set_propagated_clock unset_propagated_clock set_macro_extension
+  estimate_parasitics set_wire_rc set_layer_rc add_global_connection global_connect
+  report_design_area_metrics report_cell_usage read_lef read_verilog initialize_floorplan
+  insert_tiecells make_tracks place_pins set_pin_thick_multiplier utl::metric write_guide
+  remove_fillers detailed_placement optimize_mirroring check_placement
 } {
   interp alias {} $name {} stub::note $name
 }
