@@ -15,6 +15,9 @@ from circuit_io.export_tables import areas, gcell_table, inst_table, master_tabl
 from circuit_io.export_timing import find_timing
 from circuit_io.features import build_graph
 from circuit_io.gcells import GcellGrid, gcell_dbu, make_grid
+from circuit_io.guides import FILE as GUIDES_FILE
+from circuit_io.guides import TABLE as GUIDES
+from circuit_io.guides import Guides, read_guides
 from circuit_io.netlist_check import check_netlist
 from circuit_io.nodes import Nodes
 from circuit_io.store import SCHEMA, write_design
@@ -73,6 +76,8 @@ def export_design(
         if parquet
         else None
     )
+    if sources.labels and label_files.has(sources.labels, GUIDES_FILE):
+        tables |= {GUIDES: _guides(label_files.find(sources.labels, GUIDES_FILE), design, grid).table()}
     write_design(
         out,
         manifest=manifest,
@@ -84,6 +89,12 @@ def export_design(
         overwrite=overwrite,
     )
     return manifest
+
+
+def _guides(path: Path, design: Design, grid: GcellGrid) -> Guides:
+    um = 1.0 / design.dbu_per_um
+    x_um, y_um = grid.x_dbu() * um, grid.y_dbu() * um
+    return read_guides(path, design.net_names.tolist(), x_um=x_um, y_um=y_um, dbu_per_um=design.dbu_per_um)
 
 
 def _adjustment(sources: ExportSources, grid: GcellGrid) -> tuple[dict[str, float], list[str]]:

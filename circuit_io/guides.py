@@ -4,23 +4,28 @@ A file holds for every net its name, `(`, lines `x1 y1 x2 y2 layer` in dbu, `)`.
 its layer stands for a wire over the n - 1 edges between them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from jaxtyping import Float64, Int, Int64
 
 from circuit_io.errors import InputError
+from circuit_io.store import StoredDesign
 from circuit_io.text import read_bytes
 
+TABLE, FILE = "guides", "route.guide"  # in an export folder, and in a label folder
 _MEND = "Give what write_guides wrote after global_route on this placement."
 
 
 @dataclass(frozen=True)
 class Guides:
-    """The guides of a file: net (a row of `nets`), box in gcells x0, y0, x1, y1 (inclusive), layer (of `layers`)."""
+    """Guides: net (of `num_nets` of the design), box in gcells x0, y0, x1, y1 (inclusive), layer (of `layers`)."""
 
-    nets: tuple[str, ...]
+    num_nets: int
     layers: tuple[str, ...]
     net: Int64[np.ndarray, " guides"]
     box: Int64[np.ndarray, "guides 4"]
@@ -51,23 +56,40 @@ class Guides:
         at = low[rows][owner] + np.stack([nth % size[owner, 0], nth // size[owner, 0]], 1)
         guide = rows[owner]
         keys = np.unique(np.column_stack([self.net[guide], self.layer[guide], at]), axis=0)
-        return np.bincount(keys[:, 0], minlength=len(self.nets))
+        return np.bincount(keys[:, 0], minlength=self.num_nets)
+
+    def table(self) -> pa.Table:
+        """A row a guide, for an export folder."""
+        layer = pa.DictionaryArray.from_arrays(pa.array(self.layer, pa.int32()), pa.array(self.layers, pa.string()))
+        corners = {name: pa.array(self.box[:, i], pa.int32()) for i, name in enumerate(("x0", "y0", "x1", "y1"))}
+        return pa.table({"net": pa.array(self.net, pa.int32()), **corners, "layer": layer.cast(pa.string())})
+
+    @classmethod
+    def of_table(cls, table: pa.Table, num_nets: int) -> "Guides":
+        """The guides that `table` gave."""
+        layer = table["layer"].combine_chunks().dictionary_encode()
+        box = np.stack([np.asarray(table[name], np.int64) for name in ("x0", "y0", "x1", "y1")], 1)
+        net, layers = np.asarray(table["net"], np.int64), tuple(layer.dictionary.to_pylist())
+        return cls(num_nets, layers, net, box, np.asarray(layer.indices, np.int64))
 
 
 def read_guides(
     path: Path | str,
+    nets: Sequence[str],
     *,
     x_um: Float64[np.ndarray, " nx_plus_1"],
     y_um: Float64[np.ndarray, " ny_plus_1"],
     dbu_per_um: int,
 ) -> Guides:
-    """The guides of a file on the gcells with these borders.
+    """The guides of a file, for a design with the nets `nets` and gcells with these borders.
 
     Raises:
-        InputError: not of that form, cut, or its boxes do not lie on the gcells.
+        InputError: not of that form, cut, of a net that the design has not, or its boxes do not lie on the gcells.
     """
     path = Path(path)
-    nets: list[str] = []
+    row = {name: i for i, name in enumerate(nets)}
+    seen: set[int] = set()
+    net = -1
     layers: dict[str, int] = {}
     rows: list[tuple[int, int, int, int, int, int]] = []  # net, layer, corners
     lines: list[int] = []
@@ -85,25 +107,47 @@ def read_guides(
             except ValueError as e:
                 what = f'"{text[:60]}" is no guide: x1 y1 x2 y2 layer expected'
                 raise InputError(what, path=path, line=number, mend=_MEND) from e
-            rows.append((len(nets) - 1, layers.setdefault(words[-1], len(layers)), x1, y1, x2, y2))
+            rows.append((net, layers.setdefault(words[-1], len(layers)), x1, y1, x2, y2))
             lines.append(number)
         elif words == ["("] and name:
-            nets.append(name)
-            is_open = True
+            is_open, net = True, row.get(name, -1)
+            if net < 0 or net in seen:
+                what = "is there twice" if net >= 0 else "is not in the design"
+                raise InputError(f'net "{name[:60]}" {what}', path=path, line=number - 1, mend=_MEND)
+            seen.add(net)
         elif name:
             raise InputError(f'"(" expected after net "{name[:60]}"', path=path, line=number, mend=_MEND)
         else:
             name = text
     if is_open or name:
         raise InputError(f'ends within net "{name[:60]}"', path=path, mend="The file was cut.")
-    if len(set(nets)) != len(nets):
-        raise InputError("a net is there twice", path=path, mend=_MEND)
     table = np.array(rows, np.int64).reshape(-1, 6)
     box, wrong = _gcells(table[:, 2:], x_um * dbu_per_um, y_um * dbu_per_um)
     if wrong.any():
         at = lines[int(np.flatnonzero(wrong)[0])]
         raise InputError("this guide does not lie on the gcells of the prediction", path=path, line=at, mend=_MEND)
-    return Guides(tuple(nets), tuple(layers), table[:, 0], box, table[:, 1])
+    return Guides(len(nets), tuple(layers), table[:, 0], box, table[:, 1])
+
+
+def read_stored_guides(design: StoredDesign) -> Guides | None:
+    """The guides of an export folder; None when its labels had none.
+
+    Raises:
+        InputError: the table does not fit the design.
+    """
+    if f"{TABLE}.parquet" not in design.manifest["files"]:
+        return None
+    path, graph = design.path / f"{TABLE}.parquet", design.graph
+    try:
+        with path.open("rb") as f:
+            guides = Guides.of_table(pq.read_table(f), graph.num_nets)
+    except (OSError, pa.ArrowException, KeyError, ValueError) as e:
+        raise InputError(f"cannot be read: {e}", path=path, mend="Export the design again.") from e
+    low, high = guides.box[:, :2], guides.box[:, 2:]
+    is_inside = (low >= 0).all() and (low <= high).all() and (high < (graph.nx, graph.ny)).all()
+    if not is_inside or not ((guides.net >= 0) & (guides.net < guides.num_nets)).all():
+        raise InputError("a guide lies outside the design", path=path, mend="Export the design again.")
+    return guides
 
 
 def _gcells(

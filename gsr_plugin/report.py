@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from circuit_io.atomic import refuse_existing, write_files
 from circuit_io.errors import InputError
-from circuit_io.guides import Guides, read_guides
+from circuit_io.guides import Guides, read_guides, read_stored_guides
 from circuit_io.hotspots import HotspotConfig, find_hotspots
 from circuit_io.maps import PlacedDesign, Prediction
 from circuit_io.prediction import export_of, read_prediction
+from circuit_io.store import StoredDesign, open_design
 from flow_hooks.annotate import check_fit, net_names
 from flow_hooks.feedback_file import Plan, read_feedback
 from gsr_plugin import report_sections as part
@@ -63,34 +66,39 @@ def report(
         out: the HTML file.
         feedback: a feedback.tsv to show; without it the plan that the default settings give.
         record: what became of that plan in the flow, gsr_feedback.json; without it the one beside `feedback`, if any.
-        guides: route guides of this placement, which tell which nets the router led through the hot spots.
+        guides: route guides of this placement, which tell which nets the router led through the hot spots; without
+            them those that were exported with the labels, if any.
         model_card: the card of the weights; without it only what the prediction's manifest says of them.
         overwrite: replace files that are there.
 
     Raises:
         InputError: a bad folder or file, or an existing output.
     """
-    from circuit_io.store import open_design
     from flow_hooks.feedback import plan_feedback
 
     _figures_folder(Path(out), overwrite=overwrite)
     prediction = read_prediction(pred)
     design = open_design(export_of(pred, prediction.manifest), verify=False)  # read_prediction compared the hashes
     plan = read_feedback(feedback) if feedback else plan_feedback(prediction, design.manifest, design=design)
-    found = None
-    if guides is not None:
-        dbu = int(design.manifest["dbu_per_um"])
-        found = read_guides(guides, x_um=prediction.x_um, y_um=prediction.y_um, dbu_per_um=dbu)
     made = build_report(
         prediction,
         design,
         plan=plan,
         record=find_record(feedback, record, plan),
         truth=design.labels,
-        guides=found,
+        guides=_find_guides(guides, design),
         model_card=model_card,
     )
     return write_report(out, made, overwrite=overwrite)
+
+
+def _find_guides(path: Path | str | None, design: StoredDesign) -> Guides | None:
+    if path is None:
+        return read_stored_guides(design)
+    grid = design.manifest["grid"]
+    x_um, y_um = (np.asarray(grid[axis], np.float64) for axis in ("x_um", "y_um"))
+    names = design.nets["name"].to_pylist()
+    return read_guides(path, names, x_um=x_um, y_um=y_um, dbu_per_um=int(design.manifest["dbu_per_um"]))
 
 
 def find_record(feedback: Path | str | None, record: Path | str | None, plan: Plan) -> Record | None:
@@ -175,8 +183,8 @@ def build_report(
     contents = spot_contents(prediction, design, spots, plan=plan, top=top)
     names = net_names(design, [c.nets for c in contents]) if design else [[] for _ in spots]
     recalls: list[Recall | None] = [None for _ in spots]
-    if guides is not None and design is not None:
-        recalls = net_recalls(guides, design, spots, contents)
+    if guides is not None:
+        recalls = net_recalls(guides, spots, contents)
     data = page_data(prediction, design, spots, contents, plan=plan, record=record, truth=truth, recalls=recalls)
     pictures: list[Picture] = []
     blocks: list[Block] = [

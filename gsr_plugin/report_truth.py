@@ -7,10 +7,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from circuit_io.errors import InputError
 from circuit_io.guides import Guides
 from circuit_io.hotspots import HotSpot
-from circuit_io.maps import PlacedDesign, Prediction
+from circuit_io.maps import Prediction
 from gsr_plugin.document import Block, Cell, Heading, Paragraph, Plot, Table
 from gsr_plugin.metrics import Scores, score_placement
 from gsr_plugin.report_contents import Contents, largest
@@ -60,23 +59,11 @@ class Recall:
     of: int
 
 
-def net_recalls(
-    guides: Guides, design: PlacedDesign, spots: Sequence[HotSpot], contents: Sequence[Contents]
-) -> list[Recall | None]:
-    """The recall of the router's worst nets in each hot spot; None where no net was routed through its box.
-
-    Raises:
-        InputError: a net of the guides is not in the design.
-    """
-    row = {name: i for i, name in enumerate(design.nets["name"].to_pylist())}
-    missing = next((n for n in guides.nets if n not in row), None)
-    if missing is not None:
-        raise InputError(f'net "{missing}" of the guides is not in the design', path="guides", mend="Give its guides.")
-    ids = np.array([row[n] for n in guides.nets], np.int64)
+def net_recalls(guides: Guides, spots: Sequence[HotSpot], contents: Sequence[Contents]) -> list[Recall | None]:
+    """The recall of the router's worst nets in each hot spot; None where no net was routed through its box."""
     out: list[Recall | None] = []
     for spot, inside in zip(spots, contents, strict=True):
-        wires = np.zeros(len(row))
-        wires[ids] = guides.wires(spot.direction, spot.edges)
+        wires = guides.wires(spot.direction, spot.edges).astype(np.float64)
         of = len(true := largest(wires, TOP))
         if not of:
             out.append(None)

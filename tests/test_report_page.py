@@ -84,7 +84,8 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     line = f"0 0 {x[-1]} {y[-1]} M"
     guide = folder / "route.guide"
     guide.write_text("".join(f"{n}\n(\n{line}\n)\n" for n in design.nets["name"].to_pylist() if n.startswith("n1")))
-    guides = read_guides(guide, x_um=prediction.x_um, y_um=prediction.y_um, dbu_per_um=1000)
+    names = design.nets["name"].to_pylist()
+    guides = read_guides(guide, names, x_um=prediction.x_um, y_um=prediction.y_um, dbu_per_um=1000)
     made = build_report(prediction, design, plan=plan, record=record, truth=labels, guides=guides)
     page = folder / "report.html"
     page.write_text(made.html(), "utf-8")
