@@ -11,7 +11,8 @@ step, in a process of its own that has warmed up on a tiny graph, with a fixed m
 before; the graph's own form counts, the gradients of the weights do not. Beside it stands the peak of what torch's
 allocator gave out. Peers that make a message per edge, and others on many edges, run one step, in that process. A
 contestant that fails, or passes `--cap` seconds or `--limit-gb` of memory, shows its reason. `--out` keeps the
-contests and cases of the file that are not run again.
+contests, cases and checks of the file that are not run again; every row names the commit and the load it was measured
+at. `--rounds 0` measures memory alone, and what runs once.
 """
 
 import argparse
@@ -237,14 +238,13 @@ def compete(name: str, contest: Contest, args: argparse.Namespace, graphs: Path)
         libc.malloc_trim(0)  # other work on the machine may want what the rounds took
     for row in rows:
         case = str(row["case"])
+        row |= {"commit": machine()["commit"], "load_average": round(os.getloadavg()[0], 1)}
         task = {"case": case, "shape": astuple(shape), "path": str(path), "tiny": str(tiny), "once": single[case]}
         if not args.quick or case == "gsr":
             row.update(alone(task, args.cap, int(args.limit_gb * 2**30)))
         _print(row)
-    load = [round(v, 1) for v in os.getloadavg()]
     return {"contest": name, "graph": contest.graph, "nodes": nodes, "clique_edges": edges, "layers": shape.layers,
-            "width": shape.width, "k": shape.k, "relations": list(shape.relations),
-            "commit": machine()["commit"], "load_average": load, "rows": rows}  # fmt: skip
+            "width": shape.width, "k": shape.k, "relations": list(shape.relations), "rows": rows}  # fmt: skip
 
 
 def _print(row: dict[str, Any]) -> None:
@@ -261,8 +261,14 @@ def _joined(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
     """A contest with the rows of `old` that were not run again, in the contest's order."""
     rows: dict[str, dict[str, Any]] = {}
     for row in [*(old or {"rows": []})["rows"], *new["rows"]]:
-        rows[row["case"]] = rows.get(row["case"], {}) | row
+        rows[row["case"]] = _kept(rows.get(row["case"], {}), row) | row
     return new | {"rows": [rows[case] for case in CONTESTS[new["contest"]].cases if case in rows]}
+
+
+def _kept(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """What stays of a row that was measured again: its time, if only its memory was, at the same commit."""
+    same = old.get("commit") == new.get("commit") and "reason" not in old and "reason" not in new
+    return old if same else {}
 
 
 def judge(contests: dict[str, dict[str, Any]], found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -317,7 +323,7 @@ def main(arguments: list[str] | None = None) -> int:
         for name in args.only:
             if name == "checks":
                 found = checks(read_arrays(arrays_of("ibex", args.data, graphs, size=300 if args.quick else None)),
-                               quick=args.quick)  # fmt: skip
+                               quick=args.quick, commit=machine()["commit"])  # fmt: skip
             else:
                 contests[name] = _joined(contests.get(name), compete(name, CONTESTS[name], args, graphs))
             if args.out:

@@ -88,7 +88,7 @@ MARKS = (
 )
 
 
-def checks(arrays: SimpleNamespace, *, quick: bool = False) -> dict[str, dict[str, Any]]:
+def checks(arrays: SimpleNamespace, *, quick: bool = False, commit: str = "") -> dict[str, dict[str, Any]]:
     """The promises that are no race, on one graph."""
     found = {
         "exact": exact(arrays, 5 if quick else 300),
@@ -96,6 +96,7 @@ def checks(arrays: SimpleNamespace, *, quick: bool = False) -> dict[str, dict[st
     }
     for name, values in found.items():
         print(name, ", ".join(f"{k} {v:.4g}" for k, v in values.items()), flush=True)
+        values["commit"] = commit
     return found
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench import operators
-from bench.engine import main
+from bench.engine import _joined, main
 from bench.engine_graphs import Edges, InstGraph, like_7157, num_edges
 from bench.engine_marks import Mark
 from bench.engine_peers import FactoredMean, PlainStack, Shape, gsr, gsr_graph, load_blocks, rms_difference
@@ -110,3 +110,15 @@ def test_the_two_directions_of_a_box_relation_are_each_others_adjoint_in_count()
         assert forward.moved > nets + gcells
     update = ops["update", "forward"]
     assert update.moved == 3 * 4 * 16 * graph.num_nodes
+
+
+def test_rows_of_another_commit_are_not_mixed() -> None:
+    old = {"contest": "gcd", "rows": [{"case": "gsr", "commit": "a", "cpu_s": 1.0, "peak_bytes": 2},
+                                      {"case": "gsr, saved indices", "commit": "a", "cpu_s": 3.0}]}  # fmt: skip
+    again = {"contest": "gcd", "rows": [{"case": "gsr", "commit": "a", "peak_bytes": 4}]}
+    later = {"contest": "gcd", "rows": [{"case": "gsr", "commit": "b", "peak_bytes": 4}]}
+    assert _joined(old, again)["rows"] == [
+        {"case": "gsr", "commit": "a", "cpu_s": 1.0, "peak_bytes": 4},
+        old["rows"][1],
+    ]
+    assert _joined(old, later)["rows"] == [{"case": "gsr", "commit": "b", "peak_bytes": 4}, old["rows"][1]]
