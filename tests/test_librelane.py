@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -205,7 +206,8 @@ ROUTER_ONLY = "layer_adjustment|route|||||M3|0.5|1"
 
 def test_librelane_finds_the_plugin_without_numpy_or_torch(known: dict[str, Any]) -> None:
     assert set(known["plugins"]) == {"librelane_plugin_gsr"}
-    assert re.fullmatch(r"\d+\.\d+\.\d+", known["plugins"]["librelane_plugin_gsr"])
+    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
+    assert known["plugins"]["librelane_plugin_gsr"] == project["version"]
     ours = {"GSR.Predict", "GSR.GlobalPlacement", "GSR.GlobalRouting", "GSR.GateChecker", "GSR.ExportLabels"}
     assert set(known["steps"]) == ours
     assert "circuit_io" in known["loaded"]
@@ -246,12 +248,19 @@ def test_the_docs_list_every_variable(known: dict[str, Any]) -> None:
             assert re.findall(r"\w+", real_default) == re.findall(r"\w+", default)
 
 
-def test_a_librelane_that_we_do_not_fit_still_works(tmp_path: Path) -> None:
-    code = "import sys; sys.modules['circuit_io.metric_keys'] = None; import librelane.flows; print('librelane works')"
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("sys.modules['circuit_io.metric_keys'] = None", "ModuleNotFoundError"),
+        # as if Classic had no detailed placement
+        ("real = fnmatch.fnmatch; fnmatch.fnmatch = lambda a, b: 'detailed' not in b and real(a, b)", "FlowException"),
+    ],
+)
+def test_a_librelane_that_we_do_not_fit_still_works(tmp_path: Path, change: str, reason: str) -> None:
+    code = f"import fnmatch, sys; {change}; import librelane.flows as f; print(f.Flow.factory.get('Classic').__name__)"
     done = subprocess.run([PYTHON, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "librelane works" in done.stdout
-    assert "librelane_plugin_gsr" in done.stderr
-    assert "does not fit this LibreLane" in done.stderr
+    assert done.stdout == "Classic\n"
+    assert f"does not fit this LibreLane: {reason}" in done.stderr
 
 
 # --- prediction ------------------------------------------------------------------------------------------------------
@@ -313,7 +322,7 @@ def test_the_stand_in_is_called_as_the_settings_say(flow: Flow) -> None:
     ],
 )
 def test_a_failing_gsr_is_a_warning_and_leaves_no_old_prediction(flow: Flow, setting: str, words: str) -> None:
-    body = {"fails": "echo out of luck >&2; exit 7", "hangs": f"echo $$ > {flow.tmp_path}/pid; exec sleep 60"}
+    body = {"fails": "echo out of luck >&2; exit 7", "hangs": f"sleep 60 & echo $! > {flow.tmp_path}/pid; wait"}
     config = fake_gsr(flow, body=body.get(setting, ""), finish=setting != "no_done")
     if setting == "missing":
         Path(config["GSR_PYTHON"]).unlink()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from circuit_io.errors import GsrError
@@ -54,11 +55,11 @@ def run_child(command: Sequence[str], *, log: Path, timeout_s: float) -> None:
 def end(child: subprocess.Popen[bytes]) -> None:
     """End a child and what it has started."""
     os.killpg(child.pid, signal.SIGTERM)
-    try:
+    with suppress(subprocess.TimeoutExpired):
         child.wait(PATIENCE_S)
-    except subprocess.TimeoutExpired:
+    with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+    child.wait()
 
 
 def last_lines(log: Path) -> str:
