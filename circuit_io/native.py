@@ -65,16 +65,11 @@ def library() -> ctypes.CDLL | None:
     return extension(Path(__file__).with_name("_scan"), _declared, otherwise="files are read in Python")
 
 
-def scan(name: str, text: bytes, *where: int | Int64[np.ndarray, " n"]) -> "Columns | None":
-    """What function `name` of the scanner makes of `text`, or None when the reader has to read it in Python.
-
-    Args:
-        name: a function of `circuit_io/csrc` with the arguments that scan.h describes.
-        text: the whole text.
-        where: positions in the text, and other whole numbers that the function asks for.
+def function(name: str) -> "ctypes._NamedFuncPointer | None":
+    """A function of the C code, or None where Python has to do its work.
 
     Raises:
-        InputError: `GSR_SCANNER` is neither `python` nor `c`, or is `c` and there is no scanner.
+        InputError: `GSR_SCANNER` is neither `python` nor `c`, or is `c` and there is no such function.
     """
     choice = os.environ.get(VARIABLE, "")
     if choice not in ("", "python", "c"):
@@ -84,15 +79,30 @@ def scan(name: str, text: bytes, *where: int | Int64[np.ndarray, " n"]) -> "Colu
     if choice == "python":
         return None
     lib = library()
-    function = getattr(lib, name, None)
-    if function is None:
-        if choice == "c":
-            what = f"{VARIABLE} is c, but the C scanner is not built" + (" anew since it changed" if lib else "")
-            raise InputError(what, path="environment", mend=f"Build it (`{BUILD}`), or unset {VARIABLE}.")
+    found = getattr(lib, name, None)
+    if found is None and choice == "c":
+        what = f"{VARIABLE} is c, but the C scanner is not built" + (" anew since it changed" if lib else "")
+        raise InputError(what, path="environment", mend=f"Build it (`{BUILD}`), or unset {VARIABLE}.")
+    return found
+
+
+def scan(name: str, text: bytes, *where: int | Int64[np.ndarray, " n"]) -> "Columns | None":
+    """What function `name` of the scanner makes of `text`, or None when the reader has to read it in Python.
+
+    Args:
+        name: a function of `circuit_io/csrc` with the arguments that scan.h describes.
+        text: the whole text.
+        where: positions in the text, and other whole numbers that the function asks for.
+
+    Raises:
+        InputError: as `function`.
+    """
+    found = function(name)
+    if found is None:
         return None
-    function.argtypes, function.restype = [c_char_p, c_int64, c_void_p, c_int64], POINTER(_Result)
+    found.argtypes, found.restype = [c_char_p, c_int64, c_void_p, c_int64], POINTER(_Result)
     numbers = np.concatenate([np.zeros(0, np.int64), *map(np.atleast_1d, where)])
-    result = function(text, len(text), numbers.ctypes.data, len(numbers))
+    result, lib = found(text, len(text), numbers.ctypes.data, len(numbers)), library()
     columns = Columns(lib, result) if lib and result else None
     return columns if columns and columns.is_done else None
 

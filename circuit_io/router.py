@@ -1,0 +1,208 @@
+"""The embedded router: a capacity-aware pattern router on the gcell grid, for maps, baselines and approximate labels.
+
+Steiner trees, an L for each segment, a Z where it is crowded, then detours with a logistic price of fullness and, while
+edges overflow, rip-up with growing history, prices and reach. Tracks blocked by fixed shapes count as taken. The passes
+are in C (`router_native`) or, where it is not built, in NumPy (`router_reference`): whole numbers, the same routes.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32, Int32, Int64
+
+from circuit_io import router_native, router_reference
+from circuit_io.errors import InputError
+from circuit_io.graph import CircuitGraph
+from circuit_io.router_board import Board, Detours, board_of
+from circuit_io.router_demand import Demand, Pair, check_demand, demand_of, is_edge
+
+__all__ = ["Demand", "Routing", "Run", "demand_of", "is_compiled", "route", "route_once"]
+
+MapF = Float32[np.ndarray, "ny nx"]
+
+_LONG = 10  # segments above this may become a Z
+_EASY = ((10, 10, 10), (5, 5, 15), (1, 1, 20))  # least length, spare wires, reach of the passes before rip-up
+_ROUNDS = 12  # of rip-up; more cost time and agree less with the labels
+_HALF, _UNIT = 512, 64  # free wires that a price tells apart; parts of the price of an empty edge
+_SLOPE = 20.0  # wires of overflow that cost as much as the step from an empty edge to a full one
+
+
+@runtime_checkable
+class _Passes(Protocol):
+    """Where the passes are: `router_native` or `router_reference`."""
+
+    def route_l(self, board: Board) -> None: ...
+    def route_z(self, board: Board, least: int) -> None: ...
+    def route_via(self, board: Board, past: Pair, detours: Detours) -> int: ...
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: wires on each edge, routed length of each net in gcells, rounds of rip-up, wires above capacity left."""
+
+    wires: Pair
+    net_gcells: Int64[np.ndarray, " nets"]
+    rounds: int
+    overflow: int
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Mean of several runs on every edge; nan where no edge or no track is.
+
+    Attributes:
+        h: congestion, demand over the tracks that adjustments leave (1 = full), of the edge to the right.
+        v: the same of the edge above.
+        spread_h: standard deviation of `h` between the runs.
+        spread_v: the same of `v`.
+        overflow_h: demand above capacity, in tracks.
+        overflow_v: the same.
+        net_gcells: routed length of each net in gcells.
+        overflow: tracks of overflow of each run, all edges together.
+        rounds: rounds of rip-up of each run.
+        seed: number of the first run.
+    """
+
+    h: MapF
+    v: MapF
+    spread_h: MapF
+    spread_v: MapF
+    overflow_h: MapF
+    overflow_v: MapF
+    net_gcells: Float32[np.ndarray, " nets"]
+    overflow: tuple[int, ...]
+    rounds: tuple[int, ...]
+    seed: int
+
+    @property
+    def pressure(self) -> float:
+        """How much a design is in want of tracks: the more, the likelier that it overflows at all; 0 where it is easy.
+
+        Tracks of overflow a gcell, mean over the runs, and below all of them the rounds of rip-up that avoided it.
+        """
+        tries = (o + r / _ROUNDS for o, r in zip(self.overflow, self.rounds, strict=True))
+        return sum(tries) / len(self.overflow) / self.h.size
+
+
+def is_compiled() -> bool:
+    """Whether the passes run in C."""
+    return router_native.is_built()
+
+
+def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0) -> Routing:
+    """Mean congestion per edge over several runs of the router, with its spread.
+
+    Run n differs from the others in the order of the nets and in the mirror in which its trees are grown. It depends on
+    n alone: runs of seed 0 are numbers 0 to `runs` - 1, those of seed 8 begin at 8. Number 0 keeps the design's order.
+
+    Args:
+        design: a graph, or what `demand_of` made of it.
+        runs: how many.
+        seed: number of the first.
+
+    Raises:
+        InputError: no run, a negative seed, a grid of one gcell, pins outside the grid, maps that do not fit it or hold
+            negative tracks, or a direction without any track.
+
+    Source:
+        The order of the steps, the logistic price and the choice among equal routes follow Y. Xu, Y. Zhang and C. Chu,
+        "FastRoute 4.0: global router with efficient via minimization", ASP-DAC 2009, and OpenROAD's FastRoute; history
+        as in L. McMurchie and C. Ebeling, "PathFinder", FPGA 1995. docs/how-it-works.md, "The embedded router".
+    """
+    if runs < 1 or seed < 0:
+        raise InputError(
+            f"{runs} runs from number {seed}", path="router", mend="Give 1 run or more, and a seed from 0."
+        )
+    task = design if isinstance(design, Demand) else demand_of(design)
+    check_demand(task)
+    shape = (task.ny, task.nx)
+    total, square, over = (tuple(np.zeros(shape, np.int64) for _ in "hv") for _ in range(3))
+    length = np.zeros(task.num_nets, np.int64)
+    overflow, rounds = [], []
+    for number in range(seed, seed + runs):
+        run = route_once(task, number)
+        for d in range(2):
+            need = run.wires[d].astype(np.int64) + task.blocked[d]
+            total[d][:] += need
+            square[d][:] += need * need
+            over[d][:] += np.maximum(need - task.capacity[d], 0)
+        length += run.net_gcells
+        overflow.append(run.overflow)
+        rounds.append(run.rounds)
+    maps = []
+    for d, seen in enumerate(is_edge(shape)):
+        capacity = np.where(seen & (task.capacity[d] > 0), task.capacity[d], np.nan)
+        variance = np.maximum(square[d] * runs - total[d] * total[d], 0)  # exact in whole numbers, times runs^2
+        maps += [total[d] / runs / capacity, np.sqrt(variance) / runs / capacity,
+                 np.where(np.isnan(capacity), np.nan, over[d] / runs)]  # fmt: skip
+    h, spread_h, over_h, v, spread_v, over_v = (m.astype(np.float32) for m in maps)
+    return Routing(h, v, spread_h, spread_v, over_h, over_v, (length / runs).astype(np.float32),
+                   tuple(overflow), tuple(rounds), seed)  # fmt: skip
+
+
+def route_once(task: Demand, number: int, *, passes: _Passes | None = None) -> Run:
+    """Run `number` of the router; `passes`, for tests: the passes to use.
+
+    Args:
+        task: what to route; see `route` for what it must be.
+        number: which run, from 0.
+        passes: `router_native` or `router_reference`; when not given, the former where it is built.
+    """
+    steps: _Passes = passes or (router_native if is_compiled() else router_reference)
+    board = board_of(task, number)
+    steps.route_l(board)
+    for wires in board.wires:
+        wires //= 2
+    steps.route_z(board, _LONG)
+    past: Pair = (np.zeros_like(board.wires[0]), np.zeros_like(board.wires[1]))
+    overflow, most = board.overflow()
+    height = 8.0 if most > 700 else 4.0
+    for least, spare, reach in _EASY:
+        price = _price(board, height, _steepness(most))
+        steps.route_via(board, past, Detours(price, least, spare, reach, 1 << 20))
+        overflow, most = board.overflow()
+    rounds = _rip_up(board, steps, past, overflow, most)
+    net_gcells = np.bincount(board.net, weights=board.lengths(), minlength=task.num_nets).astype(np.int64)
+    return Run(board.wires, net_gcells, rounds, board.overflow()[0])
+
+
+def _rip_up(board: Board, steps: _Passes, past: Pair, overflow: int, most: int) -> int:
+    """Route anew what crosses overflowing edges until none is left or it does not pay any more; rounds made."""
+    height, steepness, reach, before = 4.0, 0.0, 15, overflow
+    for number in range(1, _ROUNDS + 1):
+        if not overflow:
+            return number - 1
+        for old, wires, room in zip(past, board.wires, board.room, strict=True):
+            above = wires - room
+            old[:] = np.where(above > 0, old + above, old * 9 // 10)
+        reach += 10 if overflow > 2000 else 5
+        height += 5 if overflow < 500 else 2
+        steepness = max(steepness, _steepness(most))
+        least = max(14 - 4 * number, 0)  # short segments have no detour that pays at first
+        price = _price(board, height, steepness, slope=_SLOPE)
+        steps.route_via(board, past, Detours(price, least, -1, reach, number // 6 + 3))
+        overflow, most = board.overflow()
+        height += 5 if overflow > 0.7 * before else 0
+        before = overflow
+    return _ROUNDS
+
+
+def _steepness(most: int) -> float:
+    """Of the logistic price, by the most wires above the room of an edge; 0, so that length alone counts, for none."""
+    return 2 / (1 + math.log(most)) if most > 0 else 0.0
+
+
+def _price(board: Board, height: float, steepness: float, slope: float = math.inf) -> Int32[np.ndarray, " free"]:
+    """`1 + height / (1 + exp(free * steepness))`, and `height / slope` for each wire above the room, in `_UNIT`ths.
+
+    Held low enough that no sum over a route leaves 32 bits.
+    """
+    free = np.arange(-_HALF, _HALF + 1)
+    price = 1 + height / (1 + np.exp(np.minimum(free * steepness, 700.0))) + height / slope * np.maximum(-free, 0)
+    ny, nx = board.wires[0].shape
+    held: Int32[np.ndarray, " free"] = np.minimum(np.rint(price * _UNIT), (2**31 - 1) // (2 * (nx + ny))).astype(
+        np.int32
+    )
+    return held

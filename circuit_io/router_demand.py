@@ -1,0 +1,105 @@
+"""What the embedded router is asked: pins on the gcell grid, and the tracks between the gcells."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int, Int32
+
+from circuit_io.errors import InputError
+from circuit_io.fields import GCELL_FEATURES, column
+from circuit_io.graph import CircuitGraph
+
+MapI = Int32[np.ndarray, "ny nx"]
+Pair = tuple[MapI, MapI]
+
+_TRACKS = 15.0  # unit of the capacity feature
+_WHOLE = 1e-2  # tracks by which a capacity may differ from a whole number
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What is to be routed, and over which tracks; pairs are horizontal, vertical.
+
+    Attributes:
+        nx: columns.
+        ny: rows.
+        num_nets: nets, those without a pin included.
+        pin_net: net of each pin.
+        pin_gcell: gcell of each pin, `iy * nx + ix`.
+        capacity: tracks across each edge that adjustments leave.
+        total: tracks across each edge before adjustments.
+        blocked: tracks of the capacity that fixed shapes take.
+    """
+
+    nx: int
+    ny: int
+    num_nets: int
+    pin_net: Int[np.ndarray, " pins"]
+    pin_gcell: Int[np.ndarray, " pins"]
+    capacity: Pair
+    total: Pair
+    blocked: Pair
+
+
+def demand_of(graph: CircuitGraph) -> Demand:
+    """What an exported design asks of the router, from its graph and the maps among its gcell features.
+
+    Raises:
+        InputError: there are no routing layers, as in imported designs, or no whole numbers of tracks.
+    """
+    capacity, total, blocked = [], [], []
+    for letter in "hv":
+        tracks, lost, taken = (
+            graph.gcell_features[:, column(GCELL_FEATURES, f"{name}_{letter}")]
+            .astype(float)
+            .reshape(graph.ny, graph.nx)
+            for name in ("capacity", "adjusted", "blocked")
+        )
+        capacity.append(_whole(tracks * _TRACKS, f"capacity_{letter}"))
+        left = np.where((tracks > 0) & (lost < 1), 1 - lost, 1.0)
+        total.append(_whole(tracks * _TRACKS / left, f"adjusted_{letter}"))
+        blocked.append(_whole(taken * tracks * _TRACKS, f"blocked_{letter}"))
+    pairs = ((capacity[0], capacity[1]), (total[0], total[1]), (blocked[0], blocked[1]))
+    return Demand(graph.nx, graph.ny, graph.num_nets, graph.pin_net, graph.pin_gcell, *pairs)
+
+
+def _whole(tracks: Float64[np.ndarray, "ny nx"], name: str) -> MapI:
+    out: Float64[np.ndarray, "ny nx"] = np.rint(tracks)
+    if (np.abs(tracks - out) > _WHOLE).any() or (out < 0).any():
+        mend = "Export the design again; imported data sets hold no tracks to route on."
+        raise InputError(f'feature "{name}" is no whole number of tracks', path="gcell features", mend=mend)
+    whole: MapI = out.astype(np.int32)
+    return whole
+
+
+def check_demand(task: Demand) -> None:
+    """Refuse what cannot be routed; see `router.route`."""
+
+    def refuse(what: str, mend: str) -> None:
+        raise InputError(what, path="router", mend=mend)
+
+    shape = (task.ny, task.nx)
+    if task.nx * task.ny < 2:
+        refuse(f"a grid of {task.nx} x {task.ny} gcells has no edge to route over", "Export with a smaller --gcell-um.")
+    for name in ("capacity", "total", "blocked"):
+        for letter, tracks in zip("hv", getattr(task, name), strict=True):
+            if tracks.shape != shape:
+                refuse(f"{name}_{letter} is {list(tracks.shape)}, the grid {list(shape)}", "Give maps of the grid.")
+            if (tracks < 0).any():
+                refuse(f"{name}_{letter} holds negative tracks", "Give numbers of tracks.")
+    if len(task.pin_net) != len(task.pin_gcell):
+        refuse(f"{len(task.pin_net)} nets of pins, {len(task.pin_gcell)} gcells", "Give one of each a pin.")
+    for name, index, count in (("net", task.pin_net, task.num_nets), ("gcell", task.pin_gcell, task.nx * task.ny)):
+        if len(index) and not (int(index.min()) >= 0 and int(index.max()) < count):
+            refuse(f"a pin is of a {name} that is not there: there are {count}", "Give the grid the pins were put on.")
+    for letter, word, tracks, seen in zip("hv", ("horizontal", "vertical"), task.capacity, is_edge(shape), strict=True):
+        if seen.any() and not (tracks[seen] > 0).any():
+            refuse(f"no {word} track on any edge (capacity_{letter} is 0)", "Give signal layers of both directions.")
+
+
+def is_edge(shape: tuple[int, int]) -> tuple[Bool[np.ndarray, "ny nx"], Bool[np.ndarray, "ny nx"]]:
+    """Entries of the two maps that are edges: not the last column of the first, nor the last row of the second."""
+    h, v = np.ones(shape, bool), np.ones(shape, bool)
+    h[:, -1] = False
+    v[-1] = False
+    return h, v

@@ -1,0 +1,305 @@
+"""The embedded router: C and NumPy alike to the bit, whole routes, seeds, capacity, bad input, and the kit's labels."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic_graph import synthetic_graph
+
+from bench.corpus import library_files
+from circuit_io import router_native, router_reference
+from circuit_io.errors import InputError
+from circuit_io.export import export_design
+from circuit_io.export_sources import sources_of_labels
+from circuit_io.router import route, route_once
+from circuit_io.router_board import THEN_X, X_FIRST, Board
+from circuit_io.router_demand import Demand, demand_of, is_edge
+from circuit_io.store import StoredDesign, open_design
+from gsr_plugin.metrics import score_placement
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("GSR_DATA", ROOT.parent / "shared" / "data"))
+NATIVE = pytest.mark.skipif(not router_native.is_built(), reason="the C code is not built")
+
+
+def task_of(
+    nx: int, ny: int, nets: list[list[tuple[int, int]]], *, tracks: int = 3, blocked: int = 0, total: int | None = None
+) -> Demand:
+    pins = [(n, y * nx + x) for n, points in enumerate(nets) for x, y in points]
+    net, gcell = np.asarray(pins, np.int32).reshape(-1, 2).T
+    full = lambda value: (np.full((ny, nx), value, np.int32), np.full((ny, nx), value, np.int32))  # noqa: E731
+    return Demand(nx, ny, len(nets), net, gcell, full(tracks), full(total or tracks), full(blocked))
+
+
+@st.composite
+def tasks(draw: st.DrawFn) -> Demand:
+    nx, ny = draw(st.integers(1, 14)), draw(st.integers(2, 14))
+    seed, num_nets = draw(st.integers(0, 2**32 - 1)), draw(st.integers(0, 60))
+    rng = np.random.default_rng(seed)
+    net = np.sort(rng.integers(0, max(num_nets, 1), int(num_nets * 2.5))).astype(np.int32)
+    maps = lambda high: (rng.integers(0, high, (ny, nx), np.int32), rng.integers(0, high, (ny, nx), np.int32))  # noqa: E731
+    capacity, lost, blocked = maps(draw(st.integers(2, 9))), maps(4), maps(3)
+    for tracks in capacity:
+        tracks[0, 0] = 4
+    total = (capacity[0] + lost[0], capacity[1] + lost[1])
+    gcell = rng.integers(0, nx * ny, len(net)).astype(np.int32)
+    return Demand(nx, ny, max(num_nets, 1), net, gcell, capacity, total, blocked)
+
+
+@NATIVE
+@settings(deadline=None, max_examples=30)
+@given(tasks(), st.integers(0, 9))
+def test_c_routes_as_numpy_does(task: Demand, number: int) -> None:
+    c, numpy = (route_once(task, number, passes=p) for p in (router_native, router_reference))
+    np.testing.assert_array_equal(c.wires, numpy.wires)
+    np.testing.assert_array_equal(c.net_gcells, numpy.net_gcells)
+    assert (c.rounds, c.overflow) == (numpy.rounds, numpy.overflow)
+
+
+def walk(board: Board, s: int) -> set[tuple[int, int]]:
+    """The gcells of a route, step by step."""
+    x1, y1, x2, y2 = board.ends[s].tolist()
+    x, y = board.via[s].tolist()
+    seen, at = {(x1, y1)}, [x1, y1]
+    for goal, bit in (((x, y), X_FIRST), ((x2, y2), THEN_X)):
+        for axis in (0, 1) if board.turn[s] & bit else (1, 0):
+            while at[axis] != goal[axis]:
+                at[axis] += 1 if goal[axis] > at[axis] else -1
+                seen.add((at[0], at[1]))
+    assert at == [x2, y2]
+    return seen
+
+
+@settings(deadline=None, max_examples=20)
+@given(tasks(), st.integers(0, 4))
+def test_routes_join_all_gcells_of_a_net_and_are_what_is_counted(task: Demand, number: int) -> None:
+    kept: list[Board] = []
+
+    class Watched:
+        route_l = staticmethod(router_reference.route_l)
+
+        @staticmethod
+        def route_z(board: Board, least: int) -> None:
+            kept.append(board)
+            router_reference.route_z(board, least)
+
+        route_via = staticmethod(router_reference.route_via)
+
+    run = route_once(task, number, passes=Watched())
+    (board,) = kept
+    wires = [np.zeros((task.ny, task.nx), int) for _ in "hv"]
+    of_net: dict[int, list[set[tuple[int, int]]]] = {}
+    for s, net in enumerate(board.net.tolist()):
+        of_net.setdefault(net, []).append(walk(board, s))
+        x1, y1, x2, y2 = board.ends[s].tolist()
+        x, y = board.via[s].tolist()
+        for xa, ya, xb, yb, bit in ((x1, y1, x, y, X_FIRST), (x, y, x2, y2, THEN_X)):
+            wires[0][ya if board.turn[s] & bit else yb, min(xa, xb) : max(xa, xb)] += 1
+            wires[1][min(ya, yb) : max(ya, yb), xb if board.turn[s] & bit else xa] += 1
+    np.testing.assert_array_equal(run.wires, wires)
+    assert int(run.net_gcells.sum()) == int(wires[0].sum() + wires[1].sum())
+    for net in range(task.num_nets):
+        gcells = {(int(g) % task.nx, int(g) // task.nx) for g in task.pin_gcell[task.pin_net == net]}
+        parts = of_net.get(net, [])
+        if len(gcells) < 2:
+            assert parts == []
+            continue
+        joined = parts[0]
+        left = parts[1:]
+        while touching := [p for p in left if p & joined]:
+            left = [p for p in left if not p & joined]
+            joined = joined.union(*touching)
+        assert left == []
+        assert gcells <= joined
+
+
+def test_no_wire_leaves_the_grid() -> None:
+    rng = np.random.default_rng(5)
+    nets = [[(int(x), int(y)) for x, y in rng.integers(0, 9, (3, 2))] for _ in range(200)]
+    run = route_once(task_of(9, 9, nets), 0)
+    for wires, seen in zip(run.wires, is_edge((9, 9)), strict=True):
+        assert not wires[~seen].any()
+        assert (wires >= 0).all()
+
+
+def test_wires_keep_to_the_capacity_where_they_can() -> None:
+    """Ten nets between the same two gcells, two tracks an edge: five rows are enough, three are not."""
+    nets = [[(2, 5), (9, 5)]] * 10
+    roomy = route_once(task_of(12, 11, [[(2 + i % 2, 5 - i // 2), (9, 5 - i // 2)] for i in range(10)], tracks=2), 0)
+    assert roomy.overflow == 0
+    tight = route_once(task_of(12, 11, nets, tracks=2), 0)
+    ends = 10 - 6  # a gcell has three edges besides the one back
+    assert tight.overflow > 0
+    assert tight.overflow >= 2 * ends - 4
+    assert max(int(w.max()) for w in tight.wires) < 10
+
+
+def test_a_detour_is_taken_around_what_is_full() -> None:
+    """A wall across the straight way: wires go around it, and none crosses."""
+    task = task_of(12, 9, [[(1, 4), (10, 4)]] * 4, tracks=4)
+    task.capacity[0][2:7, 5] = 0
+    run = route_once(task, 0)
+    assert run.overflow == 0
+    assert not run.wires[0][2:7, 5].any()
+    assert run.wires[0][:, 5].sum() == 4
+    assert run.net_gcells.min() == 9 + 2 * 3  # three rows up or down and back
+
+
+def test_blocked_tracks_count_as_taken() -> None:
+    task = task_of(8, 8, [[(0, 3), (7, 3)]] * 3, tracks=4, blocked=1)
+    routing = route(task, runs=1)
+    assert np.nanmin(routing.h) == pytest.approx(1 / 4)
+    assert np.nanmax(routing.h) == pytest.approx(4 / 4)
+    assert routing.overflow == (0,)
+
+
+def test_among_equal_ways_wires_leave_the_left_end_along_x() -> None:
+    run = route_once(task_of(6, 6, [[(1, 1), (4, 3)], [(0, 5), (2, 4)]], tracks=9), 0)
+    assert run.wires[0][1, 1:4].tolist() == [1, 1, 1]
+    assert run.wires[1][1:3, 4].tolist() == [1, 1]
+    assert run.wires[0][5, 0:2].tolist() == [1, 1]
+    assert run.wires[1][4, 2] == 1
+
+
+def test_a_seed_gives_the_same_maps_and_runs_are_counted_on() -> None:
+    rng = np.random.default_rng(1)
+    task = task_of(12, 12, [[(int(x), int(y)) for x, y in rng.integers(0, 12, (4, 2))] for _ in range(120)])
+    one, again, later = route(task, runs=4), route(task, runs=4), route(task, runs=2, seed=2)
+    np.testing.assert_array_equal(one.h, again.h)
+    np.testing.assert_array_equal(one.spread_v, again.spread_v)
+    assert one.overflow == again.overflow
+    assert one.overflow[2:] == later.overflow
+    single = [route_once(task, n) for n in range(4)]
+    assert any((single[0].wires[0] != s.wires[0]).any() for s in single[1:])
+    mean = np.mean([s.wires[0] for s in single], axis=0) / 3
+    spread = np.std([s.wires[0] for s in single], axis=0) / 3
+    np.testing.assert_allclose(one.h[:, :-1], mean[:, :-1], rtol=1e-6)
+    np.testing.assert_allclose(one.spread_h[:, :-1], spread[:, :-1], rtol=1e-5, atol=1e-7)
+    assert np.isnan(one.h[:, -1]).all()
+    assert np.isnan(one.v[-1]).all()
+    np.testing.assert_allclose(np.nansum(one.overflow_h) + np.nansum(one.overflow_v), np.mean(one.overflow), rtol=1e-6)
+
+
+def test_the_order_of_pins_within_a_net_changes_nothing() -> None:
+    rng = np.random.default_rng(2)
+    task = task_of(9, 9, [[(int(x), int(y)) for x, y in rng.integers(0, 9, (5, 2))] for _ in range(60)])
+    gcell = task.pin_gcell.reshape(60, 5)[:, ::-1].ravel().copy()
+    np.testing.assert_array_equal(route(task, runs=2).h, route(replace(task, pin_gcell=gcell), runs=2).h)
+
+
+def test_nets_without_wires_give_empty_maps() -> None:
+    routing = route(task_of(3, 2, [[(0, 0), (0, 0)], [(1, 1)], []]), runs=2)
+    assert np.nansum(routing.h) == 0
+    assert np.nansum(routing.v) == 0
+    assert routing.net_gcells.tolist() == [0, 0, 0]
+    assert routing.rounds == (0, 0)
+
+
+def test_a_grid_of_one_row_has_no_vertical_edge() -> None:
+    task = task_of(5, 1, [[(0, 0), (4, 0)]])
+    task.capacity[1][:] = 0
+    routing = route(task, runs=1)
+    assert np.isnan(routing.v).all()
+    np.testing.assert_allclose(routing.h[0, :4], 1 / 3, rtol=1e-6)
+
+
+def test_an_edge_without_tracks_is_nan() -> None:
+    task = task_of(4, 4, [[(0, 0), (3, 3)]])
+    task.capacity[0][2, 1] = 0
+    routing = route(task, runs=1)
+    assert np.isnan(routing.h[2, 1])
+    assert np.isfinite(routing.h[:, :-1]).sum() == 11
+
+
+GOOD = [[(0, 0), (2, 2)]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"nx": 1, "ny": 1, "pin_gcell": np.zeros(2, np.int32)}, r"grid of 1 x 1 gcells.*\n.*--gcell-um"),
+        ({"pin_gcell": np.asarray([0, 9], np.int32)}, "a pin is of a gcell that is not there: there are 9"),
+        ({"pin_gcell": np.asarray([-1, 3], np.int32)}, "a pin is of a gcell that is not there"),
+        ({"pin_net": np.asarray([0, 1], np.int32)}, "a pin is of a net that is not there: there are 1"),
+        ({"pin_net": np.zeros(3, np.int32)}, "3 nets of pins, 2 gcells"),
+        ({"capacity": (np.zeros((3, 3), np.int32), np.ones((3, 3), np.int32))}, r"no horizontal track.*\n.*signal"),
+        ({"capacity": (np.ones((3, 3), np.int32), np.zeros((3, 3), np.int32))}, "no vertical track"),
+        ({"blocked": (np.ones((3, 3), np.int32), np.full((3, 3), -1, np.int32))}, "blocked_v holds negative tracks"),
+        ({"total": (np.ones((3, 2), np.int32), np.ones((3, 3), np.int32))}, r"total_h is \[3, 2\], the grid \[3, 3\]"),
+    ],
+)
+def test_what_cannot_be_routed_is_refused(change: dict[str, object], message: str) -> None:
+    task = task_of(3, 3, GOOD)
+    for name, value in change.items():
+        object.__setattr__(task, name, value)  # past the checks of shapes, which only the tests make
+    with pytest.raises(InputError, match=message):
+        route(task)
+
+
+@pytest.mark.parametrize(("runs", "seed"), [(0, 0), (-1, 0), (8, -1)])
+def test_runs_and_seed_are_checked(runs: int, seed: int) -> None:
+    with pytest.raises(InputError, match=f"{runs} runs from number {seed}"):
+        route(task_of(3, 3, GOOD), runs=runs, seed=seed)
+
+
+def test_a_design_without_whole_tracks_is_refused() -> None:
+    graph = synthetic_graph(3)
+    graph.gcell_features[:, 0] = 0.1234
+    with pytest.raises(InputError, match=r'"capacity_h" is no whole number of tracks\n.*Export'):
+        route(graph)
+
+
+@pytest.fixture(scope="module")
+def fir8(kit: Path, tmp_path_factory: pytest.TempPathFactory) -> StoredDesign:
+    lef, lib = library_files(kit, "gsr45")
+    folder = next(iter(sorted((kit / "labels" / "gsr45" / "fir8").iterdir())))
+    out = tmp_path_factory.mktemp("router") / "fir8"
+    export_design(sources_of_labels(folder, lef=lef, lib=lib), out)
+    return open_design(out)
+
+
+@NATIVE
+def test_c_and_numpy_agree_on_a_kit_design(fir8: StoredDesign) -> None:
+    task = demand_of(fir8.graph)
+    runs = [route_once(task, 1, passes=p) for p in (router_native, router_reference)]
+    np.testing.assert_array_equal(runs[0].wires, runs[1].wires)
+    np.testing.assert_array_equal(runs[0].net_gcells, runs[1].net_gcells)
+
+
+def test_tracks_are_those_of_the_labels(fir8: StoredDesign) -> None:
+    """Congestion of the label table times our capacity is a whole number of tracks."""
+    task, labels = demand_of(fir8.graph), fir8.labels
+    assert labels is not None
+    for capacity, congestion in zip(task.capacity, (labels.congestion_h, labels.congestion_v), strict=True):
+        tracks = (congestion * capacity)[np.isfinite(congestion)]
+        np.testing.assert_allclose(tracks, np.rint(tracks), atol=1e-3)
+
+
+@NATIVE
+def test_agreement_with_the_labels_of_a_kit_design(fir8: StoredDesign) -> None:
+    labels = fir8.labels
+    assert labels is not None
+    routing = route(fir8.graph, runs=8)
+    scores = score_placement((labels.congestion_h, labels.congestion_v), (routing.h, routing.v)).mean
+    assert scores.pearson > 0.8
+    assert scores.r2 > 0.5
+
+
+@NATIVE
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nangate45/gcd/v0", "asap7/gcd/v0", "sky130hd/spm/v0", "nangate45/spi_top/v0"])
+def test_agreement_with_shared_placements(name: str, tmp_path: Path) -> None:
+    folder = DATA / "labels" / name
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    lef, lib = library_files(DATA, name.split("/")[0])
+    export_design(sources_of_labels(folder, lef=lef, lib=lib), tmp_path / "design")
+    design = open_design(tmp_path / "design")
+    assert design.labels is not None
+    routing = route(design.graph, runs=8)
+    truth = (design.labels.congestion_h, design.labels.congestion_v)
+    assert score_placement(truth, (routing.h, routing.v)).mean.pearson > 0.8
