@@ -27,6 +27,7 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from bench.machine import machine  # noqa: E402
+from circuit_io.store import open_design  # noqa: E402
 from circuit_io.transform import Symmetry  # noqa: E402
 from gsr_plugin.config import RunConfig, load_config  # noqa: E402
 from gsr_plugin.dataset import Entry, Loader, Normaliser, find_designs, fit_normaliser  # noqa: E402
@@ -40,11 +41,10 @@ CPU = torch.device("cpu")
 
 
 def small_designs(data: Path, max_insts: int) -> list[Entry]:
-    """The first placement of every design that is small enough."""
+    """The first placement of every design that is small enough, ports counted."""
     chosen: dict[tuple[str, str, str], Entry] = {}
     for entry in find_designs([data]):
-        insts = json.loads((entry.path / "manifest.json").read_text())["counts"]["insts"]
-        if insts < max_insts:
+        if open_design(entry.path).graph.num_insts < max_insts:
             chosen.setdefault(entry.design_key, entry)
     return list(chosen.values())
 
