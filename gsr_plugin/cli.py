@@ -530,3 +530,22 @@ def serve(
 
     found = run(address, root=root or [Path.cwd()], read=read, pid=pid, idle_s=idle_s)
     return _Result(found, f"{address}: {found['num_answers']} requests done, {found['reason']}")
+
+
+@main.command()
+@_common
+def doctor(overwrite: bool, quiet: bool) -> _Result:
+    """Look for all that a flow needs: openroad and its commands, ORFS and its hooks, Python, torch, device, model.
+
+    Each miss says what to do about it. Exit code 1 when something needed is missing.
+
+    \b
+    GSR_OPENROAD=tools/install/OpenROAD/bin/openroad FLOW_HOME=flow gsr doctor
+    """
+    with _status("looking", quiet=quiet):
+        from gsr_plugin.doctor import MISS, table
+        from gsr_plugin.doctor import doctor as run
+
+        checks = run()
+    missing = sum(c.status == MISS for c in checks)
+    return _Result({"checks": checks, "num_missing": missing}, table(checks), exit_code=1 if missing else 0)

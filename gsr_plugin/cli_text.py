@@ -16,6 +16,7 @@ TWINS = {
     "bench": "gsr_plugin.bench.run_bench",
     "flow": "gsr_plugin.flow.run_flow",
     "serve": "gsr_plugin.served_command.serve",
+    "doctor": "gsr_plugin.doctor.doctor",
 }
 
 
