@@ -40,13 +40,16 @@ def registry() -> dict[str, object]:
 
 
 def run(asked: dict[str, object]) -> dict[str, object]:
-    """One run of a flow made of the steps asked for; the state after it, or the error."""
-    flow_class = SequentialFlow.Make(asked["steps"])
+    """One run of a flow that is named, or made of the steps asked for; the state after it, or the error."""
+    name = asked["flow"]
+    flow_class = Flow.factory.get(name) if name else SequentialFlow.Make(asked["steps"])
     if asked["substitutions"]:
         flow_class = flow_class.Substitute(asked["substitutions"])
     try:
         flow = flow_class(asked["config"], design_dir=asked["design_dir"], pdk="kit", pdk_root=asked["pdk_root"])
-        state = flow.start(with_initial_state=State.loads(json.dumps(asked["state"])), tag=asked["tag"])
+        state = flow.start(
+            with_initial_state=State.loads(json.dumps(asked["state"])), tag=asked["tag"], **asked["options"]
+        )
     except FlowError as error:
         return {"error": str(error), "kind": type(error).__name__}
     except Exception as error:  # what a step or the configuration raises is what the tests look at
