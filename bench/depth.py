@@ -4,10 +4,10 @@
 
 DATA holds exports with labels (`gsr bench corpus`); one placement of every design below `--max-insts` is trained on, by
 the loop and loss of `gsr train`, 32 channels, `train.full_rate_layers = 8`, whole epochs up to `--steps` steps or more.
-Losses of a run are means over its last two epochs, that is over all designs twice. At the start the gradient of the
-first and the last layer is taken over all designs; at the end the loss over all designs as they are, and the input that
-the backward comes back to, beside the one that went in. RUNS keeps the runs: those that are done are not done again, a
-stopped one goes on. `--quick` takes 2 and 4 layers, one seed, 8 steps. Exit code 1: a mark is missed.
+Losses of a run are means over its last two epochs, that is over all designs twice. Before the first step: how the
+stack changes the size of a value and of a gradient; at the end: the loss over all designs as they are, and the input
+that the backward comes back to beside the one that went in. RUNS keeps the runs: those that are done are not done
+again, a stopped one goes on. `--quick` takes 2 and 4 layers, one seed, 8 steps. Exit code 1: a mark is missed.
 """
 
 import argparse
@@ -30,7 +30,8 @@ from bench.machine import machine  # noqa: E402
 from circuit_io.store import open_design  # noqa: E402
 from circuit_io.transform import Symmetry  # noqa: E402
 from gsr_plugin.config import RunConfig, load_config  # noqa: E402
-from gsr_plugin.dataset import Entry, Loader, Normaliser, find_designs, fit_normaliser  # noqa: E402
+from gsr_plugin.dataset import Entry, Loader, Normaliser, find_designs  # noqa: E402
+from gsr_plugin.graph_tensors import GraphTensors  # noqa: E402
 from gsr_plugin.model import GsrGnn  # noqa: E402
 from gsr_plugin.schedule import Step, stack_rate  # noqa: E402
 from gsr_plugin.train import placement_loss, train  # noqa: E402
@@ -55,15 +56,27 @@ def _loss(model: GsrGnn, normaliser: Normaliser, config: RunConfig, load: Loader
     return placement_loss(model, normaliser, config.train, load(entry), step, CPU)[0]
 
 
-def first_gradients(config: RunConfig, entries: list[Entry], load: Loader) -> dict[str, float]:
-    """Norms of the gradient of the first and the last layer's matrices before the first step, summed over designs."""
-    model, normaliser = GsrGnn(config.model, seed=config.train.seed), fit_normaliser(entries, load)
+def at_the_start(config: RunConfig, entries: list[Entry], load: Loader) -> dict[str, float]:
+    """Of the new stack on every graph, N(0, 1) in and N(0, 1) as the gradient of what comes out, means of ratios.
+
+    `value` and `gradient`: output over input, gradient of the input over that of the output (rms); `first_over_last`:
+    gradients of the matrices of these layers.
+    """
+    stack, draw = GsrGnn(config.model, seed=config.train.seed).stack, torch.Generator().manual_seed(config.train.seed)
+    ratios = []
     for entry in entries:
-        _loss(model, normaliser, config, load, entry).backward()  # type: ignore[no-untyped-call]
-        model.stack.free_memory()
-    grads = [p.grad for name, p in model.stack.named_parameters() if name.startswith("mix")]
-    norm = torch.stack([g.square().sum((1, 2, 3)) for g in grads if g is not None]).sum(0).sqrt()
-    return {"first_layer": float(norm[0]), "last_layer": float(norm[-1]), "ratio": float(norm[0] / norm[-1])}
+        graph = GraphTensors.of(load(entry).graph)
+        x, g = (torch.randn(graph.num_nodes, config.model.width, generator=draw) for _ in range(2))
+        stack.zero_grad()
+        out = stack(x.requires_grad_(), graph)
+        out.backward(g)
+        grads = [p.grad for name, p in stack.named_parameters() if name.startswith("mix")]
+        first, last = (torch.stack([w[layer].norm() for w in grads if w is not None]).norm() for layer in (0, -1))
+        assert x.grad is not None
+        ratios.append(
+            [float(r) for r in (out.detach().norm() / x.detach().norm(), x.grad.norm() / g.norm(), first / last)]
+        )
+    return dict(zip(("value", "gradient", "first_over_last"), map(fmean, zip(*ratios, strict=True)), strict=True))
 
 
 def at_the_end(run: Path, config: RunConfig, entries: list[Entry], load: Loader) -> dict[str, Any]:
@@ -98,7 +111,7 @@ def run_once(layers: int, seed: int, base: RunConfig, entries: list[Entry], out:
         "train": base.train.model_copy(update={"seed": seed}),
     })  # fmt: skip
     load, start = Loader(), time.process_time()
-    gradients = first_gradients(config, entries, load)
+    start_ratios = at_the_start(config, entries, load)
     train([e.path for e in entries], out, config=config, resume=(out / "state").is_dir(), quiet=True)
     cpu_s = time.process_time() - start
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
@@ -113,7 +126,7 @@ def run_once(layers: int, seed: int, base: RunConfig, entries: list[Entry], out:
         **at_the_end(out, config, entries, load),
         "finite": all(math.isfinite(step[key]) for step in steps for key in ("loss", "grad_norm")),
         "range_frac": max(step["range_frac"] for step in steps),
-        "largest_grad_norm": max(step["grad_norm"] for step in steps), "first_gradient": gradients, "cpu_s": cpu_s,
+        "largest_grad_norm": max(step["grad_norm"] for step in steps), "at_the_start": start_ratios, "cpu_s": cpu_s,
         "commit": machine()["commit"],
     }  # fmt: skip
     found_at.write_text(json.dumps(found, indent=1) + "\n")
@@ -139,7 +152,7 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "range_frac": max(row["range_frac"] for row in mine),
             "rebuilt_values": sum(row["rebuilt_values"] for row in mine),
             "rebuilt_different": sum(row["rebuilt_different"] for row in mine),
-            "first_gradient_ratio": fmean(row["first_gradient"]["ratio"] for row in mine),
+            "at_the_start": {key: fmean(row["at_the_start"][key] for row in mine) for key in mine[0]["at_the_start"]},
             "cpu_s": fmean(row["cpu_s"] for row in mine),
         })  # fmt: skip
     return table
@@ -171,7 +184,7 @@ def _print(table: list[dict[str, Any]]) -> None:
               f"| {r['last_squared_min']:.4f}..{r['last_squared_max']:.4f} | {r['last_squared_ratio']:.3f} "
               f"| {r['last_loss']:.4f} | {r['last_loss_ratio']:.3f} | {r['all_designs_loss']:.4f} "
               f"| {r['all_designs_loss_ratio']:.3f} | {r['range_frac']:.4f} | {r['rebuilt_different']} "
-              f"| {r['first_gradient_ratio']:.2f} | {r['cpu_s']:.0f} s |")  # fmt: skip
+              f"| {r['at_the_start']['gradient']:.2f} | {r['cpu_s']:.0f} s |")  # fmt: skip
 
 
 def _parser() -> argparse.ArgumentParser:

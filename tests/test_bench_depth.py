@@ -35,7 +35,7 @@ def test_quick_run_trains_both_depths_once(tmp_path: Path) -> None:
 def test_marks_are_missed_by_a_deeper_loss_that_is_higher_and_by_a_value_that_differs() -> None:
     row = {"last_loss": 1.0, "last_squared": 1.0, "all_designs_loss": 1.0, "first_loss": 2.0, "t": 16, "lr": 1e-3,
            "stack_share": 1.0, "steps": 8, "finite": True, "range_frac": 0.1, "rebuilt_values": 9,
-           "rebuilt_different": 0, "first_gradient": {"ratio": 1.0}, "cpu_s": 1.0}  # fmt: skip
+           "rebuilt_different": 0, "at_the_start": {"gradient": 1.0}, "cpu_s": 1.0}  # fmt: skip
     table = depth.summarise([{"layers": 8, **row}, {"layers": 32, **row, "last_squared": 1.04}])
     assert all(depth.marks(table).values())
     table = depth.summarise([{"layers": 8, **row}, {"layers": 32, **row, "last_squared": 1.06, "rebuilt_different": 1}])
@@ -43,9 +43,12 @@ def test_marks_are_missed_by_a_deeper_loss_that_is_higher_and_by_a_value_that_di
     assert missed == ["squared error of the last epochs likewise", "the input comes back"]
 
 
-def test_the_gradient_of_the_first_and_last_layer_is_that_of_the_loss(tmp_path: Path) -> None:
+def test_a_new_stack_keeps_the_size_of_values_and_gradients(tmp_path: Path) -> None:
     entries = depth.small_designs(write_corpus(tmp_path / "corpus"), 10**6)
-    config = load_config(None, ["model.layers=1", "model.width=16", "model.k=4"], env={})
-    found = depth.first_gradients(config, entries, Loader())
-    assert found["first_layer"] == found["last_layer"] > 0
+    found = {}
+    for layers in (2, 40):
+        config = load_config(None, [f"model.layers={layers}", "model.width=16", "model.k=4"], env={})
+        found[layers] = depth.at_the_start(config, entries, Loader())
+    for name, ratio in found[40].items():
+        assert 0.8 < ratio / found[2][name] < 1.25, name
     assert not depth.small_designs(tmp_path / "corpus", 1)
