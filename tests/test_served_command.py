@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from tcl_session import is_alive
 
+from bench import serve as bench_serve
 from circuit_io.text import read_bytes
 from gsr_plugin.cli import main
 from gsr_plugin.client import VARIABLES
@@ -250,3 +251,13 @@ def test_a_server_that_is_told_to_end_does_so_cleanly(tmp_path: Path) -> None:
     assert server.returncode == 0
     assert json.loads(out) == {"num_answers": 0, "reason": "it was told to"}
     assert not address.exists()
+
+
+@pytest.mark.slow
+def test_the_measurement_compares_every_file(kit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [str(kit), "--designs", "gsr45/fir8/v0", "--quick", "--out", str(tmp_path / "serve.json")]
+    assert bench_serve.main(words) == 0
+    (row,) = json.loads((tmp_path / "serve.json").read_text())["rows"]
+    assert 0 < row["cpu_ratio"] < 1
+    assert row["num_files"] > 10
+    assert f"{row['num_files']} files the same" in capsys.readouterr().out
