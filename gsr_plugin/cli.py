@@ -350,6 +350,30 @@ def predict(
 
 
 @main.command()
+@click.argument("design", type=FOLDER)
+@click.option("--out", type=OUT, required=True, help="Folder to write.")
+@click.option("--runs", type=int, default=8, show_default=True, help="Runs to average, each with its own order.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Number of the first run.")
+@_common
+def route(design: Path, out: Path, runs: int, seed: int, overwrite: bool, quiet: bool) -> _Result:
+    """Route a DESIGN that gsr export wrote with the embedded router: maps in the form of a prediction.
+
+    Its maps are approximate (docs/results.md), and its manifest says so.
+
+    \b
+    gsr route design --out routed
+    gsr route design --runs 1 --out routed
+    """
+    with _status(f"routing {design}", quiet=quiet):
+        from circuit_io.router_prediction import route_export
+
+        manifest = route_export(design, out, runs=runs, seed=seed, overwrite=overwrite)
+    tracks = manifest["model"]["overflow_tracks"]
+    mean = sum(tracks) / len(tracks)
+    return _Result(manifest, f"{out}: {manifest['design']} routed {runs} times, {mean:.1f} tracks of overflow")
+
+
+@main.command()
 @click.argument("pred", type=FOLDER)
 @click.option("--out", type=OUT, required=True, help="The feedback.tsv to write; the plan as JSON goes beside it.")
 @click.option(

@@ -10,6 +10,7 @@ TWINS = {
     "train": "gsr_plugin.train.train",
     "evaluate": "gsr_plugin.evaluate.evaluate",
     "predict": "gsr_plugin.predict.predict",
+    "route": "circuit_io.router_prediction.route_export",
     "feedback": "flow_hooks.plan_prediction.plan_prediction",
     "report": "gsr_plugin.report.report",
     "check": "gsr_plugin.check.check",

@@ -1,11 +1,13 @@
 """The embedded router: C and NumPy alike to the bit, whole routes, seeds, capacity, bad input, and the kit's labels."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_graph import synthetic_graph
@@ -15,10 +17,12 @@ from circuit_io import router_native, router_reference
 from circuit_io.errors import InputError
 from circuit_io.export import export_design
 from circuit_io.export_sources import sources_of_labels
+from circuit_io.prediction import read_prediction
 from circuit_io.router import route, route_once
 from circuit_io.router_board import THEN_X, X_FIRST, Board
 from circuit_io.router_demand import Demand, demand_of, is_edge
 from circuit_io.store import StoredDesign, open_design
+from gsr_plugin.cli import main
 from gsr_plugin.metrics import score_placement
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -303,3 +307,28 @@ def test_agreement_with_shared_placements(name: str, tmp_path: Path) -> None:
     routing = route(design.graph, runs=8)
     truth = (design.labels.congestion_h, design.labels.congestion_v)
     assert score_placement(truth, (routing.h, routing.v)).mean.pearson > 0.8
+
+
+def test_the_command_writes_a_prediction_that_names_itself_approximate(fir8: StoredDesign, tmp_path: Path) -> None:
+    out, answer = tmp_path / "routed", tmp_path / "answer.json"
+    words = ["route", str(fir8.path), "--out", str(out), "--runs", "2", "--seed", "3", "--json", str(answer)]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    model = json.loads(answer.read_text())["model"]
+    assert model["name"] == "embedded router (approximate)"
+    assert model["is_approximate"] is True
+    assert (model["runs"], model["seed"], len(model["overflow_tracks"])) == (2, 3, 2)
+    prediction = read_prediction(out)
+    routing = route(fir8.graph, runs=2, seed=3)
+    np.testing.assert_array_equal(prediction.maps["congestion_h"], routing.h)
+    np.testing.assert_array_equal(prediction.maps["sigma_v"], routing.spread_v)
+    again = CliRunner().invoke(main, words)
+    assert again.exit_code == 2
+    assert "--overwrite" in again.output
+
+
+def test_the_command_refuses_no_runs(fir8: StoredDesign, tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["route", str(fir8.path), "--out", str(tmp_path / "x"), "--runs", "0"])
+    assert done.exit_code == 2
+    assert "0 runs from number 0" in done.output
+    assert not (tmp_path / "x").exists()
