@@ -423,6 +423,7 @@ def test_substitution_and_observe_leave_the_placement_as_it_is(flow: Flow) -> No
         return [[[word for word in call if "/" not in word] for call in calls] for calls in run.calls]
 
     assert without_paths(run) == without_paths(stock)
+    assert "FLW-" not in run.out  # nor is there anything of ours in OpenROAD
     assert Path(run.state["odb"]).read_bytes() == Path(stock.state["odb"]).read_bytes()
     assert num_runs(flow.tmp_path / "py") == 1
     assert run.gsr_metrics() == {"gsr__congestion_h__max": 1.25, "gsr__overflow__expected": 40}
