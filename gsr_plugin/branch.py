@@ -1,5 +1,7 @@
 """One branch of a layer, `f(x) = sum_r A_r (S W_r) + S W_self + b_type` with `S = GroupTopK(Norm_type(x))`, and its
 adjoint at a fixed selection. Plain functions: the stack, and ordinary autograd, call the same ones.
+
+In a branch in bfloat16 (`Selection.bf16`) S and W are rounded to it; x, the norm, every sum and every gradient are not.
 """
 
 from collections.abc import Callable, Sequence

@@ -52,6 +52,9 @@ class ModelConfig(BaseModel):
     save_indices: bool = Field(False, description="keep one byte per selected entry instead of selecting again")
     relu: bool = Field(False, description="clamp the kept entries at 0")
     magnitude: bool = Field(False, description="keep the largest magnitudes instead of the largest values")
+    branch_dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="precision of a branch's kept entries and matrices; sums and streams stay float32"
+    )
     head_width: int = Field(64, ge=1, description="hidden channels of the head")
 
     @field_validator("groups")
@@ -86,6 +89,8 @@ class ModelConfig(BaseModel):
             raise ValueError(f"width = {self.width}: two groups need an even width")
         if self.k > self.width // 2:
             raise ValueError(f"k = {self.k}: a group has {self.width // 2} channels")
+        if self.variant == "paper" and self.branch_dtype != "float32":
+            raise ValueError("branch_dtype = bfloat16: the published layer hands its kept entries on in the stream")
         return self
 
     @property
@@ -144,7 +149,7 @@ class GsrGnn(nn.Module):
             self.encoders = nn.ModuleDict({t: _encoder(config.features(t), d) for t in NODE_TYPES})
             spec = StackSpec(
                 layers=config.layers,
-                selection=Selection(config.k, magnitude=config.magnitude, relu=config.relu),
+                selection=Selection(config.k, config.magnitude, config.relu, bf16=config.branch_dtype == "bfloat16"),
                 t=config.grid,
                 save_indices=config.save_indices,
                 variant=config.variant,

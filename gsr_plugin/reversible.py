@@ -68,6 +68,8 @@ class StackSpec:
             raise ValueError(f"t = {self.t}: the grid 2^-t needs t in 1..{FP32_BITS - 2}")
         if self.variant == "paper" and self.t is not None:
             raise ValueError("the published layer is never inverted: it has no grid, t must be None")
+        if self.variant == "paper" and self.selection.bf16:
+            raise ValueError("the published layer hands its kept entries on in the stream: they cannot be bfloat16")
 
 
 class Record:

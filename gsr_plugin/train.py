@@ -339,7 +339,11 @@ def _groups(model: GsrGnn, settings: TrainConfig) -> list[dict[str, Any]]:
     return [{"params": ps, "weight_decay": decay, "share": share} for (decay, share), ps in groups.items()]
 
 
-_ADDED = {"processes": "1", "train.full_rate_layers": "0"}  # what runs had before they told it
+_ADDED = {  # what runs had before they told it
+    "processes": "1",
+    "train.full_rate_layers": "0",
+    "model.branch_dtype": '"float32"',
+}
 
 
 def _take_up(run: _Run, checkpoint: Checkpoint) -> None:

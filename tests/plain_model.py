@@ -11,6 +11,18 @@ from gsr_plugin.relations import ends_of
 from gsr_plugin.reversible import ReversibleStack
 
 
+class _Rounded(torch.autograd.Function):
+    """The nearest bfloat16; the gradient passes through."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return x.to(torch.bfloat16).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: object, grad: Tensor) -> Tensor:
+        return grad
+
+
 class DenseStack:
     """The same weights as `stack`; `gap` is the smallest distance between a kept and a dropped entry that was met."""
 
@@ -46,8 +58,10 @@ class DenseStack:
             s = u * mask
             s = s.relu() if select.relu else s
             kept.append(s)
-            w = self.stack.get_parameter(f"mix_{t}")[layer, branch].split(h, 1)
-            for name, w_r in zip(blocks, w, strict=True):
+            w = self.stack.get_parameter(f"mix_{t}")[layer, branch]
+            if select.bf16:
+                s, w = _Rounded.apply(s), _Rounded.apply(w)
+            for name, w_r in zip(blocks, w.split(h, 1), strict=True):
                 if name == "self":
                     terms[t].append(s @ w_r + self.stack.bias[layer, branch, i])
                 else:

@@ -68,8 +68,11 @@ def test_a_model_or_graph_elsewhere_is_named(model: GsrGnn, graph: GraphTensors,
         model(graph, *features(GRAPH))
 
 
-def stack(*, k: int = 2, h: int = 8, layers: int = 2, t: int | None = 16) -> ReversibleStack:
-    return ReversibleStack(StackSpec(layers=layers, selection=Selection(k), t=t), DEFAULT_RELATIONS, h, seed=0)
+def stack(
+    *, k: int = 2, h: int = 8, layers: int = 2, t: int | None = 16, bf16: bool = False, variant: str = "reversible"
+) -> ReversibleStack:
+    spec = StackSpec(layers=layers, selection=Selection(k, bf16=bf16), t=t, variant=variant)
+    return ReversibleStack(spec, DEFAULT_RELATIONS, h, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +82,7 @@ def stack(*, k: int = 2, h: int = 8, layers: int = 2, t: int | None = 16) -> Rev
         (lambda: stack(k=0), r"k = 0: .* must be in 1\.\.8"),
         (lambda: stack(layers=0), "layers = 0"),
         (lambda: stack(t=23), r"t = 23: .* 1\.\.22"),
+        (lambda: stack(t=None, variant="paper", bf16=True), "published layer .* cannot be bfloat16"),
     ],
 )
 def test_a_stack_that_cannot_be_built_says_why(build: Callable[[], ReversibleStack], fault: str) -> None:
@@ -166,14 +170,15 @@ def test_a_grid_without_gcells_is_refused(size: tuple[int, int]) -> None:
         GraphTensors.of(ToyGraph(*size, none, none, none, np.zeros((0, 4), np.int32)))
 
 
+@pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("reversible", [True, False])
-def test_autocast_changes_no_bit_of_the_stack(reversible: bool) -> None:
+def test_autocast_changes_no_bit_of_the_stack(reversible: bool, bf16: bool) -> None:
     found = []
     x = torch.randn(GRAPH.num_nodes, 16, requires_grad=True)
     for on in (False, True):
-        exact = ReversibleStack(
-            StackSpec(layers=3, selection=Selection(6), t=16), DEFAULT_RELATIONS, 8, reversible=reversible, seed=0
-        )  # k / h above 1/2: matrix products, which autocast would take over
+        spec = StackSpec(layers=3, selection=Selection(6, bf16=bf16), t=16)
+        # k / h above 1/2: matrix products, which autocast would take over
+        exact = ReversibleStack(spec, DEFAULT_RELATIONS, 8, reversible=reversible, seed=0)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=on):
             out = exact(x, GRAPH)
             grads = torch.autograd.grad(out.square().sum(), [x, *exact.parameters()])
@@ -183,8 +188,9 @@ def test_autocast_changes_no_bit_of_the_stack(reversible: bool) -> None:
         assert torch.equal(a, b)
 
 
-def test_a_model_trains_under_autocast() -> None:
-    model, undone = GsrGnn(CONFIG, seed=0), []
+@pytest.mark.parametrize("branch_dtype", ["float32", "bfloat16"])
+def test_a_model_trains_under_autocast(branch_dtype: str) -> None:
+    model, undone = GsrGnn(CONFIG.model_copy(update={"branch_dtype": branch_dtype}), seed=0), []
     model.stack.on_undone = lambda streams: undone.append(streams.clone())
     x = [v.clone() for v in features(GRAPH)]
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -242,6 +248,8 @@ def without(name: str) -> Callable[[dict, dict], None]:
         (lambda t, head: t.update({"model/more": torch.zeros(1)}), '"more" is none of this model'),
         (lambda t, head: head["model"].update(t=12), r"grid_t = 16, but its model has the grid 12"),
         (lambda t, head: head["model"].update(groups=4), r"groups = 4"),
+        (lambda t, head: head["model"].update(branch_dtype="half"), r"model\.branch_dtype: .*'bfloat16', found half"),
+        (lambda t, head: head["model"].update(branch_dtype="bfloat16", variant="paper"), "published layer hands"),
         (lambda t, head: head["model"].update(k=9), r"k = 9: a group has 8 channels"),
     ],
 )
@@ -263,6 +271,10 @@ def test_weights_of_another_shape_or_grid_are_refused(
         (wider("optimizer/stack.bias/exp_avg"), r'"optimizer/stack\.bias/exp_avg" is .* float64'),
         (without("rng"), '"rng" is missing'),
         (lambda t, head: head["run"].update({"model.t": "12"}), r'model\.t = 12, this call "auto"'),
+        (
+            lambda t, head: head["run"].update({"model.branch_dtype": '"bfloat16"'}),
+            r'model\.branch_dtype = "bfloat16", this call "float32"',
+        ),
     ],
 )
 def test_a_checkpoint_of_another_shape_or_grid_is_refused(
@@ -272,3 +284,31 @@ def test_a_checkpoint_of_another_shape_or_grid_is_refused(
     rewritten(out / STATE, tmp_path / STATE, change)
     with pytest.raises(InputError, match=fault):
         train([data], tmp_path, config=config, resume=True)
+
+
+def test_weights_and_checkpoints_from_before_bf16_branches_are_of_float32(
+    trained: tuple[Path, Path, RunConfig], tmp_path: Path
+) -> None:
+    data, out, config = trained
+    path = tmp_path / "weights.safetensors"
+    rewritten(out / "weights.safetensors", path, lambda tensors, head: head["model"].pop("branch_dtype"))
+    assert load_weights(path).card.model.branch_dtype == "float32"
+    rewritten(out / STATE, tmp_path / STATE, lambda tensors, head: head["run"].pop("model.branch_dtype"))
+    train([data], tmp_path, config=config, resume=True, stop_after=1)
+
+
+def test_bf16_branches_train_and_resume_bit_for_bit(trained: tuple[Path, Path, RunConfig], tmp_path: Path) -> None:
+    sets = ["model.layers=2", "model.width=16", "model.k=4", "model.branch_dtype=bfloat16", "train.epochs=2"]
+    config = load_config(None, [*sets, "train.ema=0.5"], env={})
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    train([trained[0]], whole, config=config)
+    train([trained[0]], parted, config=config, stop_after=1)
+    train([trained[0]], parted, config=config, resume=True)
+    for name in ("weights.safetensors", STATE):
+        a, b = (load_file(folder / name) for folder in (whole, parted))
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[n], b[n]) for n in a), name
+    model = load_weights(whole)
+    assert model.card.model.branch_dtype == "bfloat16"
+    assert model.model.stack.spec.selection.bf16
+    assert all(p.dtype == torch.float32 for p in model.model.parameters())

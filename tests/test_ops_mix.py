@@ -29,7 +29,9 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     native.kernels().gsr_level(best)
 
 
-def problem(size: tuple[int, int, int, int], h: int, k: int, dtype: torch.dtype = torch.float32) -> dict:
+def problem(
+    size: tuple[int, int, int, int], h: int, k: int, dtype: torch.dtype = torch.float32, *, bf16: bool = False
+) -> dict:
     g = torch.Generator().manual_seed(h)
     graph = GraphTensors.of(toy_graph(*size, seed=h))
     plan = Plan(graph, tuple(RELATIONS), dtype)
@@ -39,7 +41,7 @@ def problem(size: tuple[int, int, int, int], h: int, k: int, dtype: torch.dtype 
 
     return {
         "plan": plan,
-        "packed": norm_topk(normal(plan.num_nodes, h), Selection(k)),
+        "packed": norm_topk(normal(plan.num_nodes, h), Selection(k, bf16=bf16)),
         "weights": tuple(normal(h, m * h) for m in plan.width.values()),
         "bias": normal(3, h),
         "grad": normal(plan.num_nodes, h),
@@ -63,12 +65,13 @@ def run(
 
 
 @needs_c
+@pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("h", "k"), WIDTHS)
 def test_c_kernels_against_the_composed_form(
-    h: int, k: int, size: tuple[int, int, int, int], isa: str, monkeypatch: pytest.MonkeyPatch
+    h: int, k: int, size: tuple[int, int, int, int], bf16: bool, isa: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given, exact = problem(size, h, k), problem(size, h, k, torch.float64)
+    given, exact = problem(size, h, k, bf16=bf16), problem(size, h, k, torch.float64)
     found = {}
     for name in ("aten", "cpu"):
         monkeypatch.setenv("GSR_BACKEND", name)
@@ -76,12 +79,13 @@ def test_c_kernels_against_the_composed_form(
     truth = run(
         exact["plan"],
         Packed(given["packed"].values.double(), given["packed"].index, None, None),
-        tuple(w.double() for w in given["weights"]),
+        tuple((w.bfloat16() if bf16 else w).double() for w in given["weights"]),
         given["bias"].double(),
         given["grad"].double(),
     )
     assert torch.equal(found["cpu"]["f"], found["aten"]["f"])
     assert torch.equal(found["cpu"]["dbias"], found["aten"]["dbias"])
+    assert all(r[name].dtype == torch.float32 for r in found.values() for name in truth)
     for name, want in truth.items():  # as good as the same sums by GEMM, up to a few units in the last place
         floor = 4e-6 * float(want.abs().max()) if want.numel() else 0.0
         off = {b: float((r[name].double() - want).abs().max()) if want.numel() else 0.0 for b, r in found.items()}
@@ -89,8 +93,9 @@ def test_c_kernels_against_the_composed_form(
 
 
 @needs_c
-def test_gradients_have_the_same_bits_for_any_number_of_threads(isa: str) -> None:
-    given, before, found = problem((3000, 3000, 50, 40), 32, 8), torch.get_num_threads(), []
+@pytest.mark.parametrize("bf16", [False, True])
+def test_gradients_have_the_same_bits_for_any_number_of_threads(isa: str, bf16: bool) -> None:
+    given, before, found = problem((3000, 3000, 50, 40), 32, 8, bf16=bf16), torch.get_num_threads(), []
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
@@ -102,8 +107,9 @@ def test_gradients_have_the_same_bits_for_any_number_of_threads(isa: str) -> Non
             assert torch.equal(value, other[name]), name
 
 
-def test_many_entries_per_row_take_the_dense_product(monkeypatch: pytest.MonkeyPatch) -> None:
-    given, found = problem((300, 350, 12, 9), 16, 9), []
+@pytest.mark.parametrize("bf16", [False, True])
+def test_many_entries_per_row_take_the_dense_product(bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, found = problem((300, 350, 12, 9), 16, 9, bf16=bf16), []
     for name in ("reference", "aten", "cpu"):
         monkeypatch.setenv("GSR_BACKEND", name)
         found.append(run(**given))

@@ -124,18 +124,20 @@ def test_box_sums_are_adjoint_in_float32(name: str) -> None:
 
 
 @pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize(("h", "k", "m"), [(8, 2, 3), (8, 5, 24), (16, 4, 16), (300, 3, 7)])
-def test_packed_product_and_its_adjoint(h: int, k: int, m: int) -> None:
+def test_packed_product_and_its_adjoint(h: int, k: int, m: int, bf16: bool) -> None:
     g = torch.Generator().manual_seed(h)
     x = torch.randn(5000, h, generator=g, dtype=torch.float64)
     w = torch.randn(h, m, generator=g, dtype=torch.float64)
-    packed = norm_topk(x, Selection(k))
-    s = torch.zeros_like(x).scatter(1, packed.index.long(), packed.values)
+    packed = norm_topk(x, Selection(k, bf16=bf16))
+    given, w = (w.bfloat16(), w.bfloat16().double()) if bf16 else (w, w)
+    s = torch.zeros_like(x).scatter(1, packed.index.long(), packed.values.double())
     out, grad = x.new_full((5000, m), float("nan")), torch.randn(5000, m, generator=g, dtype=torch.float64)
-    packed_linear(packed.values, packed.index, w, out=out)
+    packed_linear(packed.values, packed.index, given, out=out)
     torch.testing.assert_close(out, s @ w, rtol=0, atol=1e-12)
     dw = torch.full_like(w, float("nan"))
-    dv = packed_linear_adjoint(packed.values, packed.index, w, grad, dweight=dw)
+    dv = packed_linear_adjoint(packed.values, packed.index, given, grad, dweight=dw)
     torch.testing.assert_close(dv, (grad @ w.T).gather(1, packed.index.long()), rtol=0, atol=1e-12)
     torch.testing.assert_close(dw, s.T @ grad, rtol=0, atol=1e-10)
 

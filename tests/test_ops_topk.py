@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gsr_plugin.ops import native
 from gsr_plugin.ops.topk import NotANumberError, Packed, RowNorm, Selection, norm_topk, norm_topk_adjoint_, repack
 
 BACKENDS = ["reference", "aten", "cpu"]
@@ -42,7 +43,8 @@ def same_bits(a: Packed, b: Packed) -> None:
             continue
         assert x.dtype == y.dtype, name
         if x.is_floating_point():  # -0.0 and 0.0 differ here
-            x, y = x.view(torch.int32), y.view(torch.int32)
+            whole = {2: torch.int16, 4: torch.int32}[x.itemsize]
+            x, y = x.view(whole), y.view(whole)
         assert torch.equal(x, y), name
 
 
@@ -93,7 +95,7 @@ def test_backends_give_the_bits_of_the_reference(
     x[::4] = x[::4].round()
     x[::7] = 1.25  # no variance
     norm = norm_of(n, h) if normed else None
-    for select in (Selection(k), Selection(k, magnitude=True, relu=True)):
+    for select in (Selection(k), Selection(k, magnitude=True, relu=True), Selection(k, relu=True, bf16=True)):
         found = {}
         for name in ("reference", other):
             monkeypatch.setenv("GSR_BACKEND", name)
@@ -106,6 +108,47 @@ def test_backends_give_the_bits_of_the_reference(
         same_bits(found["reference"][0], found[other][0])
         for a, b in zip(found["reference"][1:], found[other][1:], strict=True):
             assert torch.equal(a, b)
+
+
+def any_numbers(n: int, h: int) -> Tensor:
+    """Every kind of float but NaN: denormal, halfway between two bfloat16, too large for one, infinite."""
+    bits = torch.randint(-(2**31), 2**31, (n, h), generator=torch.Generator().manual_seed(6)).to(torch.int32)
+    bits[::5] &= -65536  # bfloat16 themselves
+    bits[1::5] = (bits[1::5] & -65536) | 0x8000  # halfway
+    bits[2::5] &= ~0x7F800000  # denormal
+    x = bits.view(torch.float32)
+    x[3::50] = float("inf")
+    x[4::50] = torch.finfo(torch.float32).max
+    return x.masked_fill_(x.isnan(), 1.0)
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(("h", "k"), [(4, 4), (13, 3), (300, 9)])
+def test_kept_values_are_rounded_after_the_choice(h: int, k: int) -> None:
+    x = any_numbers(700, h)
+    exact, rounded = norm_topk(x, Selection(k)), norm_topk(x, Selection(k, bf16=True))
+    assert rounded.values.dtype == torch.bfloat16
+    assert torch.equal(rounded.index, exact.index)
+    assert torch.equal(rounded.values.view(torch.int16), exact.values.bfloat16().view(torch.int16))
+
+
+@pytest.mark.skipif(native.library() is None, reason="the C kernels were not built")
+@pytest.mark.parametrize("level", range(3))
+def test_rounding_in_c_is_to_the_nearest_even_on_every_instruction_set(level: int) -> None:
+    x = any_numbers(700, 9)
+    out = torch.full_like(x, float("nan"))
+    highest = native.kernels().gsr_level(9)
+    try:
+        native.kernels().gsr_level(level)
+        native.kernels().gsr_round_bf16(native.at(x), x.numel(), native.at(out), 1)
+        kept = norm_topk(x, Selection(9, bf16=True)).values
+    finally:
+        native.kernels().gsr_level(highest)
+    bits = x.view(torch.int32).long() & 0xFFFFFFFF
+    want = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).to(torch.int16)
+    assert torch.equal(out.view(torch.int32).bitwise_right_shift(16).to(torch.int16), want)
+    assert not bool((out.view(torch.int32) & 0xFFFF).any())
+    assert torch.equal(kept.view(torch.int16), want)
 
 
 @pytest.mark.usefixtures("backend")
@@ -148,15 +191,16 @@ def test_k_outside_the_row_is_an_error(k: int) -> None:
 
 
 @pytest.mark.usefixtures("backend")
-def test_same_bits_for_any_number_of_threads() -> None:
+@pytest.mark.parametrize("bf16", [False, True])
+def test_same_bits_for_any_number_of_threads(bf16: bool) -> None:
     x, norm = torch.randn(20000, 32, generator=torch.Generator().manual_seed(4)), norm_of(20000, 32)
     before, found = torch.get_num_threads(), []
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            packed = norm_topk(x, Selection(8), norm)
+            packed = norm_topk(x, Selection(8, bf16=bf16), norm)
             e = torch.zeros_like(x)
-            grads = norm_topk_adjoint_(e, x, packed, packed.values.clone(), Selection(8), norm)
+            grads = norm_topk_adjoint_(e, x, packed, packed.values.float(), Selection(8, bf16=bf16), norm)
             assert grads is not None
             found.append((packed, e, *grads))
     finally:

@@ -29,7 +29,7 @@ def stack_of(
     *, layers: int = 3, h: int = 8, k: int = 2, t: int | None = None, reversible: bool = True, **options: object
 ) -> ReversibleStack:
     relations = options.pop("relations", DEFAULT_RELATIONS)
-    select = Selection(k, **{o: bool(options.pop(o, False)) for o in ("relu", "magnitude")})
+    select = Selection(k, **{o: bool(options.pop(o, False)) for o in ("relu", "magnitude", "bf16")})
     spec = StackSpec(layers=layers, selection=select, t=t, **options)  # type: ignore[arg-type]
     return ReversibleStack(spec, relations, h, reversible=reversible, seed=0)  # type: ignore[arg-type]
 
@@ -63,6 +63,10 @@ def gradients(stack: ReversibleStack, out: torch.Tensor, x: torch.Tensor) -> dic
         {"magnitude": True},
         {"k": 5},
         {"k": 8},
+        {"bf16": True},
+        {"bf16": True, "relu": True, "save_indices": True},
+        {"bf16": True, "k": 7},
+        {"bf16": True, "reversible": False},
         {"variant": "paper"},
         {"variant": "paper", "relu": True},
         {"reversible": False},
@@ -121,7 +125,11 @@ def test_gradcheck_in_float64() -> None:
     assert torch.autograd.gradcheck(lambda *a: Again.apply(run, *a), everything, eps=1e-7, atol=1e-6, fast_mode=True)
 
 
-@pytest.mark.parametrize("options", [{}, {"relations": ALL}, {"k": 7}, {"variant": "paper", "t": None}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"relations": ALL}, {"k": 7}, {"bf16": True}, {"bf16": True, "k": 7}, {"variant": "paper", "t": None}],
+    ids=str,
+)
 def test_float32_on_the_grid_equals_stored_activations(options: dict[str, object]) -> None:
     graph = GraphTensors.of(toy_graph(400, 500, 20, 15, seed=6))
     torch.manual_seed(0)
@@ -152,9 +160,9 @@ def backward_with_input(stack: ReversibleStack, x: torch.Tensor, graph: GraphTen
         stack.on_undone = None
 
 
-def churning(layers: int) -> ReversibleStack:
+def churning(layers: int, *, bf16: bool = False) -> ReversibleStack:
     """Weights far from the small first ones: many rows change their selection between layers."""
-    stack = stack_of(layers=layers, t=12)
+    stack = stack_of(layers=layers, t=12, bf16=bf16)
     with torch.no_grad():
         for name, p in stack.named_parameters():
             if name.startswith("mix"):
@@ -162,32 +170,35 @@ def churning(layers: int) -> ReversibleStack:
     return stack
 
 
-@pytest.mark.parametrize("backend", ["cpu", "aten"])
-def test_input_comes_back_bit_for_bit_after_300_layers(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("backend", "bf16"), [("cpu", False), ("cpu", True), ("aten", False)])
+def test_input_comes_back_bit_for_bit_after_300_layers(
+    backend: str, bf16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GSR_BACKEND", backend)
     graph = GraphTensors.of(toy_graph(300, 350, 15, 10, seed=7))
     x = torch.randn(graph.num_nodes, 16, requires_grad=True)
-    got = backward_with_input(churning(300), x, graph, (1, 1))
+    got = backward_with_input(churning(300, bf16=bf16), x, graph, (1, 1))
     assert torch.equal(got["undone"], torch.round(x.detach() * 2.0**12) * 2.0**-12)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "aten"])
+@pytest.mark.parametrize(("backend", "bf16"), [("cpu", False), ("cpu", True), ("aten", False)])
 @pytest.mark.parametrize("threads", [(1, 2), (2, 1), (3, 2)], ids=str)
 def test_input_comes_back_for_other_threads(
-    threads: tuple[int, int], backend: str, monkeypatch: pytest.MonkeyPatch
+    threads: tuple[int, int], backend: str, bf16: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GSR_BACKEND", backend)
     graph = GraphTensors.of(toy_graph(2500, 2800, 45, 40, seed=7))
     x = torch.randn(graph.num_nodes, 16, requires_grad=True)
-    got = backward_with_input(churning(5), x, graph, threads)
+    got = backward_with_input(churning(5, bf16=bf16), x, graph, threads)
     assert torch.equal(got["undone"], torch.round(x.detach() * 2.0**12) * 2.0**-12)
 
 
 @pytest.mark.slow
-def test_input_comes_back_after_300_layers_on_other_threads() -> None:
+@pytest.mark.parametrize("bf16", [False, True])
+def test_input_comes_back_after_300_layers_on_other_threads(bf16: bool) -> None:
     graph = GraphTensors.of(toy_graph(2500, 2800, 45, 40, seed=7))
     x = torch.randn(graph.num_nodes, 16, requires_grad=True)
-    got = backward_with_input(churning(300), x, graph, (1, 2))
+    got = backward_with_input(churning(300, bf16=bf16), x, graph, (1, 2))
     assert torch.equal(got["undone"], torch.round(x.detach() * 2.0**12) * 2.0**-12)
 
 
@@ -198,22 +209,36 @@ def test_without_a_grid_the_input_does_not_come_back() -> None:
     assert not torch.equal(got["undone"], x.detach())
 
 
+def test_values_of_bf16_branches_have_the_same_bits_in_aten_and_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, found = GraphTensors.of(toy_graph(300, 350, 15, 10, seed=7)), []
+    x = torch.randn(graph.num_nodes, 64)
+    rounded, exact = (stack_of(layers=4, h=32, k=8, t=16, relations=ALL, bf16=b) for b in (True, False))
+    for backend in ("cpu", "aten"):
+        monkeypatch.setenv("GSR_BACKEND", backend)
+        found.append(rounded(x, graph).detach())
+    assert torch.equal(*found)
+    off = (exact(x, graph).detach() - found[0]).square().mean().sqrt()
+    assert 1e-4 < off < 0.1
+
+
+@pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("backend", ["cpu", "aten"])
-def test_same_bits_for_any_number_of_threads(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_bits_for_any_number_of_threads(backend: str, bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GSR_BACKEND", backend)
     graph = GraphTensors.of(toy_graph(3000, 3500, 45, 40, seed=8))
     x = torch.randn(graph.num_nodes, 64, requires_grad=True)
-    stack = stack_of(layers=1, h=32, k=8, t=16, relations=ALL)
+    stack = stack_of(layers=1, h=32, k=8, t=16, relations=ALL, bf16=bf16)
     first, *others = (backward_with_input(stack, x, graph, (n, n)) for n in (1, 2, 3))
     for other in others:
         for name, value in first.items():
             assert torch.equal(value, other[name]), name
 
 
-def test_saved_indices_change_no_bit() -> None:
+@pytest.mark.parametrize("bf16", [False, True])
+def test_saved_indices_change_no_bit(bf16: bool) -> None:
     graph = GraphTensors.of(TOY)
     x = torch.randn(graph.num_nodes, 16, requires_grad=True)
-    plain, saved = (stack_of(layers=20, t=16, save_indices=s) for s in (False, True))
+    plain, saved = (stack_of(layers=20, t=16, save_indices=s, bf16=bf16) for s in (False, True))
     a, b = (backward_with_input(s, x, graph, (1, 1)) for s in (plain, saved))
     assert all(torch.equal(a[name], b[name]) for name in a)
 
@@ -297,7 +322,17 @@ def allocations(call: Callable[[], object]) -> int:
 
 @needs_products
 @pytest.mark.parametrize(
-    "options", [{}, {"relations": ALL}, {"save_indices": True}, {"relu": True}, {"magnitude": True}], ids=str
+    "options",
+    [
+        {},
+        {"relations": ALL},
+        {"save_indices": True},
+        {"relu": True},
+        {"magnitude": True},
+        {"bf16": True, "relations": ALL},
+        {"bf16": True, "save_indices": True, "relu": True},
+    ],
+    ids=str,
 )
 def test_no_layer_asks_for_memory(options: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GSR_BACKEND", "cpu")
@@ -315,7 +350,9 @@ def test_no_layer_asks_for_memory(options: dict[str, object], monkeypatch: pytes
 
 
 @needs_products
-@pytest.mark.parametrize("options", [{}, {"relations": ALL, "relu": True}, {"save_indices": True}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"relations": ALL, "relu": True}, {"save_indices": True}, {"bf16": True, "relu": True}], ids=str
+)
 def test_what_lies_in_scratch_is_never_read(options: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
     graph, found = GraphTensors.of(TOY), []
     x = torch.randn(graph.num_nodes, 16, requires_grad=True)

@@ -50,7 +50,7 @@ def reference(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("normed", [False, True])
-@pytest.mark.parametrize("select", [{}, {"magnitude": True, "relu": True}])
+@pytest.mark.parametrize("select", [{}, {"magnitude": True, "relu": True}, {"bf16": True}])
 @pytest.mark.parametrize(("n", "h", "k"), SHAPES)
 def test_selection_has_the_bits_of_the_reference(
     n: int, h: int, k: int, normed: bool, select: dict[str, bool], monkeypatch: pytest.MonkeyPatch
@@ -140,14 +140,32 @@ def test_update_has_the_bits_of_the_reference(t: int | None, sign: int, monkeypa
     assert found[0][1].isnan()
 
 
+@pytest.mark.parametrize("normed", [False, True])
+def test_kept_values_are_rounded_to_the_nearest_even(normed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    bits, norm = random(60, 16).view(torch.int32), norm_of(60, 16) if normed else None
+    bits[1::4] = (bits[1::4] & -65536) | 0x8000  # halfway between two
+    bits[2::4] &= ~0x7F800000  # denormal
+    x, found = bits.view(torch.float32), []
+    for use in (lambda _: None, reference):
+        use(monkeypatch)
+        packed = norm_topk(x, Selection(5, bf16=True), norm)
+        assert packed.values.dtype == torch.bfloat16
+        again = repack(x, packed.index, Selection(5, bf16=True), norm)
+        found.append([packed.index, packed.values.view(torch.int16), again.values.view(torch.int16)])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize(("h", "k", "m"), [(8, 2, 3), (16, 4, 16), (32, 8, 96), (100, 3, 7)])
-def test_packed_product_and_its_adjoint(h: int, k: int, m: int) -> None:
+def test_packed_product_and_its_adjoint(h: int, k: int, m: int, bf16: bool) -> None:
     x, w, grad = random(70, h), random(h, m, seed=1), random(70, m, seed=2)
-    packed = norm_topk(x, Selection(k))
-    s = torch.zeros_like(x).scatter(1, packed.index.long(), packed.values)
+    packed = norm_topk(x, Selection(k, bf16=bf16))
+    given, w = (w.bfloat16(), w.bfloat16().float()) if bf16 else (w, w)
+    s = torch.zeros_like(x).scatter(1, packed.index.long(), packed.values.float())
     out, dw = torch.full((70, m), float("nan")), torch.full_like(w, float("nan"))
-    packed_linear(packed.values, packed.index, w, out=out)
-    dv = packed_linear_adjoint(packed.values, packed.index, w, grad, dweight=dw)
+    packed_linear(packed.values, packed.index, given, out=out)
+    dv = packed_linear_adjoint(packed.values, packed.index, given, grad, dweight=dw)
+    assert dv.dtype == torch.float32
     torch.testing.assert_close(out, s @ w, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(dv, (grad @ w.T).gather(1, packed.index.long()), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(dw, s.T @ grad, rtol=1e-5, atol=1e-4)
@@ -156,19 +174,20 @@ def test_packed_product_and_its_adjoint(h: int, k: int, m: int) -> None:
 RELATIONS = ("pin", "pinned", "in", "holds", "covers", "covered", "near", "clique", "adjacent")
 
 
-def stack_of(t: int | None) -> tuple[ReversibleStack, GraphTensors, torch.Tensor]:
+def stack_of(t: int | None, *, bf16: bool = False) -> tuple[ReversibleStack, GraphTensors, torch.Tensor]:
     graph = GraphTensors.of(toy_graph(14, 9, 3, 2, seed=1)).to(torch.device(DEVICE))
     with torch.device("cpu"):
-        stack = ReversibleStack(StackSpec(2, Selection(3), t), RELATIONS, 8, seed=5)
+        stack = ReversibleStack(StackSpec(2, Selection(3, bf16=bf16), t), RELATIONS, 8, seed=5)
     stack.to(DEVICE)
     return stack, graph, random(graph.num_nodes, 16, seed=7)
 
 
-def test_a_step_of_the_stack_beside_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_step_of_the_stack_beside_the_reference(bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for use in (lambda _: None, reference):
         use(monkeypatch)
-        stack, graph, x = stack_of(None)
+        stack, graph, x = stack_of(None, bf16=bf16)
         x.requires_grad_()
         out = stack(x, graph)
         out.square().sum().backward()
@@ -179,8 +198,9 @@ def test_a_step_of_the_stack_beside_the_reference(monkeypatch: pytest.MonkeyPatc
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
-def test_the_input_comes_back_bit_for_bit() -> None:
-    stack, graph, x = stack_of(12)
+@pytest.mark.parametrize("bf16", [False, True])
+def test_the_input_comes_back_bit_for_bit(bf16: bool) -> None:
+    stack, graph, x = stack_of(12, bf16=bf16)
     back: list[torch.Tensor] = []
     stack.on_undone = lambda streams: back.append(streams.clone())
     x = (x * 2.0**12).round() * 2.0**-12

@@ -40,6 +40,7 @@ class Case(NamedTuple):
     kernel: Any
     constants: dict[str, int | bool]
     options: dict[str, int | bool]
+    bf16: tuple[str, ...] = ()  # arguments that point to bfloat16
 
 
 def cases() -> Iterator[Case]:
@@ -52,6 +53,8 @@ def cases() -> Iterator[Case]:
         flags = {"NORM": True, "MAGNITUDE": False, "RELU": False}
         yield Case(f"select-{h}", topk.select, tile | flags | {"CHOSEN": False}, NARROW)
         yield Case(f"repack-{h}", topk.select, tile | flags | {"CHOSEN": True}, NARROW)
+        yield Case(f"select_bf16-{h}", topk.select, tile | flags | {"CHOSEN": False}, NARROW, ("values",))
+        yield Case(f"repack_bf16-{h}", topk.select, tile | flags | {"CHOSEN": True}, NARROW, ("values",))
         yield Case(f"norm_adjoint-{h}", topk.norm_adjoint, tile, NARROW)
         yield Case(f"sum_pieces-{h}", segment.sum_pieces, {"WEIGHTED": True, "WIDTH": width}, NARROW)
         yield Case(f"sum_parts-{h}", segment.sum_parts, {"WIDTH": width}, NARROW)
@@ -59,8 +62,12 @@ def cases() -> Iterator[Case]:
         product = {"K": k, "ROWS": packed_linear.ROWS, "COLUMNS": packed_linear.COLUMNS}
         yield Case(f"product-{h}", packed_linear.product, product, LAUNCH)
         yield Case(f"product_values-{h}", packed_linear.product_values, product, LAUNCH)
+        half = ("values", "weight")
+        yield Case(f"product_bf16-{h}", packed_linear.product, product, LAUNCH, half)
+        yield Case(f"product_values_bf16-{h}", packed_linear.product_values, product, LAUNCH, half)
         wide = product | {"CHUNK": packed_linear.CHUNK, "SOURCES": min(packed_linear.MAX_SOURCES, width)}
         yield Case(f"product_weight-{h}", packed_linear.product_weight, wide, LAUNCH)
+        yield Case(f"product_weight_bf16-{h}", packed_linear.product_weight, wide, LAUNCH, half)
 
 
 CASES = list(cases())
@@ -95,7 +102,7 @@ def test_machine_code_without_spills_and_atomics(case: Case, capability: int, tm
     kernel = case.kernel
     signature = {
         a: "constexpr" if a in case.constants else NUMBERS.get(a) or POINTERS.get(a, "*fp32") for a in kernel.arg_names
-    }
+    } | {a: "*bf16" for a in case.bf16 if a in kernel.arg_names}
     source = ASTSource(fn=kernel, signature=signature, constexprs=case.constants)
     built = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=dict(case.options))
     ptx = built.asm["ptx"]

@@ -32,6 +32,7 @@
 #define MAGNITUDE 1
 #define RELU 2
 #define CHOSEN 4          /* the indices are given */
+#define BF16 8            /* the kept values are stored as bfloat16 */
 static const float EPS = 1e-5f;
 
 /* ---- threads ---------------------------------------------------------------------------------------------------- */
@@ -73,8 +74,8 @@ static void *scratch(size_t floats) { return aligned_alloc(64, (floats * sizeof(
 struct select_args {
     const float *x, *gamma, *beta; /* gamma NULL: no norm */
     const int64_t *bounds;         /* rows of run i: bounds[i] .. bounds[i + 1] */
-    float *values, *mean, *rstd;
-    void *index;
+    void *values, *index;
+    float *mean, *rstd;
     int64_t n, h, k, runs, flags, bad; /* bad: some row that is not a number, or -1 */
 };
 
@@ -87,8 +88,7 @@ struct norm_adjoint_args {
 };
 
 struct mix_args {
-    const float *values;
-    const void *index;
+    const void *values, *index;
     const float *const *block_weight; /* first row of each column block [h, ld] */
     const float *const *block_bias;   /* NULL where none */
     const int64_t *block_ld;
@@ -96,26 +96,26 @@ struct mix_args {
     const uint8_t *block;
     const float *weight;
     float *out;
-    int64_t n, h, k, blocks;
+    int64_t n, h, k, blocks, bf16; /* bf16: the values are */
 };
 
 struct product_args {
-    const float *values, *weight;
-    const void *index;
+    const void *values, *index;
+    const float *weight;
     float *out;
-    int64_t n, h, k, ld;
+    int64_t n, h, k, ld, bf16;
 };
 
 struct mix_adjoint_args {
-    const float *grad, *values;
-    const void *index;
+    const float *grad;
+    const void *values, *index;
     const int32_t *ptr, *target; /* entries by row of the table: target row, weight */
     const float *entry_weight;
     const int64_t *bounds, *width;     /* nodes and blocks of each type */
     const float *const *weight;        /* per type [h, width h] */
     const float *const *given;         /* per block: gradient rows [n_type, h] to take instead of the entries, or NULL */
     float *dvalues, *parts;            /* parts [CHUNKS, all weights] */
-    int64_t h, k, types;
+    int64_t h, k, types, bf16;
 };
 
 struct sum_args {
@@ -205,9 +205,9 @@ static int64_t run_tasks(const int64_t *bounds, int64_t runs) {
 }
 
 EXPORT int64_t gsr_select(const float *x, const float *gamma, const float *beta, const int64_t *bounds, int64_t runs,
-                          int64_t n, int64_t h, int64_t k, int64_t flags, float *values, void *index, float *mean,
+                          int64_t n, int64_t h, int64_t k, int64_t flags, void *values, void *index, float *mean,
                           float *rstd, int64_t threads) {
-    struct select_args a = {x, gamma, beta, bounds, values, mean, rstd, index, n, h, k, runs, flags, -1};
+    struct select_args a = {x, gamma, beta, bounds, values, index, mean, rstd, n, h, k, runs, flags, -1};
     for_each(PICK(select_task), &a, run_tasks(bounds, runs), threads);
     return a.bad;
 }
@@ -231,6 +231,11 @@ EXPORT void gsr_running_sums(float *grid, int64_t ny, int64_t nx, int64_t h, int
     for_each(PICK(sum_columns_task), &a, ny, threads);
 }
 
+EXPORT void gsr_round_bf16(const float *x, int64_t n, float *out, int64_t threads) {
+    struct sum_args a = {x, out, n, 1};
+    for_each(PICK(round_task), &a, (n + 65535) / 65536, threads);
+}
+
 EXPORT void gsr_update(float *x, const float *f, int64_t n, float up, float down, float *amax, int64_t threads) {
     struct update_args a = {x, f, n, up, down, 0};
     for_each(PICK(update_task), &a, (n + 65535) / 65536, threads);
@@ -244,26 +249,27 @@ EXPORT void gsr_segment_sum(const float *table, const int32_t *ptr, const int32_
     for_each(PICK_FMA(segment_task), &a, (n + TASK_ROWS - 1) / TASK_ROWS, threads);
 }
 
-EXPORT void gsr_mix(const float *values, const void *index, const float *const *block_weight,
-                    const float *const *block_bias, const int64_t *block_ld, const int32_t *ptr, const int32_t *node,
-                    const uint8_t *block, const float *weight, int64_t blocks, int64_t n, int64_t h, int64_t k,
-                    float *out, int64_t threads) {
-    struct mix_args a = {values, index, block_weight, block_bias, block_ld, ptr, node, block, weight, out, n, h, k, blocks};
+EXPORT void gsr_mix(const void *values, int64_t bf16, const void *index,
+                    const float *const *block_weight, const float *const *block_bias, const int64_t *block_ld,
+                    const int32_t *ptr, const int32_t *node, const uint8_t *block, const float *weight, int64_t blocks,
+                    int64_t n, int64_t h, int64_t k, float *out, int64_t threads) {
+    struct mix_args a = {values, index,  block_weight, block_bias, block_ld, ptr, node, block,
+                         weight, out, n, h,            k,          blocks,   bf16};
     for_each(PICK_FMA(mix_task), &a, (n + TASK_ROWS - 1) / TASK_ROWS, threads);
 }
 
-EXPORT void gsr_product(const float *values, const void *index, const float *weight, int64_t ld, int64_t n, int64_t h,
-                        int64_t k, float *out, int64_t threads) {
-    struct product_args a = {values, weight, index, out, n, h, k, ld};
+EXPORT void gsr_product(const void *values, int64_t bf16, const void *index, const float *weight, int64_t ld, int64_t n,
+                        int64_t h, int64_t k, float *out, int64_t threads) {
+    struct product_args a = {values, index, weight, out, n, h, k, ld, bf16};
     for_each(PICK_FMA(product_task), &a, (n + TASK_ROWS - 1) / TASK_ROWS, threads);
 }
 
-EXPORT void gsr_mix_adjoint(const float *grad, const float *values, const void *index, const int32_t *ptr,
+EXPORT void gsr_mix_adjoint(const float *grad, const void *values, int64_t bf16, const void *index, const int32_t *ptr,
                             const int32_t *target, const float *entry_weight, const int64_t *bounds,
                             const int64_t *width, int64_t types, const float *const *weight, const float *const *given,
                             int64_t h, int64_t k, float *dvalues, float *parts, float *dweight, int64_t threads) {
-    struct mix_adjoint_args a = {grad,  values, index, ptr,     target, entry_weight, bounds, width,
-                                 weight, given,  dvalues, parts, h,      k,            types};
+    struct mix_adjoint_args a = {grad,  values,  index, ptr, target, entry_weight, bounds, width, weight,
+                                 given, dvalues, parts, h,   k,      types,        bf16};
     for_each(PICK_FMA(mix_adjoint_task), &a, CHUNKS, threads);
     int64_t size = 0;
     for (int64_t t = 0; t < types; t++) size += h * width[t] * h;

@@ -12,6 +12,25 @@ INLINE int64_t FN(column_of)(const void *index, int64_t at, int64_t h) {
     return h <= 256 ? ((const uint8_t *)index)[at] : ((const int16_t *)index)[at];
 }
 
+/* The nearest bfloat16, ties to even. (AVX-512's own conversion takes denormal numbers for 0.) */
+INLINE uint16_t FN(to_bf16)(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    bits = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    return value != value ? 0x7fc0 : (uint16_t)bits;
+}
+
+INLINE float FN(of_bf16)(uint16_t half) {
+    uint32_t bits = (uint32_t)half << 16;
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
+INLINE float FN(value_of)(const void *values, int64_t at, int64_t bf16) {
+    return bf16 ? FN(of_bf16)(((const uint16_t *)values)[at]) : ((const float *)values)[at];
+}
+
 /* Rows of task `task`: never across two runs. */
 INLINE int64_t FN(task_rows)(const int64_t *bounds, int64_t runs, int64_t task, int64_t *from, int64_t *to) {
     int64_t run = 0;
@@ -93,15 +112,28 @@ INLINE vf FN(thresholds)(const vf *s, int64_t h, int k) {
     return found;
 }
 
+/* The nearest bfloat16 in the upper half of every number, for `put`; what lies below it is left over. */
+INLINE void FN(round_lanes)(vf *xt, int64_t h) {
+    for (int64_t c = 0; c < h; c++) {
+        vi bits = (vi)xt[c];
+        xt[c] = (vf)(bits + 0x7fff + ((bits >> 16) & 1));
+    }
+}
+
 struct FN(place) { /* local copies: a store of bytes might alias the arguments */
     uint8_t *narrow;
     int16_t *wide;
     float *values;
+    uint16_t *rounded;
     int relu;
 };
 
 INLINE struct FN(place) FN(place_of)(const struct select_args *a, int64_t row) {
-    struct FN(place) to = {NULL, NULL, a->values + row * a->k, (a->flags & RELU) != 0};
+    struct FN(place) to = {NULL, NULL, NULL, NULL, (a->flags & RELU) != 0};
+    if (a->flags & BF16)
+        to.rounded = (uint16_t *)a->values + row * a->k;
+    else
+        to.values = (float *)a->values + row * a->k;
     if (a->h <= 256)
         to.narrow = (uint8_t *)a->index + row * a->k;
     else
@@ -114,10 +146,17 @@ INLINE void FN(put)(struct FN(place) to, int64_t at, int64_t column, float value
         to.narrow[at] = (uint8_t)column;
     else
         to.wide[at] = (int16_t)column;
-    to.values[at] = to.relu && !(value > 0.0f) ? 0.0f : value;
+    value = to.relu && !(value > 0.0f) ? 0.0f : value;
+    if (to.rounded) {
+        uint32_t bits;
+        memcpy(&bits, &value, 4);
+        to.rounded[at] = (uint16_t)(bits >> 16);
+    } else {
+        to.values[at] = value;
+    }
 }
 
-INLINE void FN(compact)(const struct select_args *a, int64_t row, int rows, const vf *xt, const vf *s, vi *words) {
+INLINE void FN(compact)(const struct select_args *a, int64_t row, int rows, vf *xt, const vf *s, vi *words) {
     int64_t h = a->h, k = a->k, num = (h + 31) / 32;
     vf threshold = FN(thresholds)(s, h, (int)a->k);
     for (int64_t w = 0; w < num; w++) {
@@ -130,6 +169,7 @@ INLINE void FN(compact)(const struct select_args *a, int64_t row, int rows, cons
         words[2 * w] = above;
         words[2 * w + 1] = equal;
     }
+    if (a->flags & BF16) FN(round_lanes)(xt, h);
     for (int l = 0; l < rows; l++) {
         struct FN(place) to = FN(place_of)(a, row + l);
         const float *lane = (const float *)xt + l;
@@ -168,6 +208,7 @@ static void FN(select_task)(void *p, int64_t task) {
             memcpy(a->rstd + row, &rstd, rows * sizeof(float));
         }
         if (a->flags & CHOSEN) {
+            if (a->flags & BF16) FN(round_lanes)(xt, h);
             for (int l = 0; l < rows; l++) {
                 struct FN(place) to = FN(place_of)(a, row + l);
                 for (int64_t i = 0; i < k; i++) {
@@ -276,6 +317,14 @@ static void FN(sum_columns_task)(void *p, int64_t y) {
     }
 }
 
+static void FN(round_task)(void *p, int64_t task) {
+    const struct sum_args *a = p;
+    int64_t from = task * 65536, to = from + 65536 < a->n ? from + 65536 : a->n;
+    const float *restrict x = a->x;
+    float *restrict out = a->out;
+    for (int64_t i = from; i < to; i++) out[i] = FN(of_bf16)(FN(to_bf16)(x[i]));
+}
+
 static void FN(update_task)(void *p, int64_t task) {
     struct update_args *a = p;
     int64_t from = task * 65536, to = from + 65536 < a->n ? from + 65536 : a->n;
@@ -316,6 +365,11 @@ static void FN(update_task)(void *p, int64_t task) {
 #define STORE _mm512_storeu_ps
 #define ADD _mm512_add_ps
 #define FMA _mm512_fmadd_ps
+#define ivec __m512i
+#define ALL_INTS _mm512_set1_epi32
+#define AND _mm512_and_si512
+#define SHIFT _mm512_slli_epi32
+#define AS_FLOATS _mm512_castsi512_ps
 #else
 #define vec __m256
 #define ZERO _mm256_setzero_ps()
@@ -324,6 +378,11 @@ static void FN(update_task)(void *p, int64_t task) {
 #define STORE _mm256_storeu_ps
 #define ADD _mm256_add_ps
 #define FMA _mm256_fmadd_ps
+#define ivec __m256i
+#define ALL_INTS _mm256_set1_epi32
+#define AND _mm256_and_si256
+#define SHIFT _mm256_slli_epi32
+#define AS_FLOATS _mm256_castsi256_ps
 #endif
 
 /* B vectors of the sums of lists from .. to, at column col: in order, fused where weighted, as FBGEMM adds them */
@@ -379,25 +438,43 @@ static void FN(segment_task)(void *p, int64_t task) {
         }
 }
 
-/* t = (S W)[row, B vectors] of the row whose kept entries are v and, from `at` on, index */
-INLINE void FN(row_product)(vec *t, int B, const float *v, const void *index, int64_t at, int wide, int64_t k,
-                            const float *w, int64_t ld) {
+/* t += value W[column of the entry, B vectors] */
+INLINE void FN(add_product)(vec *t, int B, vec value, const void *index, int64_t entry, int wide, const float *w,
+                            int64_t ld) {
+    int64_t c = wide ? ((const int16_t *)index)[entry] : ((const uint8_t *)index)[entry];
+    const float *from = w + c * ld;
+    for (int b = 0; b < B; b++) t[b] = FMA(value, LOAD(from + b * VEC), t[b]);
+}
+
+/* t = (S W)[row, B vectors] of the row whose kept entries are, from `at` on, values and index */
+INLINE void FN(row_product)(vec *t, int B, const void *values, const void *index, int64_t at, int wide, int bf16,
+                            int64_t k, const float *w, int64_t ld) {
     for (int b = 0; b < B; b++) t[b] = ZERO;
+    if (bf16) {
+        const uint16_t *v = (const uint16_t *)values + at;
+        int64_t i = 0;
+#pragma GCC unroll 2
+        for (; i + 2 <= k; i += 2) { /* two values in one load */
+            int32_t both;
+            memcpy(&both, v + i, 4);
+            ivec all = ALL_INTS(both);
+            FN(add_product)(t, B, AS_FLOATS(SHIFT(all, 16)), index, at + i, wide, w, ld);
+            FN(add_product)(t, B, AS_FLOATS(AND(all, ALL_INTS(-65536))), index, at + i + 1, wide, w, ld);
+        }
+        if (i < k) FN(add_product)(t, B, ALL(FN(of_bf16)(v[i])), index, at + i, wide, w, ld);
+    } else {
+        const float *v = (const float *)values + at;
 #pragma GCC unroll 4
-    for (int64_t i = 0; i < k; i++) {
-        int64_t c = wide ? ((const int16_t *)index)[at + i] : ((const uint8_t *)index)[at + i];
-        const float *from = w + c * ld;
-        vec value = ALL(v[i]);
-        for (int b = 0; b < B; b++) t[b] = FMA(value, LOAD(from + b * VEC), t[b]);
+        for (int64_t i = 0; i < k; i++) FN(add_product)(t, B, ALL(v[i]), index, at + i, wide, w, ld);
     }
 }
 
 /* B vectors of the rows from .. to, at column col */
-INLINE void FN(mix_columns)(const struct mix_args *a, int64_t from, int64_t to, int64_t col, int B, int wide) {
+INLINE void FN(mix_columns)(const struct mix_args *a, int64_t from, int64_t to, int64_t col, int B, int wide, int bf16) {
     const int32_t *ptr = a->ptr, *node = a->node;
     const uint8_t *block = a->block;
-    const float *values = a->values, *weight = a->weight;
-    const void *index = a->index;
+    const float *weight = a->weight;
+    const void *values = a->values, *index = a->index;
     int64_t k = a->k, h = a->h;
     const float *bias_of[256], *weight_of[256];
     for (int64_t i = 0; i < a->blocks; i++) {
@@ -411,9 +488,9 @@ INLINE void FN(mix_columns)(const struct mix_args *a, int64_t from, int64_t to, 
         for (int32_t e = ptr[row]; e < ptr[row + 1]; e++) {
             int64_t at = node[e] * k, ahead = node[e + AHEAD < last ? e + AHEAD : last] * k;
             int which = block[e];
-            __builtin_prefetch(values + ahead);
+            __builtin_prefetch((const char *)values + (bf16 ? 2 * ahead : 4 * ahead));
             __builtin_prefetch((const char *)index + (wide ? 2 * ahead : ahead));
-            FN(row_product)(t, B, values + at, index, at, wide, k, weight_of[which], a->block_ld[which]);
+            FN(row_product)(t, B, values, index, at, wide, bf16, k, weight_of[which], a->block_ld[which]);
             if (bias_of[which])
                 for (int b = 0; b < B; b++) t[b] = ADD(t[b], LOAD(bias_of[which] + b * VEC));
             vec w = ALL(weight[e]);
@@ -423,14 +500,17 @@ INLINE void FN(mix_columns)(const struct mix_args *a, int64_t from, int64_t to, 
     }
 }
 
-/* one function for each number of vectors and size of index: the compiler keeps each in registers */
-#define MIX(B, wide)                                                                                                  \
-    static __attribute__((noinline)) void FN(mix_##B##_##wide)(const struct mix_args *a, int64_t from, int64_t to,    \
-                                                               int64_t col) {                                         \
-        FN(mix_columns)(a, from, to, col, B, wide);                                                                   \
+/* one function for each number of vectors, size of index and kind of value: the compiler keeps each in registers */
+#define MIX(B, wide, bf16)                                                                                            \
+    static __attribute__((noinline)) void FN(mix_##B##_##wide##_##bf16)(const struct mix_args *a, int64_t from,       \
+                                                                        int64_t to, int64_t col) {                    \
+        FN(mix_columns)(a, from, to, col, B, wide, bf16);                                                             \
     }
-MIX(1, 0) MIX(2, 0) MIX(4, 0) MIX(1, 1) MIX(2, 1) MIX(4, 1)
+MIX(1, 0, 0) MIX(2, 0, 0) MIX(4, 0, 0) MIX(1, 1, 0) MIX(2, 1, 0) MIX(4, 1, 0)
+MIX(1, 0, 1) MIX(2, 0, 1) MIX(4, 0, 1) MIX(1, 1, 1) MIX(2, 1, 1) MIX(4, 1, 1)
 #undef MIX
+#define MIX(B)                                                                                                        \
+    (a->bf16 ? (wide ? FN(mix_##B##_1_1) : FN(mix_##B##_0_1)) : (wide ? FN(mix_##B##_1_0) : FN(mix_##B##_0_0)))
 
 INLINE void FN(mix_rest)(const struct mix_args *a, int64_t row, int64_t col) {
     for (; col < a->h; col++) {
@@ -440,7 +520,8 @@ INLINE void FN(mix_rest)(const struct mix_args *a, int64_t row, int64_t col) {
             float t = 0.0f;
             for (int64_t i = 0; i < a->k; i++) {
                 int64_t c = FN(column_of)(a->index, node * a->k + i, a->h);
-                t = __builtin_fmaf(a->values[node * a->k + i], a->block_weight[block][c * a->block_ld[block] + col], t);
+                float v = FN(value_of)(a->values, node * a->k + i, a->bf16);
+                t = __builtin_fmaf(v, a->block_weight[block][c * a->block_ld[block] + col], t);
             }
             if (a->block_bias[block]) t += a->block_bias[block][col];
             sum = __builtin_fmaf(a->weight[e], t, sum);
@@ -453,36 +534,46 @@ static void FN(mix_task)(void *p, int64_t task) {
     const struct mix_args *a = p;
     int64_t from = task * TASK_ROWS, to = from + TASK_ROWS < a->n ? from + TASK_ROWS : a->n, h = a->h, col = 0;
     int wide = h > 256;
-    for (; col + 4 * VEC <= h; col += 4 * VEC) (wide ? FN(mix_4_1) : FN(mix_4_0))(a, from, to, col);
-    for (; col + 2 * VEC <= h; col += 2 * VEC) (wide ? FN(mix_2_1) : FN(mix_2_0))(a, from, to, col);
-    for (; col + VEC <= h; col += VEC) (wide ? FN(mix_1_1) : FN(mix_1_0))(a, from, to, col);
+    for (; col + 4 * VEC <= h; col += 4 * VEC) MIX(4)(a, from, to, col);
+    for (; col + 2 * VEC <= h; col += 2 * VEC) MIX(2)(a, from, to, col);
+    for (; col + VEC <= h; col += VEC) MIX(1)(a, from, to, col);
     if (col < h)
         for (int64_t row = from; row < to; row++) FN(mix_rest)(a, row, col);
 }
 
-static void FN(product_task)(void *p, int64_t task) {
-    const struct product_args *a = p;
+#undef MIX
+
+INLINE void FN(product_rows)(const struct product_args *a, int64_t task, int bf16) {
     int64_t from = task * TASK_ROWS, to = from + TASK_ROWS < a->n ? from + TASK_ROWS : a->n, h = a->h, k = a->k;
     int wide = h > 256;
     vec t[4];
     for (int64_t row = from; row < to; row++) {
-        const float *v = a->values + row * k;
         float *out = a->out + row * h;
         int64_t col = 0;
         for (; col + 4 * VEC <= h; col += 4 * VEC) {
-            FN(row_product)(t, 4, v, a->index, row * k, wide, k, a->weight + col, a->ld);
+            FN(row_product)(t, 4, a->values, a->index, row * k, wide, bf16, k, a->weight + col, a->ld);
             for (int b = 0; b < 4; b++) STORE(out + col + b * VEC, t[b]);
         }
         for (; col + VEC <= h; col += VEC) {
-            FN(row_product)(t, 1, v, a->index, row * k, wide, k, a->weight + col, a->ld);
+            FN(row_product)(t, 1, a->values, a->index, row * k, wide, bf16, k, a->weight + col, a->ld);
             STORE(out + col, t[0]);
         }
         for (; col < h; col++) {
             out[col] = 0.0f;
-            for (int64_t i = 0; i < k; i++)
-                out[col] = __builtin_fmaf(v[i], a->weight[FN(column_of)(a->index, row * k + i, h) * a->ld + col], out[col]);
+            for (int64_t i = 0; i < k; i++) {
+                float v = FN(value_of)(a->values, row * k + i, bf16);
+                out[col] = __builtin_fmaf(v, a->weight[FN(column_of)(a->index, row * k + i, h) * a->ld + col], out[col]);
+            }
         }
     }
+}
+
+static void FN(product_task)(void *p, int64_t task) {
+    const struct product_args *a = p;
+    if (a->bf16)
+        FN(product_rows)(a, task, 1);
+    else
+        FN(product_rows)(a, task, 0);
 }
 
 /* B vectors of the gradient of one product, at column col */
@@ -586,16 +677,20 @@ static void FN(mix_adjoint_task)(void *p, int64_t chunk) {
         for (int64_t i = n * chunk / CHUNKS; i < n * (chunk + 1) / CHUNKS; i++) {
             int64_t row = (a->bounds[t] + i) * k;
             FN(node_grad)(a, grad, i, table + i * blocks, blocks, a->given + block, last);
-            const float *w = a->weight[t], *values = a->values + row;
+            const float *w = a->weight[t];
             float *dvalues = a->dvalues + row;
             int64_t c[4], s = 0;
             for (; s < k; s += 4) {
                 int num = k - s < 4 ? (int)(k - s) : 4;
-                for (int j = 0; j < num; j++) c[j] = FN(column_of)(a->index, row + s + j, h) * wide;
+                float values[4];
+                for (int j = 0; j < num; j++) {
+                    c[j] = FN(column_of)(a->index, row + s + j, h) * wide;
+                    values[j] = FN(value_of)(a->values, row + s + j, a->bf16);
+                }
                 if (num == 4)
-                    FN(dots_and_adds)(w, part, c, grad, values + s, dvalues + s, wide, 4);
+                    FN(dots_and_adds)(w, part, c, grad, values, dvalues + s, wide, 4);
                 else
-                    FN(dots_and_adds)(w, part, c, grad, values + s, dvalues + s, wide, num);
+                    FN(dots_and_adds)(w, part, c, grad, values, dvalues + s, wide, num);
             }
         }
         part += h * wide;
@@ -611,6 +706,11 @@ static void FN(mix_adjoint_task)(void *p, int64_t chunk) {
 #undef STORE
 #undef ADD
 #undef FMA
+#undef ivec
+#undef ALL_INTS
+#undef AND
+#undef SHIFT
+#undef AS_FLOATS
 #endif
 
 #undef vf

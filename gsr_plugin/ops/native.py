@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 TASK_ROWS = 256  # as in kernels.c
 CHUNKS = 16
 PARALLEL_ROWS = 2048
-MAGNITUDE, RELU, CHOSEN = 1, 2, 4
+MAGNITUDE, RELU, CHOSEN, BF16 = 1, 2, 4, 8
 ISA_LEVELS = ("base", "avx2", "avx512")
 
 P, N = c_void_p, c_int64
@@ -26,10 +26,11 @@ _SIGNATURES = {
     "gsr_column_sums": [P, N, N, P, N],
     "gsr_segment_sum": [P, P, P, P, N, N, P, N],
     "gsr_running_sums": [P, N, N, N, N],
+    "gsr_round_bf16": [P, N, P, N],
     "gsr_update": [P, P, N, c_float, c_float, P, N],
-    "gsr_mix": [P, P, P, P, P, P, P, P, P, N, N, N, N, P, N],
-    "gsr_product": [P, P, P, N, N, N, N, P, N],
-    "gsr_mix_adjoint": [P, P, P, P, P, P, P, P, N, P, P, N, N, P, P, P, N],
+    "gsr_mix": [P, N, P, P, P, P, P, P, P, P, N, N, N, N, P, N],
+    "gsr_product": [P, N, P, P, N, N, N, N, P, N],
+    "gsr_mix_adjoint": [P, P, N, P, P, P, P, P, P, N, P, P, N, N, P, P, P, N],
 }
 
 

@@ -45,3 +45,11 @@ if find_spec("triton") is not None:
                 low, high = tl.split(tl.permute(tl.reshape(x, (ROWS, 2, WIDTH >> i)), (0, 2, 1)))
                 x = low + high
         return tl.reshape(x, (ROWS,))
+
+    @triton.jit
+    @no_type_check
+    def to_bf16(x):
+        """The nearest bfloat16, ties to even: in whole numbers, since a cast in Triton's interpreter cuts off."""
+        bits = x.to(tl.uint32, bitcast=True)
+        bits = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+        return tl.where(x != x, 0x7FC0, bits).to(tl.uint16).to(tl.bfloat16, bitcast=True)

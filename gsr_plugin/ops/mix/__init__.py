@@ -1,6 +1,9 @@
 """A branch after its selection: products of the packed rows with the matrices of the relations, row means, self term.
 
 `f = sum_r A_r (S W_r) + S W_self + b`; the adjoint gives the gradients of the kept values and of the weights.
+
+If the kept values are bfloat16, the matrices are rounded to bfloat16 on the way, to nearest, ties to even. All sums and
+all gradients have the dtype of the bias; the derivative of rounding is 1.
 """
 
 from types import ModuleType

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from gsr_plugin.ops.packed_linear import packed_linear, packed_linear_adjoint
@@ -13,10 +14,14 @@ if TYPE_CHECKING:
     from gsr_plugin.plan import Plan
 
 
+def _rounded(weights: tuple[Tensor, ...], packed: "Packed") -> tuple[Tensor, ...]:
+    return tuple(w.to(torch.bfloat16) for w in weights) if packed.values.dtype == torch.bfloat16 else weights
+
+
 def mix(plan: "Plan", packed: "Packed", weights: tuple[Tensor, ...], bias: Tensor, scratch: Scratch) -> Tensor:
     """See the package."""
-    h = bias.shape[1]
-    table = scratch.take("table", packed.values, plan.num_table_rows, h)
+    h, weights = bias.shape[1], _rounded(weights, packed)
+    table = scratch.take("table", bias, plan.num_table_rows, h)
     for i, t in enumerate(plan.rows):
         out = table[plan.table_rows[t]].view(-1, plan.width[t] * h)
         rows = plan.rows[t]
@@ -35,7 +40,7 @@ def mix_adjoint(
     scratch: Scratch,
 ) -> Tensor:
     """See the package."""
-    table = plan.adjoint(grad, scratch)
+    table, weights = plan.adjoint(grad, scratch), _rounded(weights, packed)
     dvalues = scratch.take("dvalues", grad, *packed.values.shape)
     for i, t in enumerate(plan.rows):
         rows = plan.rows[t]

@@ -1,4 +1,7 @@
-"""Packed rows times a dense matrix: `out = S W`, S the rows whose k kept entries are (values, index)."""
+"""Packed rows times a dense matrix: `out = S W`, S the rows whose k kept entries are (values, index).
+
+The factors may be bfloat16; sums and gradients are of the dtype of `out` and `grad`.
+"""
 
 from types import ModuleType
 

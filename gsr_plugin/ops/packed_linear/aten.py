@@ -18,6 +18,7 @@ def packed_linear(values: Tensor, index: Tensor, weight: Tensor, out: Tensor) ->
     if 2 * k > weight.shape[0]:
         reference.packed_linear(values, index, weight, out)
         return
+    values, weight = values.to(out.dtype), weight.to(out.dtype)
     bags = torch.arange(0, n * k + 1, k, dtype=torch.int32)
     flat = index.reshape(-1).to(torch.int32)
     got = F.embedding_bag(flat, weight, bags, mode="sum", per_sample_weights=values.view(-1), include_last_offset=True)

@@ -13,12 +13,12 @@ def dense(values: Tensor, index: Tensor, h: int) -> Tensor:
 
 def packed_linear(values: Tensor, index: Tensor, weight: Tensor, out: Tensor) -> None:
     """See the package."""
-    torch.mm(dense(values, index, weight.shape[0]), weight, out=out)
+    torch.mm(dense(values.to(out.dtype), index, weight.shape[0]), weight.to(out.dtype), out=out)
 
 
 def packed_linear_adjoint(values: Tensor, index: Tensor, weight: Tensor, grad: Tensor, dweight: Tensor) -> Tensor:
     """See the package."""
-    h = weight.shape[0]
+    values, weight, h = values.to(grad.dtype), weight.to(grad.dtype), weight.shape[0]
     dweight.zero_()
     parts = [values.new_empty(0, values.shape[1])]
     for v, i, g in zip(*(torch.split(a, _ROWS) for a in (values, index, grad)), strict=True):

@@ -83,7 +83,7 @@ def packed_linear(values: Tensor, index: Tensor, weight: Tensor, out: Tensor) ->
     """See the package."""
     n, k = values.shape
     m = weight.shape[1]
-    if values.dtype == torch.float64:
+    if out.dtype == torch.float64:
         reference.packed_linear(values, index, weight, out)
     elif n:
         grid = (-(-n // ROWS), -(-m // COLUMNS))
@@ -93,11 +93,11 @@ def packed_linear(values: Tensor, index: Tensor, weight: Tensor, out: Tensor) ->
 
 def packed_linear_adjoint(values: Tensor, index: Tensor, weight: Tensor, grad: Tensor, dweight: Tensor) -> Tensor:
     """See the package."""
-    if values.dtype == torch.float64:
+    if grad.dtype == torch.float64:
         return reference.packed_linear_adjoint(values, index, weight, grad, dweight)
     (n, k), (h, m) = values.shape, weight.shape
     values, index, weight, grad = (t.contiguous() for t in (values, index, weight, grad))
-    dvalues, chunks = torch.empty_like(values), -(-n // CHUNK)
+    dvalues, chunks = torch.empty_like(values, dtype=grad.dtype), -(-n // CHUNK)
     if not n:
         dweight.zero_()
         return dvalues

@@ -51,11 +51,19 @@ class NotANumberError(GsrError):
 
 @dataclass(frozen=True)
 class Selection:
-    """What is kept: `k` entries a row; by magnitude; clamped at 0 afterwards."""
+    """What is kept: `k` entries a row; by magnitude; clamped at 0 afterwards; rounded to bfloat16 after that.
+
+    The choice is made before any rounding, which is to nearest, ties to even.
+    """
 
     k: int
     magnitude: bool = False
     relu: bool = False
+    bf16: bool = False
+
+    def dtype(self, rows: torch.dtype) -> torch.dtype:
+        """Of the kept values of such rows."""
+        return torch.bfloat16 if self.bf16 else rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +103,7 @@ def norm_topk(
     if not 1 <= select.k <= h <= MAX_WIDTH:
         raise ValueError(f"k = {select.k} of h = {h} columns: k must be in 1..h, h at most {MAX_WIDTH}")
     packed = Packed(
-        scratch.take("kept", x, n, select.k),
+        scratch.take("kept", x, n, select.k, dtype=select.dtype(x.dtype)),
         scratch.take("kept", x, n, select.k, dtype=index_dtype(h)),
         None if norm is None else scratch.take("mean", x, n),
         None if norm is None else scratch.take("rstd", x, n),
@@ -131,12 +139,13 @@ def norm_topk_adjoint_(
 ) -> tuple[Float[Tensor, "runs h"], Float[Tensor, "runs h"]] | None:
     """Adds the gradient of `x` to `e`; gives those of gamma and beta (None without a norm).
 
-    The selection is held fixed. `dvalues` is changed when `relu` is set.
+    The selection is held fixed, and rounding has the derivative 1. `dvalues` is changed when `relu` is set.
     """
     if select.relu:
         clamped = scratch.take("clamped", dvalues, *dvalues.shape, dtype=torch.bool)
-        zero = number(0.0, dvalues.dtype, dvalues.device)
-        dvalues.masked_fill_(torch.le(packed.values, zero, out=clamped), zero)
+        zero = number(0.0, packed.values.dtype, dvalues.device)
+        torch.le(packed.values, zero, out=clamped)
+        dvalues.masked_fill_(clamped, number(0.0, dvalues.dtype, dvalues.device))
     backend = pick(_BACKENDS, x.device)
     if norm is None:
         e.scatter_add_(1, packed.index.long(), dvalues)

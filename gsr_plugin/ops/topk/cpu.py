@@ -30,7 +30,8 @@ def repack(
     if x.dtype != torch.float32:
         return reference.repack(x, index, select, norm, scratch)
     mean, rstd = (None, None) if norm is None else (scratch.take(m, x, len(x)) for m in ("mean", "rstd"))
-    out = Packed(scratch.take("kept", x, *index.shape), index.contiguous(), mean, rstd)
+    values = scratch.take("kept", x, *index.shape, dtype=select.dtype(x.dtype))
+    out = Packed(values, index.contiguous(), mean, rstd)
     _run(x, select, norm, out, native.CHOSEN)
     return out.values, out.mean, out.rstd
 
@@ -40,7 +41,7 @@ def _run(x: Tensor, select: "Selection", norm: "RowNorm | None", out: "Packed", 
     x = x.contiguous()
     gamma, beta = (None, None) if norm is None else (norm.gamma.contiguous(), norm.beta.contiguous())
     bounds = (0, n) if norm is None else norm.bounds
-    flags |= native.MAGNITUDE * select.magnitude | native.RELU * select.relu
+    flags |= native.MAGNITUDE * select.magnitude | native.RELU * select.relu | native.BF16 * select.bf16
     bad: int = native.kernels().gsr_select(
         native.at(x),
         native.at(gamma),

@@ -52,7 +52,8 @@ def fill(
 
 def _values(u: Tensor, index: Tensor, select: "Selection") -> Tensor:
     values = u.gather(1, index)
-    return values.masked_fill_(values <= 0, 0.0) if select.relu else values
+    values = values.masked_fill_(values <= 0, 0.0) if select.relu else values
+    return values.to(select.dtype(u.dtype))
 
 
 def repack(

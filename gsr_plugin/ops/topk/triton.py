@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gsr_plugin.ops.scratch import Scratch
 from gsr_plugin.ops.segment import column_sum
-from gsr_plugin.ops.tiles import NARROW, row_sum, rows_of, width_of
+from gsr_plugin.ops.tiles import NARROW, row_sum, rows_of, to_bf16, width_of
 from gsr_plugin.ops.topk import reference
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def select(x, gamma, beta, values, index, mean, rstd, n, h, over_h, b1, b2, t1, 
             chosen = tl.load(index + row * K + j, mask=there, other=0).to(tl.int32)
             value = tl.sum(tl.where(column[None, :] == chosen[:, None], kept, 0.0), axis=1)
             value = tl.where(nan > 0, float("nan"), value)
+            value = to_bf16(value) if values.dtype.element_ty == tl.bfloat16 else value
             tl.store(values + row * K + j, value, mask=there)
     else:
         score = tl.abs(u) if MAGNITUDE else u + 0.0  # -0.0 + 0.0 is +0.0
@@ -90,6 +91,7 @@ def select(x, gamma, beta, values, index, mean, rstd, n, h, over_h, b1, b2, t1, 
         keep = (above > 0) | ((equal > 0) & first)
         place = tl.cumsum(keep.to(tl.int32), axis=1) - 1
         at = row[:, None] * K + place
+        kept = to_bf16(kept) if values.dtype.element_ty == tl.bfloat16 else kept
         tl.store(values + at, kept, mask=keep & inside)
         columns = tl.broadcast_to(column[None, :], (ROWS, WIDTH))
         tl.store(index + at, columns.to(index.dtype.element_ty), mask=keep & inside)
@@ -148,7 +150,8 @@ def repack(
     if x.dtype != torch.float32:
         return reference.repack(x, index, select, norm, scratch)
     mean, rstd = (None, None) if norm is None else (scratch.take(m, x, len(x)) for m in ("mean", "rstd"))
-    out = Packed(scratch.take("kept", x, *index.shape), index.contiguous(), mean, rstd)
+    values = scratch.take("kept", x, *index.shape, dtype=select.dtype(x.dtype))
+    out = Packed(values, index.contiguous(), mean, rstd)
     _run(x, select, norm, out, chosen=True)
     return out.values, out.mean, out.rstd
 
@@ -161,7 +164,7 @@ def _run(x: Tensor, selection: "Selection", norm: "RowNorm | None", out: "Packed
         return
     x = x.contiguous()
     gamma, beta = (x, x) if norm is None else (norm.gamma.contiguous(), norm.beta.contiguous())
-    mean, rstd = (out.values, out.values) if out.mean is None or out.rstd is None else (out.mean, out.rstd)
+    mean, rstd = (x, x) if out.mean is None or out.rstd is None else (out.mean, out.rstd)
     select[(sum(tiles),)](
         x, gamma, beta, out.values, out.index, mean, rstd, n, h, 1.0 / h, *bounds,
         K=selection.k, NORM=norm is not None, MAGNITUDE=selection.magnitude, RELU=selection.relu, CHOSEN=chosen,
