@@ -100,7 +100,7 @@ def _start(path: Path, arguments: Sequence[str], env: Mapping[str, str]) -> Addr
     """Start a server that outlives this process and ends with the flow; its log goes beside the address file."""
     import subprocess
 
-    write, read = roots_of(path, arguments)
+    write, read = roots_of(path, arguments, env)
     command = [sys.executable, "-m", "gsr_plugin", "serve", "--address", str(path)]
     command += [word for folder in write for word in ("--root", str(folder))]
     command += [word for folder in read for word in ("--read", str(folder))]
@@ -127,12 +127,14 @@ def _start(path: Path, arguments: Sequence[str], env: Mapping[str, str]) -> Addr
         time.sleep(0.02)
 
 
-def roots_of(address: Path, arguments: Sequence[str]) -> tuple[list[Path], list[Path]]:
+def roots_of(address: Path, arguments: Sequence[str], env: Mapping[str, str]) -> tuple[list[Path], list[Path]]:
     """Folders that a server started for this command may write to, and those it may only read.
 
     It writes beside its address file and where the command says; it reads from the folders of the files named.
     """
     write, read = {address.parent}, set()
+    if env.get("GSR_MODEL", "").strip():
+        read.add(Path(env["GSR_MODEL"].strip()).absolute().parent)
     for name, value in pairwise(arguments):
         if name in ("--out", "--log-dir"):
             write.add(Path(value).absolute())

@@ -420,8 +420,8 @@ def test_a_started_server_may_use_the_folders_of_the_command(tmp_path: Path) -> 
         "--weights",
         "/m/w",
     ]
-    write, read = client.roots_of(tmp_path / "s.tsv", words)
+    write, read = client.roots_of(tmp_path / "s.tsv", words, {})
     assert write == [Path("/logs"), Path("/o/step"), tmp_path]
     assert read == [Path("/m"), Path("/pdk/lef"), Path("/rtl/inc"), tmp_path / "d"]
     (tmp_path / "hook.json").write_text("[" * 99_999)
-    assert client.roots_of(tmp_path / "s.tsv", words)[1] == [Path("/m")]
+    assert client.roots_of(tmp_path / "s.tsv", words, {"GSR_MODEL": "/runs/f0"})[1] == [Path("/m"), Path("/runs")]
