@@ -312,7 +312,8 @@ def test_the_stand_in_is_called_as_the_settings_say(flow: Flow) -> None:
     config = fake_gsr(flow, plan=plan_text(flow, BLOCKAGE))
     config["GSR_PYTHON"] = f"env MARK=1 {config['GSR_PYTHON']}"
     config |= {"GSR_MODE": "advise", "GSR_MODEL": str(flow.openroad), "GSR_RTL": [str(flow.placed)], "GSR_TIMEOUT": 5}
-    state = {"def": str(flow.placed), "sdc": str(flow.openroad), "metrics": {"gsr__congestion_h__max": 9}}
+    old = {"gsr__congestion_h__max": 9, "gsr__hotspot__peak": 9}
+    state = {"def": str(flow.placed), "sdc": str(flow.openroad), "metrics": old}
     env = {"PYTHONPATH": "", "LD_LIBRARY_PATH": "/nowhere"}
     run = flow.run("GSR.Predict", state=state, config=config, env=env)
     folder = run.step("gsr-predict")
@@ -326,7 +327,8 @@ def test_the_stand_in_is_called_as_the_settings_say(flow: Flow) -> None:
     assert not [line for line in child if line.startswith(("PYTHONPATH=", "LD_LIBRARY_PATH="))]
     hook = json.loads((folder / "hook.json").read_text())
     assert (hook["sdc"], hook["rtl"]) == (str(flow.openroad), [str(flow.placed)])
-    assert run.gsr_metrics() == {"gsr__congestion_h__max": 1.25, "gsr__overflow__expected": 40}
+    new = {"gsr__congestion_h__max": 1.25, "gsr__overflow__expected": 40}
+    assert run.gsr_metrics() == {**new, "gsr__hotspot__peak": None}
     assert run.state["gsr_feedback"] == str(folder / "feedback.tsv")
 
 

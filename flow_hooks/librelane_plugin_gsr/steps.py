@@ -48,8 +48,8 @@ def settings(step: Step, prediction: Any = None) -> dict[str, str]:
 
 
 def num_actions(plan: Path) -> int:
-    """How many actions a plan holds: its lines after the header and the names of the columns."""
-    return max(0, len(plan.read_text(encoding="utf-8").splitlines()) - 2)
+    """How many actions a plan holds, if there is one: its lines after the header and the names of the columns."""
+    return max(0, len(plan.read_text(encoding="utf-8").splitlines()) - 2) if plan.is_file() else 0
 
 
 def changes(before: State, after: State, views: list[DesignFormat]) -> Updates:
@@ -86,13 +86,14 @@ class Predict(Step):
     def run(self, state_in: State, **kwargs: Any) -> Updates:
         """One prediction for the DEF of the state."""
         folder = Path(self.step_dir).absolute()
+        old_views, old_metrics = views.forgotten(state_in)
         metrics = predict(self, state_in, folder)
         if metrics is None:
-            return views.forgotten(state_in)
+            return old_views, old_metrics
         known = {way: metrics.get(f"gsr__congestion_{d}__max") for d, way in DIRECTIONS.items()}
         highest = ", ".join(f"{way} {value:.2f}" for way, value in known.items() if value is not None)
         info(f"Highest predicted congestion (1 = full): {highest}. Report: {folder / 'report.html'}")
-        return views.read_views(folder), metrics
+        return {**old_views, **views.read_views(folder)}, {**old_metrics, **metrics}
 
 
 @Step.factory.register()

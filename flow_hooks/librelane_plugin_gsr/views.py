@@ -46,9 +46,9 @@ def read_metrics(folder: Path) -> dict[str, Decimal]:
     return found
 
 
-def read_views(folder: Path) -> dict[DesignFormat, ViewPath | None]:
+def read_views(folder: Path) -> dict[DesignFormat, ViewPath]:
     """Views of a prediction; a plan only where one was made."""
-    return {view: ViewPath(folder / name) if (folder / name).exists() else None for view, name in FILES.items()}
+    return {view: ViewPath(folder / name) for view, name in FILES.items() if (folder / name).exists()}
 
 
 def forgotten(state: State) -> tuple[dict[DesignFormat, None], dict[str, None]]:
