@@ -1,6 +1,5 @@
-"""Hot spots of a predicted congestion map, and which nets are expected to fill them."""
+"""Hot spots of a predicted congestion map, and the nets that overflow falls to; nets in a hot spot: spot_nets.py."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,15 +65,6 @@ class HotSpot:
     def name(self) -> str:
         """ "horizontal" or "vertical"."""
         return "horizontal" if self.direction == "h" else "vertical"
-
-
-@dataclass(frozen=True)
-class NetInSpot:
-    """A net's part in a hot spot: its expected wire in the box, and its share of all expected wire there."""
-
-    net_id: int
-    wire_um: float
-    share_frac: float
 
 
 def find_hotspots(prediction: Prediction, config: HotspotConfig | None = None) -> list[HotSpot]:
@@ -278,36 +268,6 @@ def _box_sum(
     for x, y, sign in ((x0, y0, 1), (x1 + 1, y0, -1), (x0, y1 + 1, -1), (x1 + 1, y1 + 1, 1)):
         corners += sign * np.bincount(y * (nx + 1) + x, w, len(corners))
     return np.asarray(corners.reshape(ny + 1, nx + 1).cumsum(0).cumsum(1)[:ny, :nx], np.float64)
-
-
-def spot_wires(
-    prediction: Prediction, net_box: Int32[np.ndarray, "nets 4"], spots: Sequence[HotSpot]
-) -> Iterator[Float64[np.ndarray, " nets"]]:
-    """For each hot spot the expected wire of every net inside its box, in um: see `rank_nets`."""
-    shares: dict[str, NetShares] = {}
-    width, height = prediction.gcell_um()
-    for spot in spots:
-        d = spot.direction
-        if d not in shares:
-            demand = prediction.maps[f"congestion_{d}"] * prediction.maps[f"capacity_{d}"]
-            shares[d] = NetShares(net_box, demand, direction=d)
-        yield shares[d].inside(spot.edges) * (width if d == "h" else height)
-
-
-def rank_nets(
-    prediction: Prediction, net_box: Int32[np.ndarray, "nets 4"], spots: Sequence[HotSpot], *, top: int = 10
-) -> list[list[NetInSpot]]:
-    """For each hot spot the nets with most predicted demand inside its box, as expected wire in um.
-
-    The predicted demand of an edge (congestion x capacity, tracks) is split among nets as `NetShares` says; a track
-    over an edge is one gcell of wire, so the sum over the edges of a hot spot's box is the net's expected wire there.
-    """
-    out = []
-    for wire_um in spot_wires(prediction, net_box, spots):
-        total = wire_um.sum()
-        best = np.argsort(-wire_um, kind="stable")[:top]
-        out.append([NetInSpot(int(i), float(wire_um[i]), float(wire_um[i] / total)) for i in best if wire_um[i] > 0])
-    return out
 
 
 def net_overflow(

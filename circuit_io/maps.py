@@ -97,12 +97,20 @@ class Prediction:
 
 
 @runtime_checkable
-class HasNetBoxes(Protocol):
+class HasNets(Protocol):
     """The part of a `CircuitGraph` that annotations use."""
 
     @property
     def net_box(self) -> Int32[np.ndarray, "nets 4"]:
         """x0, y0, x1, y1 of each net, inclusive gcell indices."""
+
+    @property
+    def pin_net(self) -> Int32[np.ndarray, " pins"]:
+        """The net of each pin, ascending."""
+
+    @property
+    def pin_gcell(self) -> Int32[np.ndarray, " pins"]:
+        """The gcell of each pin: row x columns + column."""
 
 
 @runtime_checkable
@@ -126,8 +134,8 @@ class PlacedDesign(Protocol):
         """Table of modules, where they are known; insts and nets have the column `module` then."""
 
     @property
-    def graph(self) -> HasNetBoxes:
-        """The graph, with `net_box`."""
+    def graph(self) -> HasNets:
+        """The graph, with the pins of the nets."""
 
 
 def check_prediction(prediction: Prediction, *, path: Path | str = "<memory>") -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float64, Int
 
-from circuit_io.hotspots import HotSpot, spot_wires
+from circuit_io.hotspots import HotSpot
 from circuit_io.maps import PlacedDesign, Prediction
+from circuit_io.spot_nets import spot_wires
 
 UNKNOWN = ""  # name of the row for what no module is known of
 
@@ -62,7 +63,7 @@ def rank_modules(
         [np.asarray(t[column], np.int64) for column in ("module", "feeds")] for t in (design.insts, design.nets)
     )
     count, out = len(modules), []
-    for spot, wire_um in zip(spots, spot_wires(prediction, design.graph.net_box, spots), strict=True):
+    for spot, wire_um in zip(spots, spot_wires(prediction, design.graph, spots), strict=True):
         x1, y1, x2, y2 = spot.box_um
         inside = (middle[0] >= x1) & (middle[0] < x2) & (middle[1] >= y1) & (middle[1] < y2)
         shares = [_shares(rows[inside], area[inside], count) for rows in inst]

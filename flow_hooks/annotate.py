@@ -11,12 +11,13 @@ from pyarrow import csv
 
 from circuit_io.atomic import write_files
 from circuit_io.errors import InputError, did_you_mean
-from circuit_io.hotspots import HotSpot, HotspotConfig, NetInSpot, find_hotspots, rank_nets
+from circuit_io.hotspots import HotSpot, HotspotConfig, find_hotspots
 from circuit_io.manifest import to_json
 from circuit_io.maps import PlacedDesign, Prediction, heatmap_csv
 from circuit_io.metric_keys import metric, stage_prefix
 from circuit_io.module_shares import ModuleInSpot, rank_modules
 from circuit_io.prediction_metrics import prediction_metrics
+from circuit_io.spot_nets import NetInSpot, rank_nets
 from flow_hooks.feedback_file import Plan
 from flow_hooks.markers import markers_json, markers_tr
 from flow_hooks.tsv import encode, number
@@ -85,7 +86,7 @@ def annotate(
     """
     check_fit(prediction, design)
     spots = [spot for spot in find_hotspots(prediction, config) if spot.is_hot]
-    ranked = rank_nets(prediction, design.graph.net_box, spots, top=top_nets)
+    ranked = rank_nets(prediction, design.graph, spots, top=top_nets)
     names = net_names(design, ranked)
     modules = rank_modules(prediction, design, spots)
     metrics = prediction_metrics(prediction) | (plan_metrics(plan, prediction.stage) if plan else {})

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from circuit_io.hotspots import HotSpot, NetInSpot, spot_wires
+from circuit_io.hotspots import HotSpot
 from circuit_io.maps import PlacedDesign, Prediction
 from circuit_io.module_shares import ModuleInSpot, rank_modules
+from circuit_io.spot_nets import NetInSpot, first_nets, spot_wires
 from flow_hooks.feedback_file import Plan
 
 _PLACES = {"x_um", "y_um", "width_um", "height_um"}
@@ -29,7 +30,7 @@ class Contents:
     """What fills one hot spot.
 
     Attributes:
-        nets: those with most expected wire in the box, see `circuit_io.hotspots.rank_nets`.
+        nets: those with most expected wire in the box, see `circuit_io.spot_nets`.
         num_nets: all that are expected to have wire there.
         insts: those with most pins, the larger first among equals.
         num_insts, inst_area_um2: all whose middle lies in the box.
@@ -62,12 +63,12 @@ def spot_contents(
     names = design.insts["name"]
     targeted = {a.target for a in plan.actions if a.target} if plan else set()
     out = []
-    for spot, inside, wire_um in zip(spots, modules, spot_wires(prediction, design.graph.net_box, spots), strict=True):
+    for spot, inside, wire_um in zip(spots, modules, spot_wires(prediction, design.graph, spots), strict=True):
         rows = insts.inside(spot) if insts else np.zeros(0, np.int64)
         here = {str(names[int(i)].as_py()) for i in rows} & targeted if targeted else set()
         out.append(
             Contents(
-                nets=_nets(wire_um, top),
+                nets=tuple(first_nets(wire_um, top)),
                 num_nets=int(np.count_nonzero(wire_um)),
                 insts=insts.ranked(rows, top) if insts else (),
                 num_insts=len(rows),
@@ -77,20 +78,6 @@ def spot_contents(
             )
         )
     return out
-
-
-def _nets(wire_um: Float64[np.ndarray, " nets"], top: int) -> tuple[NetInSpot, ...]:
-    best = largest(wire_um, top)
-    total = wire_um.sum()
-    return tuple(NetInSpot(int(i), float(wire_um[i]), float(wire_um[i] / total)) for i in best)
-
-
-def largest(values: Float64[np.ndarray, " n"], top: int) -> Int64[np.ndarray, " top"]:
-    """Where the `top` largest values above 0 are, the largest first, equal ones by their place."""
-    rows = np.flatnonzero(values > 0)
-    if len(rows) > top:
-        rows = rows[values[rows] >= np.partition(values[rows], -top)[-top]]
-    return rows[np.argsort(-values[rows], kind="stable")][:top]
 
 
 @dataclass(frozen=True)

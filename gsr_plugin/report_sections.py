@@ -159,8 +159,8 @@ def spots_section(
     if design is not None:
         blocks.append(
             Paragraph(
-                "Nets are ranked by their expected wire inside the box: the predicted demand of each edge, split among "
-                "the nets whose boxes cover it in proportion to their RUDY density there. Insts are those whose middle "
+                "Nets are ranked by their expected wire inside the box, in its direction: each segment of a net's "
+                "Steiner tree takes either of its two L shapes with equal chance. Insts are those whose middle "
                 "lies in the box, ranked by their pins."
             )
         )
@@ -180,11 +180,11 @@ def _folds(
             [str(i), Code(name), f"{n.wire_um:.1f}", f"{100 * n.share_frac:.1f} %"]
             for i, (n, name) in enumerate(zip(inside.nets[:MAX_NETS], names_, strict=False), 1)
         ]
-        inner: list[Block] = [Paragraph("No net's box covers these edges: the demand comes from detours.")]
+        inner: list[Block] = [Paragraph("No net's tree runs over these edges: the demand comes from detours.")]
         if rows:
             share = 100 * sum(n.share_frac for n in inside.nets[:MAX_NETS])
             inner = [
-                Table(["", "net", "expected wire (um)", "share of the demand"], rows, frozenset({0, 2, 3})),
+                Table(["", "net", "expected wire (um)", "share of all"], rows, frozenset({0, 2, 3})),
                 Paragraph(
                     f"Together {share:.0f} % of the expected wire in this box, of {count(inside.num_nets, 'net')}."
                 ),

@@ -10,9 +10,10 @@ from jaxtyping import Float
 from circuit_io.guides import Guides
 from circuit_io.hotspots import HotSpot
 from circuit_io.maps import Prediction
+from circuit_io.spot_nets import largest
 from gsr_plugin.document import Block, Cell, Heading, Paragraph, Plot, Table
 from gsr_plugin.metrics import Scores, score_placement
-from gsr_plugin.report_contents import Contents, largest
+from gsr_plugin.report_contents import Contents
 from gsr_plugin.report_words import number
 
 TOP = 10  # of the router's nets in a hot spot that the recall looks for

@@ -23,6 +23,8 @@ class SyntheticGraph:
 
     net_box: np.ndarray
     pin_inst: np.ndarray
+    pin_net: np.ndarray
+    pin_gcell: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,12 @@ def make_export(
         }
     )
     pin_inst = np.repeat(np.arange(num_insts, dtype=np.int32), pins)
+    pin_net, pin_gcell = make_pins(box, nx)
     folder.mkdir(parents=True)
     pq.write_table(insts, folder / "insts.parquet")
     pq.write_table(nets, folder / "nets.parquet")
-    save_file({"net_box": box, "pin_inst": pin_inst}, folder / "graph.safetensors")
+    arrays = {"net_box": box, "pin_inst": pin_inst, "pin_net": pin_net, "pin_gcell": pin_gcell}
+    save_file(arrays, folder / "graph.safetensors")
     movable = float((width * height).sum())
     manifest = {
         "schema": "gsr-design",
@@ -126,7 +130,18 @@ def make_export(
         "files": {p.name: sha256(p.read_bytes()) for p in sorted(folder.iterdir())},
     }
     (folder / "manifest.json").write_bytes(to_json(manifest))
-    return SyntheticDesign(manifest, insts, nets, SyntheticGraph(box, pin_inst), path=folder)
+    return SyntheticDesign(manifest, insts, nets, SyntheticGraph(box, pin_inst, pin_net, pin_gcell), path=folder)
+
+
+def make_pins(box: np.ndarray, nx: int) -> tuple[np.ndarray, np.ndarray]:
+    """Net and gcell of pins in two opposite corners of each net's box, and of every other net one within."""
+    rng = np.random.default_rng(7)
+    net = np.arange(len(box))
+    inner = rng.integers(box[:, :2], box[:, 2:] + 1)[::2]
+    at = np.concatenate([box[:, :2], box[:, 2:], inner])
+    net = np.concatenate([net, net, net[::2]])
+    order = np.argsort(net, kind="stable")
+    return net[order].astype(np.int32), (at[:, 1] * nx + at[:, 0])[order].astype(np.int32)
 
 
 def make_prediction(

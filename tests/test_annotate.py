@@ -14,9 +14,10 @@ import pytest
 from synthetic import UGLY, SyntheticDesign, make_export, make_pair, make_prediction
 
 from circuit_io.errors import InputError
-from circuit_io.hotspots import find_hotspots, rank_nets
+from circuit_io.hotspots import find_hotspots
 from circuit_io.metric_keys import METRIC_KEYS, key_of, stage_prefix
 from circuit_io.prediction import Prediction, read_prediction
+from circuit_io.spot_nets import rank_nets
 from flow_hooks.annotate import (
     STEP_NUMBER,
     Annotations,
@@ -336,4 +337,4 @@ puts "density=[dict get [gsr::read_pairs {{{written[0] / "metrics.tsv"}}}] detai
 
 def test_nets_are_named_in_the_order_of_their_demand(written: tuple[Path, Annotations], pair: Pair) -> None:
     design, prediction = pair
-    assert written[1].nets == rank_nets(prediction, design.graph.net_box, written[1].spots)
+    assert written[1].nets == rank_nets(prediction, design.graph, written[1].spots)

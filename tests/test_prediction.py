@@ -24,7 +24,6 @@ from circuit_io.hotspots import (
     find_hotspots,
     hot_totals,
     net_overflow,
-    rank_nets,
 )
 from circuit_io.maps import MAPS, Prediction
 from circuit_io.metric_keys import METRIC_KEYS, key_of, stage_prefix
@@ -460,21 +459,6 @@ def test_net_overflow_adds_up(pair: Pair) -> None:
     prediction = read_prediction(folder)
     over = [np.maximum(prediction.maps[f"congestion_{d}"] - 1, 0) * prediction.maps[f"capacity_{d}"] for d in "hv"]
     assert net_overflow(design.graph.net_box, *over).sum() == pytest.approx(sum(np.nansum(o) for o in over), rel=1e-3)
-
-
-def test_nets_are_ranked_in_each_spot(pair: Pair) -> None:
-    design, folder = pair
-    prediction = read_prediction(folder)
-    spots = find_hotspots(prediction)
-    for spot, nets in zip(spots, rank_nets(prediction, design.graph.net_box, spots, top=7), strict=True):
-        assert 0 < len(nets) <= 7
-        assert [n.wire_um for n in nets] == sorted((n.wire_um for n in nets), reverse=True)
-        assert sum(n.share_frac for n in nets) <= 1 + 1e-9
-        x0, y0, x1, y1 = design.graph.net_box[nets[0].net_id]
-        assert x0 <= spot.edges[2] + 1
-        assert x1 >= spot.edges[0]
-        assert y0 <= spot.edges[3] + 1
-        assert y1 >= spot.edges[1]
 
 
 def test_labels_of_the_fixture_differ_from_the_prediction(pair: Pair) -> None:

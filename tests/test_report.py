@@ -18,15 +18,16 @@ from PIL import Image
 from synthetic import UGLY, SyntheticDesign, SyntheticLabels, make_export, make_labels, make_prediction
 
 from circuit_io.errors import InputError
-from circuit_io.hotspots import HotspotConfig, find_hotspots, rank_nets
+from circuit_io.hotspots import HotspotConfig, find_hotspots
 from circuit_io.prediction import Prediction, write_prediction
 from circuit_io.prediction_metrics import prediction_metrics
+from circuit_io.spot_nets import rank_nets
 from flow_hooks.feedback import FeedbackConfig, Plan, plan_feedback, write_feedback
 from gsr_plugin.colours import congestion_rgb, shared_limit
 from gsr_plugin.document import Code, Details, Document, InMarkdown, Link, Paragraph, Table, to_markdown, visible
 from gsr_plugin.document_html import to_html
 from gsr_plugin.report import Report, build_report, find_record, report, write_report
-from gsr_plugin.report_contents import largest, spot_contents
+from gsr_plugin.report_contents import spot_contents
 from gsr_plugin.report_page import pack, script_json
 from gsr_plugin.report_record import read_record
 from gsr_plugin.report_sections import verdict_section
@@ -431,8 +432,8 @@ def test_colours_break_at_full() -> None:
 def test_contents_of_hot_spots(case: Case) -> None:
     spots = find_hotspots(case.prediction)
     found = spot_contents(case.prediction, case.design, spots, plan=case.plan, top=7)
-    ranked = rank_nets(case.prediction, case.design.graph.net_box, spots, top=7)
-    everyone = rank_nets(case.prediction, case.design.graph.net_box, spots, top=10_000)
+    ranked = rank_nets(case.prediction, case.design.graph, spots, top=7)
+    everyone = rank_nets(case.prediction, case.design.graph, spots, top=10_000)
     pins = np.bincount(case.design.graph.pin_inst, minlength=len(case.design.insts))
     rows = case.design.insts.to_pylist()
     for spot, inside, nets, every in zip(spots, found, ranked, everyone, strict=True):
@@ -453,12 +454,6 @@ def test_contents_of_hot_spots(case: Case) -> None:
         ]  # fmt: skip
         assert list(inside.actions) == meets
     assert any(c.actions for c in found)
-
-
-@given(st.lists(st.sampled_from([0.0, 1.0, 2.0, 3.0])), st.integers(1, 5))
-def test_largest_is_a_stable_sort(values: list[float], top: int) -> None:
-    wanted = sorted((i for i, v in enumerate(values) if v > 0), key=lambda i: (-values[i], i))[:top]
-    assert largest(np.array(values, np.float64), top).tolist() == wanted
 
 
 def test_padding_is_shown_where_its_inst_lies(case: Case) -> None:
