@@ -280,6 +280,8 @@ class Module:
 
     def _index_names(self, bits: Int[np.ndarray, " n"]) -> Names:
         """Names of bits of vectors."""
+        if not len(bits):
+            return Names.of(())
         names = Names.of(self.vectors).with_escaped_slashes()
         left, right, first = np.array([*self.vectors.values()], np.int64).reshape(-1, 3).T
         vector = np.searchsorted(first, bits, side="right") - 1

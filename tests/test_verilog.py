@@ -2,6 +2,7 @@
 
 import ctypes
 import gzip
+import itertools
 import random
 import re
 import shutil
@@ -706,6 +707,82 @@ def test_scanner_agrees_on_every_kind_of_expression(scanner: ctypes.CDLL, tmp_pa
             " endmodule"
         )
         assert_scanner_agrees(path, top="t")
+
+
+def test_scanner_agrees_on_every_kind_of_declaration(scanner: ctypes.CDLL, tmp_path: Path) -> None:
+    words = ["input", "inout", "output", "wire", "tri", "supply0", "supply1", "parameter", "wire\\v ;input"]
+    kinds = ["", "signed", "wire", "tri vectored", "reg", "\\wire ,", "signed,"]
+    ranges = [
+        "",
+        "[3:0]",
+        "[ -1 : 2 ]",
+        "[- 1:2]",
+        "[3]",
+        "[a:0]",
+        "[1048576:0]",
+        "[1048575:1048570]",
+        "[0000000001:0]",
+        "[1'b1:0]",
+    ]
+    names = ["p", "\\p ", "p, x", "p ,", "x = p", "p, p", "q", "signed", "endmodule", "p, \\x/y ", "$p", "\\ p", "p p"]
+    for word, kind, span, name in list(itertools.product(words, kinds, ranges, names))[::37]:
+        path = tmp_path / "in.v"
+        path.write_text(
+            f"module t (p, q); {word} {kind} {span} {name}; inout [3:0] q; M m (.P(p), .Q(q[2]), .X(x)); endmodule"
+        )
+        assert_scanner_agrees(path)
+
+
+def test_scanner_agrees_on_every_kind_of_assign(scanner: ctypes.CDLL, tmp_path: Path) -> None:
+    sides = [
+        "p",
+        "v[ 1 ]",
+        "{p, v[0]}",
+        "\\p+ ",
+        "",
+        "2'b1z",
+        "{2{p}}",
+        "(p)",
+        "p, x",
+        "{p",
+        "p}",
+        "~p",
+        "\\ ",
+        "p = x",
+        "'h1",
+    ]
+    ends = itertools.cycle(["", ", y = v[3:2]", ", z", ","])
+    for (left, right), more in zip(list(itertools.product(sides, sides))[::2], ends, strict=False):
+        path = tmp_path / "in.v"
+        path.write_text(f"module t (p, v); inout p; inout [3:0] v; assign {left}={right}{more}; M m (.X(x)); endmodule")
+        assert_scanner_agrees(path)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_scanner_knows_a_net_however_it_is_written(scanner: ctypes.CDLL, tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    ways = [
+        "a",
+        " a",
+        "\\a ",
+        "\\a  ",
+        "{a}",
+        "\\a+ ",
+        " \\a+ ",
+        "\\a+\t",
+        "{\\a+ , b}",
+        "b",
+        "\\9 ",
+        "\\9  ",
+        "p",
+        "\\p ",
+    ]
+    ways += ["v[0]", "\\v[0] ", "\\v [0]", "1'b0", "", "\\b$ ", "b$", "\\\\ ", "\\\\  "]
+    pins = ", ".join(f".P{i}({way})" for i, way in enumerate(rng.sample(ways, rng.randrange(2, len(ways)))))
+    path = tmp_path / "in.v"
+    end = rng.choice(["", "assign b = a;", "supply0 a;"])
+    path.write_text(f"module t (p, v); input p; input [1:0] v; M m ({pins}); {end} endmodule")
+    assert_scanner_agrees(path)
 
 
 @QUICK

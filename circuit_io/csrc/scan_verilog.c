@@ -93,9 +93,9 @@ static const char *const KEYWORDS[] = {
     "table", "task", "time", "tran", "tranif0", "tranif1", "tri", "tri0", "tri1", "triand", "trior", "trireg",
     "typedef", "union", "wand", "while", "wire", "wor", "xnor", "xor"};
 static const char *const PASSED_OVER[] = {"defparam", "localparam", "parameter", "specparam"};
-static const char *const DECLARES[] = {"inout", "input", "output", "supply0", "supply1", "tri", "wire"};
+static const char *const OTHER_WORDS[] = {"assign", "inout", "input", "output", "supply0", "supply1", "tri", "wire"};
 static const char *const KINDS[] = {"scalared", "signed", "tri", "unsigned", "vectored", "wire"};
-enum { NUM_KEYWORDS = sizeof KEYWORDS / sizeof *KEYWORDS, NUM_PASSED = 4, NUM_DECLARES = 7, NUM_KINDS = 6 };
+enum { NUM_KEYWORDS = sizeof KEYWORDS / sizeof *KEYWORDS, NUM_PASSED = 4, NUM_OTHER = 8, NUM_KINDS = 6 };
 enum { LONGEST_KEYWORD = 12, MAX_BITS = 1 << 20 }; /* of a vector or an expression, as in verilog_expr.py */
 
 typedef struct { /* the text and a place in it; `first` .. `first + size` is the last name, with its backslash */
@@ -103,14 +103,14 @@ typedef struct { /* the text and a place in it; `first` .. `first + size` is the
     int64_t size;
 } cursor;
 
-static bool listed(const cursor *c, const char *const *words, int count) {
-    if (c->size < 2 || c->size > LONGEST_KEYWORD || *c->first < 'a' || *c->first > 'z') return false;
+static int place(const cursor *c, const char *const *words, int count) { /* of the name among sorted words, or -1 */
+    if (c->size < 2 || c->size > LONGEST_KEYWORD || *c->first < 'a' || *c->first > 'z') return -1;
     for (int i = 0; i < count && *words[i] <= *c->first; i++)
-        if (*words[i] == *c->first && scan_equal(c->first, c->size, words[i])) return true;
-    return false;
+        if (*words[i] == *c->first && scan_equal(c->first, c->size, words[i])) return i;
+    return -1;
 }
 
-static bool is_keyword(const cursor *c) { return listed(c, KEYWORDS, NUM_KEYWORDS); }
+static bool is_keyword(const cursor *c) { return place(c, KEYWORDS, NUM_KEYWORDS) >= 0; }
 
 static void skip_space(cursor *c) { c->p = scan_skip(c->p, c->end, SCAN_SPACE); }
 
@@ -239,7 +239,7 @@ static bool take_instance(cursor *c, body *b, int64_t at) { /* the master is c's
 typedef struct {
     int64_t at, word, num_words, has_range, left, right;
 } other;
-enum { INPUT, OUTPUT, INOUT, WIRE, SUPPLY0, SUPPLY1, ASSIGN, NOT_PLAIN = -1 }; /* the first three as DIRECTIONS */
+enum { INPUT, OUTPUT, INOUT, WIRE, SUPPLY0, SUPPLY1, ASSIGN, NOT_PLAIN = -1 }; /* as _WORDS in verilog_rows.py */
 
 static bool push_word(body *b, other *o, const char *first, const char *end) {
     o->num_words++;
@@ -254,20 +254,17 @@ static bool take_range(cursor *c, other *o) { /* after its bracket */
 }
 
 static bool take_declaration(cursor *c, body *b, other *o) {
-    static const int WORD[] = {INOUT, INPUT, OUTPUT, SUPPLY0, SUPPLY1, WIRE, WIRE};
-    for (int i = 0; i < NUM_DECLARES; i++)
-        if (scan_equal(c->first, c->size, DECLARES[i])) o->word = WORD[i];
     bool named;
     do named = take_name(c);
-    while (named && listed(c, KINDS, NUM_KINDS));
+    while (named && place(c, KINDS, NUM_KINDS) >= 0);
     if (!named && (!take(c, '[') || !take_range(c, o) || !take_name(c))) return false;
     bool is_kept = o->word != WIRE || o->has_range; /* scalars need no declaration */
-    do {
-        const char *after = c->first + c->size;
+    for (;;) {
         if (is_keyword(c)) return false;
-        if (is_kept && !push_word(b, o, c->first + (*c->first == '\\'), after)) return false;
-    } while (take(c, ',') && take_name(c));
-    return take(c, ';');
+        if (is_kept && !push_word(b, o, c->first + (*c->first == '\\'), c->p)) return false;
+        if (!take(c, ',')) return take(c, ';');
+        if (!take_name(c)) return false;
+    }
 }
 
 static bool take_side(cursor *c, body *b, other *o) { /* of an assign: what names, selects, numbers and braces are made of */
@@ -289,19 +286,18 @@ static bool take_side(cursor *c, body *b, other *o) { /* of an assign: what name
 }
 
 static bool take_assign(cursor *c, body *b, other *o) {
-    o->word = ASSIGN;
     do {
         if (!take_side(c, b, o) || !take(c, '=') || !take_side(c, b, o)) return false;
     } while (take(c, ','));
     return take(c, ';');
 }
 
-static bool take_other(cursor *c, body *b, int64_t at) { /* a declaration or an assign, whose word is c's name */
-    other o = {.at = at};
+static bool take_other(cursor *c, body *b, int64_t at, int place) { /* what begins with one of OTHER_WORDS */
+    static const int WORD[NUM_OTHER] = {ASSIGN, INOUT, INPUT, OUTPUT, SUPPLY0, SUPPLY1, WIRE, WIRE};
+    other o = {.at = at, .word = WORD[place]};
     cursor ahead = *c;
-    bool is_assign = scan_equal(c->first, c->size, "assign");
     int64_t words = b->words.count;
-    if (is_assign ? take_assign(&ahead, b, &o) : take_declaration(&ahead, b, &o)) {
+    if (o.word == ASSIGN ? take_assign(&ahead, b, &o) : take_declaration(&ahead, b, &o)) {
         c->p = ahead.p;
         if (o.num_words == 0) return true;
     } else {
@@ -318,13 +314,14 @@ static bool take_body(cursor *c, body *b, int64_t *stop) {
         int64_t at = c->p - b->text;
         if (take(c, ';')) continue;
         if (!take_name(c)) return false;
-        if (scan_equal(c->first, c->size, "endmodule")) {
+        int other = place(c, OTHER_WORDS, NUM_OTHER);
+        if (other < 0 && scan_equal(c->first, c->size, "endmodule")) {
             *stop = at;
             return intern_pending(b);
         }
-        bool good = !is_keyword(c) ? take_instance(c, b, at)
-                    : listed(c, PASSED_OVER, NUM_PASSED) ? skip_statement(c)
-                    : (listed(c, DECLARES, NUM_DECLARES) || scan_equal(c->first, c->size, "assign")) && take_other(c, b, at);
+        bool good = other >= 0                              ? take_other(c, b, at, other)
+                    : place(c, PASSED_OVER, NUM_PASSED) >= 0 ? skip_statement(c)
+                                                             : !is_keyword(c) && take_instance(c, b, at);
         if (!good) return false;
     }
 }
