@@ -27,6 +27,7 @@ READ_ONLY = {
     "write_def",
     "write_lef",
     "write_verilog",
+    "write_guides",
     "findInst",
     "report_wire_length",
     "suppress_message",

@@ -39,6 +39,16 @@ def test_grid_and_usage_in_the_form_of_the_labelled_designs(tmp_path: Path) -> N
     assert "left out" in done["reduction"]
 
 
+def test_guides_come_with_the_grid_where_openroad_writes_them(tmp_path: Path) -> None:
+    guides = tmp_path / "labels" / "route.guide"
+    assert labels(tmp_path).code == 0
+    assert guides.read_text().split() == ["n1", "(", "0", "0", "100000", "40000", "metal3", ")"]
+    run = labels(tmp_path, before="rename write_guides {}")
+    assert run.code == 0
+    assert not guides.exists(), "none of an earlier route"
+    assert json.loads((tmp_path / "labels" / "done.json").read_text())["labels"]["grt"] == "written"
+
+
 def test_wire_lengths_with_the_messages_suppressed(tmp_path: Path) -> None:
     run = labels(tmp_path, "-wire_length")
     names = [c[:3] for c in run.calls]

@@ -3,6 +3,7 @@
 #   placed.def       the placement that was routed
 #   gcell_grid.csv   axis,index,coord_dbu                       lower-left edges of the gcells
 #   gcell_usage.csv  layer,direction,ix,iy,capacity,usage       edges to the right / above; tracks
+#   route.guide      guides of write_guides                     which nets run where, for reports
 #   wire_length.csv  rows of report_wire_length                 grt: net total_um pins
 #   endpoints_grt.csv  pin,slack_ns,clock                       with the parasitics in force
 #   congestion.rpt, route_drc.rpt                               OpenROAD's own reports, copied
@@ -100,6 +101,9 @@ proc labels_grt { block out_dir route } {
   write_file [file join $out_dir gcell_grid.csv] $text
   ::write_def [file join $out_dir placed.def]
   write_usage $block $grid [llength $xs] [llength $ys] [file join $out_dir gcell_usage.csv]
+  set guides [file join $out_dir route.guide]
+  file delete $guides
+  if { [has_command write_guides] } { ::write_guides $guides }
   return written
 }
 

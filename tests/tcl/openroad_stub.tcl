@@ -372,6 +372,11 @@ proc read_db { path } { stub::note read_db $path }
 proc suppress_message { tool id } { stub::note suppress_message $tool $id }
 proc unsuppress_message { tool id } { stub::note unsuppress_message $tool $id }
 
+proc write_guides { path } {
+  stub::note write_guides $path
+  write_text $path "n1\n(\n0 0 100000 40000 metal3\n)"
+}
+
 proc report_wire_length { args } {
   sta::parse_key_args report_wire_length args keys { -net -file } { -global_route -detailed_route }
   stub::note report_wire_length {*}[array get keys]
