@@ -42,23 +42,30 @@ from bench.machine import machine  # noqa: E402
 from gsr_plugin.model import DEFAULT_RELATIONS  # noqa: E402
 from gsr_plugin.ops import native  # noqa: E402
 
-GSR = ("gsr", "gsr, saved indices")
+GSR = ("gsr", "gsr, saved indices", "gsr, bf16 branches")
 OWN = (*GSR, "gsr, stored activations")
 FUSED = ("PyG, factored", "DGL, factored", "PyG, fused product", "DGL, fused product")
 MESSAGES = ("PyG, messages", "DGL, messages")
 APART = {"PyG, fused product": 3_000_000, "DGL, fused product": 20_000_000}  # from so many edges on they run once
 FLIPS = 0.02  # what a few other choices of top-k move the output by; other weights move it by 1
+ROUNDED = 0.2  # and many, since bf16 chooses otherwise in every layer
 
 
 @dataclass(frozen=True)
 class Contest:
-    """Cases on one graph."""
+    """Cases on one graph.
+
+    Attributes:
+        once: one step of every case, in the process that measures memory.
+        allocator: measure what torch's allocator gave out as well.
+    """
 
     graph: str
     layers: int
     cases: tuple[str, ...]
     relations: tuple[str, ...] = ("clique",)
     once: bool = False
+    allocator: bool = False
 
 
 CONTESTS = {
@@ -68,8 +75,8 @@ CONTESTS = {
     "aes": Contest("aes", 32, (*GSR, *FUSED, *MESSAGES)),
     "dynamic_node": Contest("dynamic_node", 32, (*GSR, *FUSED, *MESSAGES)),
     "nvdla": Contest("nvdla_partition_a", 32, (*GSR, *FUSED, *MESSAGES)),
-    "deep": Contest("ibex", 100, (*OWN, "plain torch", "checkpoint")),
-    "shallow": Contest("ibex", 10, (*OWN, "plain torch", "checkpoint")),
+    "deep": Contest("ibex", 100, (*OWN, "plain torch", "checkpoint"), allocator=True),
+    "shallow": Contest("ibex", 10, (*OWN, "plain torch", "checkpoint"), allocator=True),
     "model": Contest("ibex", 16, (*OWN, "gsr, no C kernels"), DEFAULT_RELATIONS),
     "model, 64 layers": Contest("ibex", 64, OWN, DEFAULT_RELATIONS),
     "gcd": Contest("gcd", 16, OWN, DEFAULT_RELATIONS),
@@ -110,14 +117,14 @@ def resident(mark: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def allocator_peak(entrant: Entrant) -> tuple[int, float, float]:
-    """Most bytes that torch's allocator had given out in a step over those before; the step's CPU and wall seconds."""
+def allocator_peak(entrant: Entrant) -> int:
+    """Most bytes that torch's allocator had given out in a step over those before."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        cpu, wall = entrant.step()
+        entrant.step()
     events = profile.profiler.kineto_results.events()
     memory = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
     given = np.cumsum([0, *(size for _, size in memory)])
-    return int(given.max()), cpu, wall
+    return int(given.max())
 
 
 def measure_alone(task: dict[str, Any]) -> dict[str, Any]:
@@ -134,11 +141,11 @@ def measure_alone(task: dict[str, Any]) -> dict[str, Any]:
     weights = sum(p.numel() * 4 for p in entrant.model.parameters())
     Path("/proc/self/clear_refs").write_text("5")
     before = resident("VmRSS")
-    given, cpu, wall = allocator_peak(entrant) if task["once"] else (0, *entrant.step())
+    cpu, wall = entrant.step()
     peak = resident("VmHWM") - before + graph_bytes - weights
-    if not task["once"]:
-        given = allocator_peak(Entrant(task["case"], form, shape, nodes))[0]
-    found = {"peak_bytes": peak, "graph_bytes": graph_bytes, "allocator_bytes": given - weights}
+    found = {"peak_bytes": peak, "graph_bytes": graph_bytes}
+    if task["allocator"]:
+        found["allocator_bytes"] = allocator_peak(Entrant(task["case"], form, shape, nodes)) - weights
     return found | ({"rounds": 1, "cpu_s": cpu, "wall_s": wall} if task["once"] else {})
 
 
@@ -179,7 +186,11 @@ def gate(entrants: dict[str, Entrant]) -> str:
         for name, entrant in entrants.items():
             os.environ["GSR_BACKEND"] = entrant.case.backend
             stack = entrant.model.stack
-            if isinstance(stack, GsrStack):
+            if isinstance(stack, GsrStack) and stack.stack.spec.selection.bf16:
+                found = peers.rms_difference(stack(x), stream)
+                if not found <= ROUNDED:
+                    return f"{name} differs by {found:.2g} (rms)"
+            elif isinstance(stack, GsrStack):
                 if not torch.equal(entrant.model(entrant.x), want):
                     return f"{name} has other bits"
             elif isinstance(stack, Stream) and stack.has_our_blocks():
@@ -239,7 +250,8 @@ def compete(name: str, contest: Contest, args: argparse.Namespace, graphs: Path)
     for row in rows:
         case = str(row["case"])
         row |= {"commit": machine()["commit"], "load_average": round(os.getloadavg()[0], 1)}
-        task = {"case": case, "shape": astuple(shape), "path": str(path), "tiny": str(tiny), "once": single[case]}
+        task = {"case": case, "shape": astuple(shape), "path": str(path), "tiny": str(tiny), "once": single[case],
+                "allocator": contest.allocator}  # fmt: skip
         if not args.quick or case == "gsr":
             row.update(alone(task, args.cap, int(args.limit_gb * 2**30)))
         _print(row)
@@ -253,14 +265,18 @@ def _print(row: dict[str, Any]) -> None:
         spread = f" ({row['cpu_p20_s']:.3f}..{row['cpu_p80_s']:.3f})" if "cpu_p20_s" in row else " (one step)"
         text += f" CPU {row['cpu_s']:8.3f} s{spread}, wall {row['wall_s']:.3f} s"
     if "peak_bytes" in row:
-        text += f", peak {row['peak_bytes'] / 1e6:.1f} MB, allocator {row['allocator_bytes'] / 1e6:.1f} MB"
+        text += f", peak {row['peak_bytes'] / 1e6:.1f} MB"
+    if "allocator_bytes" in row:
+        text += f", allocator {row['allocator_bytes'] / 1e6:.1f} MB"
     print(text + (f", {row['reason']}" if "reason" in row else ""), flush=True)
 
 
 def _joined(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
     """A contest with the rows of `old` that were not run again, in the contest's order."""
     rows: dict[str, dict[str, Any]] = {}
-    for row in [*(old or {"rows": []})["rows"], *new["rows"]]:
+    before = old or {"rows": []}
+    shared = {key: before[key] for key in ("commit", "load_average") if key in before}  # of files without them in rows
+    for row in [*(shared | row for row in before["rows"]), *new["rows"]]:
         rows[row["case"]] = _kept(rows.get(row["case"], {}), row) | row
     return new | {"rows": [rows[case] for case in CONTESTS[new["contest"]].cases if case in rows]}
 

@@ -83,6 +83,7 @@ MARKS = (
     Mark("ibex, 100 layers: checkpoint of every layer", "deep", "gsr", "checkpoint", 0.8, 0.1),
     Mark("ibex: 100 over 10 layers", "deep", "gsr", "gsr", memory=1.02, other="shallow"),
     Mark("bits that differ in the input after 300 layers, threads 1 and 2", check=("exact", "different"), most=0),
+    Mark("the same in bf16 branches", check=("exact, bf16", "different"), most=0),
     Mark("norm, top-k and pack, h = 64, k = 8: torch.topk over the C kernel", check=("select", "ratio"), least=3.0),
     Mark("gcd: our kernels, stored activations", "gcd", "gsr", "gsr, stored activations", 1.2),
 )
@@ -92,6 +93,7 @@ def checks(arrays: SimpleNamespace, *, quick: bool = False, commit: str = "") ->
     """The promises that are no race, on one graph."""
     found = {
         "exact": exact(arrays, 5 if quick else 300),
+        "exact, bf16": exact(arrays, 5 if quick else 300, bf16=True),
         "select": select(300 if quick else 17_410, 3 if quick else 31),
     }
     for name, values in found.items():
@@ -100,11 +102,11 @@ def checks(arrays: SimpleNamespace, *, quick: bool = False, commit: str = "") ->
     return found
 
 
-def exact(arrays: SimpleNamespace, layers: int) -> dict[str, Any]:
+def exact(arrays: SimpleNamespace, layers: int, *, bf16: bool = False) -> dict[str, Any]:
     """How many values of the rebuilt input differ from the rounded one: forward on one thread, backward on two."""
     os.environ["GSR_BACKEND"] = "cpu"
     graph = gsr_graph(arrays, Shape(layers, 64, 8, DEFAULT_RELATIONS))
-    stack = ReversibleStack(StackSpec(layers, Selection(8), 12), DEFAULT_RELATIONS, 32, seed=0)
+    stack = ReversibleStack(StackSpec(layers, Selection(8, bf16=bf16), 12), DEFAULT_RELATIONS, 32, seed=0)
     with torch.no_grad():
         for name, p in stack.named_parameters():
             if name.startswith("mix"):

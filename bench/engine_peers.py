@@ -90,12 +90,18 @@ class GsrStack(nn.Module):
     """Ours on one graph."""
 
     def __init__(
-        self, graph: GraphTensors, shape: Shape, *, reversible: bool = True, save_indices: bool = False
+        self,
+        graph: GraphTensors,
+        shape: Shape,
+        *,
+        reversible: bool = True,
+        save_indices: bool = False,
+        bf16: bool = False,
     ) -> None:
         super().__init__()
         self.shape = shape
         t = 12 if shape.layers >= DEEP else 16
-        spec = StackSpec(shape.layers, Selection(shape.k), t, save_indices)
+        spec = StackSpec(shape.layers, Selection(shape.k, bf16=bf16), t, save_indices)
         self.graph, self.stack = graph, ReversibleStack(spec, shape.relations, shape.h, reversible=reversible, seed=0)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -351,6 +357,7 @@ def _dgl(block: Callable[[Shape], nn.Module]) -> Callable[[Any, Shape], nn.Modul
 CASES: dict[str, Case] = {
     "gsr": Case(gsr_graph, gsr()),
     "gsr, saved indices": Case(gsr_graph, gsr(save_indices=True)),
+    "gsr, bf16 branches": Case(gsr_graph, gsr(bf16=True)),
     "gsr, stored activations": Case(gsr_graph, gsr(reversible=False)),
     "gsr, no C kernels": Case(gsr_graph, gsr(), backend="aten"),
     "plain torch": Case(factored, PlainStack),

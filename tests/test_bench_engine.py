@@ -78,8 +78,8 @@ def test_the_contest_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     saved = json.loads(out.read_text())
     (contest,) = saved["contests"]
     assert [row["case"] for row in contest["rows"] if row["cpu_s"] > 0] == [
-        "gsr", "gsr, saved indices", "PyG, factored", "DGL, factored", "PyG, fused product", "DGL, fused product",
-        "PyG, messages", "DGL, messages",
+        "gsr", "gsr, saved indices", "gsr, bf16 branches", "PyG, factored", "DGL, factored", "PyG, fused product",
+        "DGL, fused product", "PyG, messages", "DGL, messages",
     ]  # fmt: skip
     assert contest["rows"][0]["peak_bytes"] > 0
     assert saved["checks"]["exact"]["different"] == 0
