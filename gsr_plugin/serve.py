@@ -121,6 +121,7 @@ class Server:
                 finally:
                     self._is_ending.set()
                     accepting.join()
+                    self._let_answers_out()
             finally:
                 self._held.give_back()
         return reason
@@ -143,6 +144,12 @@ class Server:
             job.is_done.set()
             last = time.monotonic()
         return "it was told to"
+
+    def _let_answers_out(self) -> None:
+        """Wait until every client has its last word, which the end of the process would cut off."""
+        last = time.monotonic() + READ_S
+        for _ in range(MAX_CONNECTIONS):
+            self._slots.acquire(timeout=max(0.0, last - time.monotonic()))
 
     def _accept(self, listener: socket.socket) -> None:
         listener.settimeout(TICK_S)

@@ -236,6 +236,31 @@ def test_work_whose_client_was_killed_ends_with_the_server(
     assert ended.wait(60)
 
 
+def test_the_work_under_way_is_answered_before_the_end(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, sent, send = threading.Event(), [], serve._send
+
+    def slowly(connection: socket.socket, answer: dict[str, Any]) -> None:
+        time.sleep(0.3)
+        send(connection, answer)
+        sent.append(answer)
+
+    running = start(lambda r: (go.wait(60), echo(r))[1])
+    connections = []
+    for _ in range(2):
+        connections.append(running.send(running.request()))
+        assert connections[-1].recv(64) == b'{"taken": true}\n'
+    under_way, waiting = connections
+    monkeypatch.setattr(serve, "_send", slowly)
+    running.server.stop()
+    go.set()
+    running.thread.join(60)
+    assert len(sent) == 2  # by the time the process would end
+    assert json.loads(everything(under_way))["exit_code"] == 3
+    assert json.loads(everything(waiting)) == {"refused": "it is about to end"}
+
+
 def test_it_ends_with_the_process_it_was_told(start: Callable[..., Running]) -> None:
     with subprocess.Popen(["sleep", "600"]) as flow:
         running = start(pid=flow.pid)
