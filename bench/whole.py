@@ -6,11 +6,13 @@ Replicas of one placement are exported, kept in `--work` where it is given, and 
 does with the shipped model; `step`, one training step of a new model of `--layers` layers and `--width` channels, from
 the export in memory to the step of AdamW, on labels that are drawn. Prints CPU and wall seconds and the peak of the
 resident set by stage, and the slope of a line through the sizes, log by log: 1 is linear; `own_mb` is the peak without
-what the imports take. `--quick` takes two small sizes.
+what the imports take. `--out` keeps the rows of the file that are not run again; every row names its commit and the
+load it was measured at. `--quick` takes two small sizes.
 """
 
 import argparse
 import json
+import os
 import pkgutil
 import sys
 import tempfile
@@ -111,6 +113,25 @@ def _print(row: dict[str, Any]) -> None:
         print(line, flush=True)
 
 
+def slopes_of(rows: dict[tuple[str, int], dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """By task and quantity."""
+    slopes = {}
+    for name in TASKS:
+        mine = [row for (task, _), row in sorted(rows.items()) if task == name]
+        if mine:
+            sizes = [row["insts"] for row in mine]
+            slopes[name] = {k: slope(sizes, [row["total"][k] for row in mine]) for k in mine[0]["total"]}
+    return slopes
+
+
+def _write(args: argparse.Namespace, rows: dict[tuple[str, int], dict[str, Any]]) -> None:
+    setting = {"layers": args.layers, "width": args.width, "source": "/".join(args.source.resolve().parts[-4:])}
+    result = {"bench": "whole", "machine": machine(), "setting": setting, "slopes": slopes_of(rows),
+              "rows": [row for _, row in sorted(rows.items())]}  # fmt: skip
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure all sizes, print tables and slopes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -123,26 +144,22 @@ def main(arguments: list[str] | None = None) -> int:
     if args.task:
         print(json.dumps(run_once(json.loads(args.task))))
         return 0
-    rows = []
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    if args.out and args.out.is_file():
+        rows = {(row["task"], row["insts"]): row for row in json.loads(args.out.read_text())["rows"]}
     with tempfile.TemporaryDirectory() as scratch:
         for size in [5_000, 20_000] if args.quick else args.sizes:
             export, counts = export_of_size(size, args.work or Path(scratch), args)
             for name in args.tasks:
                 task = {"task": name, "export": str(export), "out": str(Path(scratch) / "prediction")}
                 found = run_alone(__file__, task | {"layers": args.layers, "width": args.width}, **ENVIRONMENT)
-                rows.append({"task": name, **counts, **found})
-                _print(rows[-1])
-    slopes: dict[str, dict[str, float]] = {}
-    for name in args.tasks:
-        mine = [row for row in rows if row["task"] == name]
-        sizes = [row["insts"] for row in mine]
-        slopes[name] = {k: slope(sizes, [row["total"][k] for row in mine]) for k in rows[0]["total"]}
-        print(f"slope, {name}: " + ", ".join(f"{k} {v:.3f}" for k, v in slopes[name].items()))
-    if args.out:
-        setting = {"layers": args.layers, "width": args.width, "source": "/".join(args.source.resolve().parts[-4:])}
-        result = {"bench": "whole", "machine": machine(), "setting": setting, "slopes": slopes, "rows": rows}
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(result, indent=1) + "\n")
+                run = {"task": name, "commit": machine()["commit"], "load_average": round(os.getloadavg()[0], 1)}
+                rows[name, counts["insts"]] = run | counts | found
+                _print(rows[name, counts["insts"]])
+                if args.out:
+                    _write(args, rows)
+    for name, values in slopes_of(rows).items():
+        print(f"slope, {name}: " + ", ".join(f"{k} {v:.3f}" for k, v in values.items()))
     return 0
 
 
