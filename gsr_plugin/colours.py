@@ -1,6 +1,6 @@
 """Colours of the maps as stops from 0 to 1, light and dark, for the page and for pictures.
 
-Blue below full and orange to red above it are told apart with every common form of colour blindness, and so are the
+Blue below full and orange to red (dark: red to yellow) above it are told apart with every common form of colour blindness, and so are the
 two arms of the difference (after ColorBrewer's PuOr) and the ramp of the uncertainty (after cividis).
 """
 
@@ -21,7 +21,7 @@ COLOURS: dict[str, dict[str, Stops]] = {
     },
     "dark": {
         "below": ["#18222d", "#1d3a55", "#215581", "#2b74b0", "#4a97d6", "#84bfee"],
-        "above": ["#ffb454", "#ff8a3d", "#ff5a3c", "#f5314f", "#ff7a9c"],
+        "above": ["#c8401f", "#ee6a2a", "#ff9640", "#ffc261", "#ffeeb0"],
         "ramp": ["#1b2431", "#37486a", "#636872", "#948e77", "#c8b866", "#fee838"],
         "minus": ["#20262e", "#45406e", "#7366ac", "#a294dc", "#d6cdff"],
         "plus": ["#20262e", "#6b4513", "#b06f16", "#eb9f34", "#ffd48a"],

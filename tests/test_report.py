@@ -23,7 +23,7 @@ from circuit_io.prediction import Prediction, write_prediction
 from circuit_io.prediction_metrics import prediction_metrics
 from circuit_io.spot_nets import rank_nets
 from flow_hooks.feedback import FeedbackConfig, Plan, plan_feedback, write_feedback
-from gsr_plugin.colours import congestion_rgb, shared_limit
+from gsr_plugin.colours import COLOURS, congestion_rgb, rgb, shared_limit
 from gsr_plugin.document import Code, Details, Document, InMarkdown, Link, Paragraph, Table, to_markdown, visible
 from gsr_plugin.document_html import to_html
 from gsr_plugin.report import Report, build_report, find_record, report, write_report
@@ -532,3 +532,40 @@ def test_the_record_beside_the_plan_is_found(tmp_path: Path, caplog: pytest.LogC
     assert found is not None
     assert found.states[0] == "applied"
     assert find_record(None, None, plan) is None
+
+
+# ---- colours
+
+
+SIGHT = {  # Machado, Oliveira, Fernandes 2009, severity 1, on linear RGB
+    "full": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def seen_lab(stops: list[str], sight: str) -> np.ndarray:
+    """CIE Lab of 60 colours along the stops, as one sees them."""
+    srgb = rgb(stops, np.linspace(0, 1, 60)[None])[0] / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(linear @ np.array(SIGHT[sight]).T, 0, 1)
+    to_xyz = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+    xyz = linear @ np.array(to_xyz).T / [0.95047, 1, 1.08883]
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], 1)
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+@pytest.mark.parametrize("theme", COLOURS)
+def test_colours_are_told_apart(theme: str, sight: str) -> None:
+    lab = {name: seen_lab(stops, sight) for name, stops in COLOURS[theme].items()}
+
+    def least(a: str, b: str, skip: int = 0) -> float:
+        return float(np.linalg.norm(lab[a][skip:, None] - lab[b][None, skip:], axis=2).min())
+
+    assert least("below", "above") > 20, "no colour below full looks like one above it"
+    assert least("minus", "plus", skip=20) > 20, "nor do the arms of the difference, but near 0"
+    for name, colours in lab.items():
+        change = np.diff(colours[:, 0])
+        assert (change < 0).all() or (change > 0).all(), f"{name}: lightness goes one way"
