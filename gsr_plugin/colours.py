@@ -1,7 +1,8 @@
 """Colours of the maps as stops from 0 to 1, light and dark, for the page and for pictures.
 
-Blue below full and orange to red (dark: red to yellow) above it are told apart with every common form of colour blindness, and so are the
-two arms of the difference (after ColorBrewer's PuOr) and the ramp of the uncertainty (after cividis).
+Blue below full and orange to red above it (dark: red to yellow) are told apart with every common form of colour
+blindness, and so are the two arms of the difference (after ColorBrewer's PuOr); the ramp of the uncertainty is after
+cividis.
 """
 
 import numpy as np

@@ -514,6 +514,17 @@ def test_accuracy_is_drawn(browser: Browser) -> None:
     assert browser.run("counts('congestion', 1.5, 60).reduce((a, b) => a + b, 0)") > 1000
 
 
+def test_a_cool_design_has_no_hot_spot(tab: Browser, tmp_path: Path) -> None:
+    design = make_export(tmp_path / "d", nx=12, ny=9)
+    page = tmp_path / "cool.html"
+    page.write_text(build_report(make_prediction(design, base=0.3, hot=()), design).html(), "utf-8")
+    tab.open(page.as_uri(), ready=READY)
+    assert tab.text("#panel h3") == "Fullest edges; none is hot"
+    tab.run("openSpot(1)")
+    assert tab.text("#panel h3").lower().startswith("fullest edges, 1")
+    assert "hot spot" not in tab.run("sentence([DATA.spots[0].edges[0], DATA.spots[0].edges[1]])")
+
+
 @pytest.mark.parametrize(("nx", "ny"), [(1, 1), (1, 3), (60, 2)])
 def test_odd_grids_are_drawn(tab: Browser, tmp_path: Path, nx: int, ny: int) -> None:
     design = make_export(tmp_path / "d", nx=nx, ny=ny, num_insts=20, num_nets=15)

@@ -133,13 +133,13 @@ function drawAxes(c, area) {
   c.fillStyle = ink("--muted"), c.font = font(12);
   const step = nice(75 / view.k), digits = Math.max(0, -Math.floor(Math.log10(step)));
   c.textAlign = "center", c.textBaseline = "top";
-  for (let x = Math.ceil(Math.max(view.x, X[0]) / step) * step; px(x) <= area.x + area.w + 0.5 && x <= X[NX]; x += step) {
+  for (let x = Math.ceil(Math.max(view.x, X[0]) / step - 1e-6) * step; px(x) <= area.x + area.w + 0.5 && x <= X[NX]; x += step) {
     line(c, px(x), area.y + area.h, px(x), area.y + area.h + 4);
     c.fillText((x || 0).toFixed(digits), px(x), area.y + area.h + 7);
   }
   c.fillText("x (um)", area.x + area.w / 2, area.y + area.h + 24);
   c.textAlign = "right", c.textBaseline = "middle";
-  for (let y = Math.ceil(Math.max(view.y, Y[0]) / step) * step; py(y) >= area.y - 0.5 && y <= Y[NY]; y += step) {
+  for (let y = Math.ceil(Math.max(view.y, Y[0]) / step - 1e-6) * step; py(y) >= area.y - 0.5 && y <= Y[NY]; y += step) {
     line(c, area.x - 5, py(y), area.x - 1, py(y));
     c.fillText((y || 0).toFixed(digits), area.x - 8, py(y));
   }

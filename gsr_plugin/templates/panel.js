@@ -50,10 +50,13 @@ function fillReadout() {
 function sentence(cell) {
   const kind = kindOf(state.kind), value = valuesOf(kind, state.d)[cell[1] * NX + cell[0]];
   const spot = spotAt(cell), direction = kind.map === "plan" ? "" : ` ${DIRECTIONS[state.d].toLowerCase()}`;
-  return `gcell ${cell[0]}, ${cell[1]}: ${kind.title.toLowerCase()}${direction} ${kind.scale === "signed" ? signed(value) : show(value)}${spot ? `, hot spot ${spot.rank}` : ""}`;
+  return `gcell ${cell[0]}, ${cell[1]}: ${kind.title.toLowerCase()}${direction} ${kind.scale === "signed" ? signed(value) : show(value)}${spot ? `, ${title(spot)}` : ""}`;
 }
 
 // ---- hot spots
+
+/** Where no edge is hot, the fullest are shown in their place. */
+const title = (spot) => `${spot.isHot ? "hot spot" : "fullest edges,"} ${spot.rank}`;
 
 function fillPanel() {
   const spot = DATA.spots.find((s) => s.rank === state.spot);
@@ -64,7 +67,7 @@ function fillPanel() {
 function list() {
   if (!DATA.spots.length) return [el("h3", {}, "Hot spots"), el("p", {}, "None: the map is flat.")];
   const rows = DATA.spots.map((s) => el("tr", { class: isShown(s) ? null : "other" },
-    el("td", {}, el("button", { type: "button", class: "rank", "data-rank": s.rank, onclick: () => openSpot(s.rank), "aria-label": `Open hot spot ${s.rank}` }, String(s.rank))),
+    el("td", {}, el("button", { type: "button", class: "rank", "data-rank": s.rank, onclick: () => openSpot(s.rank), "aria-label": `Open ${title(s)}` }, String(s.rank))),
     el("td", { title: WORDS[s.d] }, ARROWS[s.d], el("span", { class: "hidden" }, WORDS[s.d])), el("td", { class: "number" }, show(s.peak)),
     el("td", { class: "number" }, show(s.overflow, 1)), el("td", { class: "wide" }, nameOf(s.modules.find((m) => m[0])?.[0] ?? s.nets[0]?.[0] ?? ""))));
   const first = DATA.spots.some((s) => s.modules.some((m) => m[0])) ? "first module" : "first net";
@@ -82,7 +85,7 @@ function table(columns, rows, numeric = []) {
 function detail(spot) {
   const step = (by) => DATA.spots.some((s) => s.rank === spot.rank + by) ? null : true;
   const bar = el("div", { class: "bar" },
-    el("h3", {}, `Hot spot ${spot.rank} `, el("span", {}, `${ARROWS[spot.d]} ${WORDS[spot.d]}`)),
+    el("h3", {}, `${title(spot)} `, el("span", {}, `${ARROWS[spot.d]} ${WORDS[spot.d]}`)),
     el("button", { type: "button", title: "The one before (P)", "aria-label": "Previous hot spot", disabled: step(-1), onclick: () => openSpot(spot.rank - 1) }, "‹"),
     el("button", { type: "button", title: "Next (N)", "aria-label": "Next hot spot", disabled: step(1), onclick: () => openSpot(spot.rank + 1) }, "›"),
     el("button", { type: "button", title: "Close (Esc)", "aria-label": "Close", id: "close", onclick: closeSpot }, "×"));
