@@ -111,7 +111,7 @@ def _unit(library: Theirs, kind: str) -> float:
     """One unit of the file, in ns or fF."""
     if kind == "cap":
         number, name = library["capacitive_load_unit"]
-        return float(number) * {"ff": 1.0, "pf": 1e3, "nf": 1e6}[_plain(name).lower()]
+        return float(_plain(number)) * {"ff": 1.0, "pf": 1e3, "nf": 1e6}[_plain(name).lower()]
     number, name = re.fullmatch(r"([\d.]+)(\w+)", _plain(library.get("time_unit", "1ns"))).groups()
     return float(number) * {"fs": 1e-6, "ps": 1e-3, "ns": 1.0, "us": 1e3}[name]
 
