@@ -94,8 +94,9 @@ def is_compiled() -> bool:
 def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0) -> Routing:
     """Mean congestion per edge over several runs of the router, with its spread.
 
-    Run n differs from the others in the order of the nets and in the mirror in which its trees are grown. It depends on
-    n alone: runs of seed 0 are numbers 0 to `runs` - 1, those of seed 8 begin at 8. Number 0 keeps the design's order.
+    Run n differs from the others in the order of the nets, and in the mirror and the aspect in which its trees are
+    grown. It depends on n alone: runs of seed 0 are numbers 0 to `runs` - 1, those of seed 8 begin at 8. Number 0 keeps
+    the design's order of nets.
 
     Args:
         design: a graph, or what `demand_of` made of it.
@@ -163,7 +164,7 @@ def route_once(task: Demand, number: int, *, passes: _Passes | None = None) -> R
         price = _price(board, height, _steepness(most))
         steps.route_via(board, past, Detours(price, least, spare, reach, 1 << 20))
         overflow, most = board.overflow()
-    rounds = _rip_up(board, steps, past, overflow, most)
+    rounds = _rip_up(board.unbound(), steps, past, overflow, most)
     net_gcells = np.bincount(board.net, weights=board.lengths(), minlength=task.num_nets).astype(np.int64)
     return Run(board.wires, net_gcells, rounds, board.overflow()[0])
 

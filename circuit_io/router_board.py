@@ -1,6 +1,6 @@
 """What the embedded router works on: segments, their routes, and the wires on every edge of the gcell grid."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, UInt8
@@ -9,7 +9,7 @@ from circuit_io import demand
 from circuit_io.router_demand import Demand, Pair, is_edge
 from circuit_io.steiner import Trees, points_of_nets, steiner_trees
 
-_ASPECT = (5, 6)  # a gcell of height costs a tree 1.2 gcells of width, as in FastRoute
+_ASPECTS = ((5, 6), (1, 1))  # width and height of a gcell to a tree, of four runs each; 1.2 is FastRoute's
 X_FIRST, THEN_X = 1, 2  # bits of `turn`: the first L leaves along x; the second does
 
 
@@ -47,6 +47,11 @@ class Board:
         to_via = np.abs(self.via - self.ends[:, :2]) + np.abs(self.ends[:, 2:] - self.via)
         total: Int64[np.ndarray, " segments"] = to_via.astype(np.int64).sum(axis=1)
         return total
+
+    def unbound(self) -> "Board":
+        """The same board, whose detours may leave the boxes of their nets."""
+        low, high = np.minimum(self.ends[:, :2], self.ends[:, 2:]), np.maximum(self.ends[:, :2], self.ends[:, 2:])
+        return replace(self, box=np.concatenate([low, high], axis=1))
 
     def overflow(self) -> tuple[int, int]:
         """Wires above the room, summed over all edges, and the most on one edge, below 0 where none is full."""
@@ -102,14 +107,14 @@ def board_of(task: Demand, number: int) -> Board:
 
 
 def _trees(task: Demand, number: int) -> tuple[Trees, Int64[np.ndarray, " nets"]]:
-    """Trees grown in one of the four mirrors, which differ among equals; and the number of gcells of each net."""
+    """Trees grown in one of four mirrors, which differ among equals, and two aspects; and the gcells of each net."""
     nx, ny = task.nx, task.ny
     mirror = np.asarray([number & 1, number >> 1 & 1], bool)
     last = np.asarray([nx - 1, ny - 1], np.int32)
     y, x = np.divmod(task.pin_gcell, nx)
     gcell = np.where(mirror[1], ny - 1 - y, y) * nx + np.where(mirror[0], nx - 1 - x, x)
     net, xy = points_of_nets(task.pin_net, gcell, nx)
-    aspect = np.asarray(_ASPECT, np.int32)
+    aspect = np.asarray(_ASPECTS[number >> 2 & 1], np.int32)
     trees = steiner_trees(net, xy * aspect, task.num_nets)
     ends = trees.ends.reshape(-1, 2, 2) // aspect
     ends = np.where(mirror, last - ends, ends).reshape(-1, 4)
