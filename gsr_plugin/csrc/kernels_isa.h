@@ -661,8 +661,7 @@ INLINE void FN(dots_and_adds)(const float *w, float *dw, const int64_t *c, const
     }
 }
 
-static void FN(mix_adjoint_task)(void *p, int64_t chunk) {
-    const struct mix_adjoint_args *a = p;
+INLINE void FN(mix_adjoint_chunk)(const struct mix_adjoint_args *a, int64_t chunk, int bf16) {
     int64_t h = a->h, k = a->k, size = 0, table = 0, block = 0, most = 0, rows = 0;
     for (int64_t t = 0; t < a->types; t++) {
         size += h * a->width[t] * h;
@@ -682,11 +681,10 @@ static void FN(mix_adjoint_task)(void *p, int64_t chunk) {
             int64_t c[4], s = 0;
             for (; s < k; s += 4) {
                 int num = k - s < 4 ? (int)(k - s) : 4;
-                float values[4];
-                for (int j = 0; j < num; j++) {
-                    c[j] = FN(column_of)(a->index, row + s + j, h) * wide;
-                    values[j] = FN(value_of)(a->values, row + s + j, a->bf16);
-                }
+                float exact[4];
+                const float *values = bf16 ? exact : (const float *)a->values + row + s;
+                for (int j = 0; j < num; j++) c[j] = FN(column_of)(a->index, row + s + j, h) * wide;
+                for (int j = 0; bf16 && j < num; j++) exact[j] = FN(value_of)(a->values, row + s + j, 1);
                 if (num == 4)
                     FN(dots_and_adds)(w, part, c, grad, values, dvalues + s, wide, 4);
                 else
@@ -698,6 +696,14 @@ static void FN(mix_adjoint_task)(void *p, int64_t chunk) {
         block += blocks;
     }
     free(grad);
+}
+
+static void FN(mix_adjoint_task)(void *p, int64_t chunk) {
+    const struct mix_adjoint_args *a = p;
+    if (a->bf16)
+        FN(mix_adjoint_chunk)(a, chunk, 1);
+    else
+        FN(mix_adjoint_chunk)(a, chunk, 0);
 }
 #undef vec
 #undef ZERO
