@@ -14,11 +14,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from gsr_plugin.processes import flow_of
 from gsr_plugin.server_address import HOST, MAX_REQUEST_BYTES, Address, NoServerError, read_address
 
 COMMANDS = ("flow", "export", "predict", "feedback")  # what a server does
 VARIABLES = ("GSR_MODEL", "GSR_DEVICE", "GSR_SCANNER", "GSR_BACKEND")  # of the environment, which the answer depends on
-ACCEPT_S = 10.0  # until a server has taken a request; the work itself has no limit here
+ACCEPT_S = 60.0  # until a server has taken a request, which may still be loading; the work itself has no limit here
 START_S = 120.0  # until a server that was started says where it is
 MAX_ANSWER_BYTES = 64 * 2**20
 _HOOK_FILES = ("def", "lefs", "libs", "verilog", "sdc", "rtl", "rtl_include")
@@ -90,8 +91,8 @@ def _object(line: bytes) -> dict[str, Any]:
 def _running(path: Path, arguments: Sequence[str], env: Mapping[str, str]) -> Address:
     try:
         return read_address(path)
-    except NoServerError:
-        if env.get("GSR_SERVE", "").strip() != "1":
+    except NoServerError as e:
+        if env.get("GSR_SERVE", "").strip() != "1" or not e.has_room:
             raise
     return _start(path, arguments, env)
 
@@ -104,8 +105,7 @@ def _start(path: Path, arguments: Sequence[str], env: Mapping[str, str]) -> Addr
     command = [sys.executable, "-m", "gsr_plugin", "serve", "--address", str(path)]
     command += [word for folder in write for word in ("--root", str(folder))]
     command += [word for folder in read for word in ("--read", str(folder))]
-    pid = env.get("GSR_FLOW_PID", "").strip()
-    command += ["--pid", pid if pid.isdecimal() and int(pid) > 0 else str(os.getppid())]
+    command += ["--pid", str(flow_process(env))]
     own = {k: v for k, v in env.items() if k not in ("GSR_SERVER", "GSR_SERVE")}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,6 +125,18 @@ def _start(path: Path, arguments: Sequence[str], env: Mapping[str, str]) -> Addr
             if time.monotonic() > last:
                 raise NoServerError(f"it did not start ({path.with_suffix('.log')} may say why)") from e
         time.sleep(0.02)
+
+
+def flow_process(env: Mapping[str, str]) -> int:
+    """The process that a started server ends with.
+
+    `GSR_FLOW_PID`, else the outermost make above the session of OpenROAD that calls (`GSR_SESSION_PID`, which the hooks
+    set) or above the parent, else that one itself.
+    """
+    given, session = (env.get(name, "").strip() for name in ("GSR_FLOW_PID", "GSR_SESSION_PID"))
+    if given.isdecimal() and int(given) > 1:
+        return int(given)
+    return flow_of(int(session) if session.isdecimal() and int(session) > 1 else os.getppid())
 
 
 def roots_of(address: Path, arguments: Sequence[str], env: Mapping[str, str]) -> tuple[list[Path], list[Path]]:

@@ -15,7 +15,6 @@ from typing import Any, TextIO
 from circuit_io.export_sources import sources_of_hook
 from circuit_io.manifest import MANIFEST, read_json_object
 from gsr_plugin.client import COMMANDS, VARIABLES
-from gsr_plugin.processes import flow_of
 from gsr_plugin.serve import RefusedError, Request, Server
 
 _OUTPUTS = ("out", "log_dir", "json_path")  # parameters of the commands that name what they write
@@ -35,16 +34,15 @@ def serve(
         address: the file that tells clients where the server is.
         root: folders that requests may write to and read from.
         read: folders that they may only read.
-        pid: a process of the flow; the server ends with the outermost `make` above it, or with itself.
+        pid: the process to end with.
         idle_s: seconds without a request after which the server ends.
 
     Raises:
         InputError: the address file cannot be written, or another server holds it.
     """
     folders = Folders(root, read)
-    flow = flow_of(pid) if pid else None
     say = _sayer(sys.stderr)
-    server = Server(address, lambda request: do_command(request, folders), say=say, pid=flow, idle_s=idle_s)
+    server = Server(address, lambda request: do_command(request, folders), say=say, pid=pid, idle_s=idle_s)
 
     def stop(number: int, _: object) -> None:
         signal.signal(number, signal.SIG_DFL)

@@ -20,7 +20,14 @@ _KEYS = ("port", "pid", "token", "code")
 
 
 class NoServerError(Exception):
-    """There is no server to use; the text says why, and the work is done without."""
+    """There is no server to use; the text says why, and the work is done without.
+
+    `has_room` says whether one could be started.
+    """
+
+    def __init__(self, text: str, *, has_room: bool = False) -> None:
+        super().__init__(text)
+        self.has_room = has_room
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ def read_address(path: Path) -> Address:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError as e:
-        raise NoServerError(f"{path} is not there, so none runs") from e
+        raise NoServerError(f"{path} is not there, so none runs", has_room=True) from e
     except OSError as e:
         raise NoServerError(f"{path}: {e.strerror}") from e
     with os.fdopen(descriptor, "rb") as f:
@@ -101,10 +108,10 @@ def read_address(path: Path) -> Address:
         except BlockingIOError:
             text = f.read(4096).decode("utf-8", "replace")
         else:
-            raise NoServerError(f"{path} is stale: its server has ended")
+            raise NoServerError(f"{path} is stale: its server has ended", has_room=True)
     address = _parsed(text)
     if address is None:
-        raise NoServerError(f"{path} holds no address")
+        raise NoServerError(f"{path} holds no address", has_room=True)  # yet, perhaps
     if address.code != code_stamp():
         raise NoServerError(f"it runs another version or installation of gsr; end it (process {address.pid})")
     return address

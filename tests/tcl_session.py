@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -217,3 +219,20 @@ def is_alive(pid: int) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def wait_for_end(pid: int) -> None:
+    """Until a process has ended; half a minute is forever."""
+    last = time.monotonic() + 30
+    while is_alive(pid):
+        assert time.monotonic() < last, f"process {pid} goes on"
+
+
+@contextmanager
+def flow_process() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that stands for a flow, and ends with the block at the latest."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        try:
+            yield process
+        finally:
+            process.kill()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tcl_session import flow_process
 
 from circuit_io.errors import InputError
 from gsr_plugin import client, serve, server_address
@@ -163,13 +164,18 @@ def test_an_oversize_request_is_refused_before_its_end(start: Callable[..., Runn
         client.ask(read_address(running.path), ["x" * 70_000], {})
 
 
-def test_a_client_that_dawdles_is_dropped_and_holds_up_nobody(start: Callable[..., Running]) -> None:
-    running = start(read_s=0.3)
+def test_a_client_that_dawdles_is_dropped(start: Callable[..., Running]) -> None:
+    running = start(read_s=0.1)
+    answer = everything(running.send(b'{"token"'))
+    assert "took longer than 0.1 s" in json.loads(answer)["refused"]
+
+
+def test_clients_that_dawdle_hold_up_nobody(start: Callable[..., Running]) -> None:
+    running = start(read_s=60.0)
     slow = [running.send(b'{"token"') for _ in range(5)]
-    address = read_address(running.path)
-    assert client.ask(address, ["flow"], {})["exit_code"] == 3
+    assert client.ask(read_address(running.path), ["flow"], {})["exit_code"] == 3
     for connection in slow:
-        assert "took longer than 0.3 s" in json.loads(everything(connection))["refused"]
+        connection.close()
 
 
 def test_many_open_connections_do_not_pile_up(start: Callable[..., Running]) -> None:
@@ -262,7 +268,7 @@ def test_the_work_under_way_is_answered_before_the_end(
 
 
 def test_it_ends_with_the_process_it_was_told(start: Callable[..., Running]) -> None:
-    with subprocess.Popen(["sleep", "600"]) as flow:
+    with flow_process() as flow:
         running = start(pid=flow.pid)
         assert client.ask(read_address(running.path), ["flow"], {})
         flow.terminate()
@@ -293,11 +299,17 @@ def test_the_flow_is_the_outermost_make(tmp_path: Path) -> None:
     with subprocess.Popen(
         ["make", "outer"], cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as make:
-        assert make.stdout
-        inner = int(make.stdout.readline())
-        assert inner != make.pid
-        assert flow_of(inner) == (make.pid if own == os.getpid() else own)
-        os.killpg(make.pid, signal.SIGKILL)
+        try:
+            assert make.stdout
+            inner = int(make.stdout.readline())
+            assert inner != make.pid
+            outermost = make.pid if own == os.getpid() else own
+            assert flow_of(inner) == outermost
+            assert client.flow_process({"GSR_SESSION_PID": str(inner)}) == outermost
+            assert client.flow_process({"GSR_SESSION_PID": "x"}) == flow_of(os.getppid())
+            assert client.flow_process({"GSR_SESSION_PID": str(inner), "GSR_FLOW_PID": "77"}) == 77
+        finally:
+            os.killpg(make.pid, signal.SIGKILL)
     assert started_at(make.pid) is None
     assert started_at(os.getpid())
 
@@ -375,6 +387,16 @@ def test_an_address_of_no_use_means_that_the_process_does_the_work(
     assert err.count("\n") == 1
     if holder and change != "stale":
         holder.give_back()
+
+
+def test_no_server_is_started_where_another_lives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "server.tsv"
+    holder = held(path, Address(1, 1, "secret", "older").to_text())
+    env = {"GSR_SERVER": str(path), "GSR_SERVE": "1"}
+    assert client.answer_from_server(["flow"], env) is None
+    holder.give_back()
+    assert "another version" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tcl_session import is_alive
+from tcl_session import flow_process, wait_for_end
 
 from bench import serve as bench_serve
 from circuit_io.text import read_bytes
@@ -195,7 +195,7 @@ def gsr(*words: object, **env: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 def test_the_first_call_of_a_flow_starts_a_server_and_the_next_ones_use_it(hook: Path, tmp_path: Path) -> None:
     address = tmp_path / "gsr" / "server.tsv"
-    with subprocess.Popen(["sleep", "600"]) as flow:
+    with flow_process() as flow:
         env = {"GSR_SERVER": str(address), "GSR_SERVE": "1", "GSR_FLOW_PID": str(flow.pid), "GSR_DEVICE": "cpu"}
         pids = set()
         for step in ("one", "two"):
@@ -207,8 +207,7 @@ def test_the_first_call_of_a_flow_starts_a_server_and_the_next_ones_use_it(hook:
         (pid,) = pids
         assert "port" in address.with_suffix(".log").read_text()
         flow.terminate()
-    while is_alive(pid):  # the server waits for its flow
-        pass
+    wait_for_end(pid)
     assert not address.exists()
     assert "has ended" in address.with_suffix(".log").read_text()
     del env["GSR_SERVE"]

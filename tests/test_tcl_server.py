@@ -3,12 +3,11 @@
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from tcl_session import fake_python, is_alive, run_tcl
+from tcl_session import fake_python, flow_process, run_tcl, wait_for_end
 
 from circuit_io.text import read_bytes
 
@@ -23,11 +22,11 @@ def environment_of(folder: Path) -> dict[str, str]:
 def test_a_flow_that_wants_a_server_says_where_and_for_whom(tmp_path: Path) -> None:
     python = fake_python(tmp_path / "py")
     env = {"GSR_PYTHON": str(python), "GSR_SERVE": "1", "OBJECTS_DIR": str(tmp_path / "objects")}
-    after = PREDICT + "\nputs after=[info exists ::env(GSR_SERVER)][info exists ::env(GSR_FLOW_PID)]"
+    after = PREDICT + "\nputs after=[info exists ::env(GSR_SERVER)][info exists ::env(GSR_SESSION_PID)]"
     run = run_tcl(tmp_path, after, env=env)
     child = environment_of(tmp_path / "py")
     assert child["GSR_SERVER"] == str(tmp_path / "objects" / "gsr" / "server.tsv")
-    assert f"pid={child['GSR_FLOW_PID']}" in run.out.split()
+    assert f"pid={child['GSR_SESSION_PID']}" in run.out.split()
     assert "after=00" in run.out
 
 
@@ -62,7 +61,7 @@ def test_a_folder_that_cannot_be_written_is_one_message(tmp_path: Path, on_error
     run = run_tcl(tmp_path, "stub::add_inst u1\nputs result=[gsr_predict -out_dir /proc/gsr]", env=env)
     first = run.out.splitlines()[0]
     assert first.startswith("[WARNING FLW-7031]" if on_error == "warn" else "[ERROR FLW-7061]")
-    assert "can't create directory \"/proc/gsr\"" in first
+    assert 'can\'t create directory "/proc/gsr"' in first
     assert run.out.count("] gsr_predict: ") == 1
     assert run.code == (on_error == "fail")
     assert run.changes == []
@@ -99,7 +98,7 @@ proc ::write_def {{ args }} {{ file copy -force {{{tmp_path / "placed.def"}}} [l
     lefs = [str(kit / "tech" / f"gsr45_{n}.lef") for n in ("tech", "cells")]
     address = tmp_path / "objects" / "gsr" / "server.tsv"
     pids, made = set(), []
-    with subprocess.Popen(["sleep", "600"]) as flow:
+    with flow_process() as flow:
         env = {"GSR_PYTHON": sys.executable, "GSR_LEFS": " ".join(lefs), "GSR_DEVICE": "cpu", "GSR_SERVE": "1"}
         env |= {"OBJECTS_DIR": str(tmp_path / "objects"), "GSR_FLOW_PID": str(flow.pid), "LOG_DIR": str(tmp_path)}
         for hook in ("POST_GLOBAL_PLACE", "POST_DETAIL_PLACE"):
@@ -115,8 +114,7 @@ proc ::write_def {{ args }} {{ file copy -force {{{tmp_path / "placed.def"}}} [l
             made.append(tmp_path / "objects" / "gsr" / hook.lower())
         flow.terminate()
     (pid,) = pids
-    while is_alive(pid):
-        pass
+    wait_for_end(pid)
     assert not address.exists()
     first, second = ((m / "prediction" / "congestion_h.csv").read_bytes() for m in made)
     assert first == second

@@ -160,7 +160,7 @@ proc enter_child_environment { } {
   if { [setting GSR_SERVE] eq "1" } {
     # the server that the child starts serves this flow alone, and ends with it
     dict set wanted GSR_SERVER [setting GSR_SERVER [file join [out_root] server.tsv]]
-    dict set wanted GSR_FLOW_PID [setting GSR_FLOW_PID [pid]]
+    dict set wanted GSR_SESSION_PID [pid]
   }
   set saved [dict create]
   foreach name [concat $foreign_variables [dict keys $wanted]] {
