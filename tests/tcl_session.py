@@ -222,8 +222,8 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_for_end(pid: int) -> None:
-    """Until a process has ended; half a minute is forever."""
-    last = time.monotonic() + 30
+    """Until a process has ended; two minutes are forever."""
+    last = time.monotonic() + 120
     while is_alive(pid):
         assert time.monotonic() < last, f"process {pid} goes on"
 

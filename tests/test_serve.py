@@ -27,8 +27,8 @@ Work = Callable[[Request], dict[str, Any]]
 
 
 def wait_for(is_so: Callable[[], object]) -> None:
-    """Until something is so; half a minute is forever."""
-    last = time.monotonic() + 30
+    """Until something is so; two minutes are forever."""
+    last = time.monotonic() + 120
     while not is_so():
         assert time.monotonic() < last
         time.sleep(0.01)
