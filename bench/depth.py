@@ -3,7 +3,7 @@
     gsr bench depth DATA [--runs RUNS] [--layers 8 32 100 300] [--seeds 3] [--set train.lr=1e-3 ..] [--out FILE]
 
 DATA holds exports with labels (`gsr bench corpus`); one placement of every design below `--max-insts` is trained on, by
-the loop and loss of `gsr train`, 32 channels, `train.full_rate_layers = 8`, whole epochs up to `--steps` steps or more.
+the loop and loss of `gsr train`, 32 channels, `train.full_rate_layers = 2`, whole epochs up to `--steps` steps or more.
 Losses of a run are means over its last two epochs, that is over all designs twice. Before the first step: how the
 stack changes the size of a value and of a gradient; at the end: the loss over all designs as they are, and the input
 that the backward comes back to beside the one that went in. RUNS keeps the runs: those that are done are not done
@@ -209,7 +209,7 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     entries = small_designs(args.data, args.max_insts)
     epochs = math.ceil(args.steps / len(entries))
-    sets = ["model.width=32", "train.full_rate_layers=8", f"train.epochs={epochs}", 'train.device="cpu"', *args.set]
+    sets = ["model.width=32", "train.full_rate_layers=2", f"train.epochs={epochs}", 'train.device="cpu"', *args.set]
     config, rows = load_config(None, sets, env={}), []
     with tempfile.TemporaryDirectory() as scratch:
         for seed in range(args.seeds):
