@@ -5,6 +5,7 @@ edges overflow, rip-up with growing history, prices and reach. Tracks blocked by
 are in C (`router_native`) or, where it is not built, in NumPy (`router_reference`): whole numbers, the same routes.
 """
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -12,11 +13,13 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, Int32, Int64
 
-from circuit_io import router_native, router_reference
+from circuit_io import native, router_native, router_reference
 from circuit_io.errors import InputError
 from circuit_io.graph import CircuitGraph
 from circuit_io.router_board import Board, Detours, board_of
 from circuit_io.router_demand import Demand, Pair, check_demand, demand_of, is_edge
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["Demand", "Routing", "Run", "demand_of", "is_compiled", "route", "route_once"]
 
@@ -24,7 +27,7 @@ MapF = Float32[np.ndarray, "ny nx"]
 
 _LONG = 10  # segments above this may become a Z
 _EASY = ((10, 10, 10), (5, 5, 15), (1, 1, 20))  # least length, spare wires, reach of the passes before rip-up
-_ROUNDS = 12  # of rip-up; more cost time and agree less with the labels
+_ROUNDS = 12  # of rip-up; more cost time and gain nothing in agreement with the labels
 _HALF, _UNIT = 512, 64  # free wires that a price tells apart; parts of the price of an empty edge
 _SLOPE = 20.0  # wires of overflow that cost as much as the step from an empty edge to a full one
 
@@ -118,6 +121,8 @@ def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0) -> Rou
         )
     task = design if isinstance(design, Demand) else demand_of(design)
     check_demand(task)
+    if not is_compiled():
+        _log.warning("routing in NumPy, hundreds of times as slow as in C (%s)", native.BUILD)
     shape = (task.ny, task.nx)
     total, square, over = (tuple(np.zeros(shape, np.int64) for _ in "hv") for _ in range(3))
     length = np.zeros(task.num_nets, np.int64)

@@ -219,6 +219,17 @@ def test_an_edge_without_tracks_is_nan() -> None:
     assert np.isfinite(routing.h[:, :-1]).sum() == 11
 
 
+def test_without_c_a_warning_tells_why_it_is_slow(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("GSR_SCANNER", "python")
+    task = task_of(6, 5, [[(0, 0), (5, 4), (3, 1)]] * 9, tracks=2)
+    slow = route(task, runs=2)
+    assert "in NumPy" in caplog.text
+    monkeypatch.delenv("GSR_SCANNER")
+    np.testing.assert_array_equal(slow.h, route(task, runs=2).h)
+
+
 GOOD = [[(0, 0), (2, 2)]]
 
 
