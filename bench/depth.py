@@ -3,11 +3,12 @@
     gsr bench depth DATA [--runs RUNS] [--layers 8 32 100 300] [--seeds 3] [--set train.lr=1e-3 ..] [--out FILE]
 
 DATA holds exports with labels (`gsr bench corpus`); one placement of every design below `--max-insts` is trained on, by
-the loop and loss of `gsr train`, 32 channels, `train.full_rate_layers = 2`, whole epochs up to `--steps` steps or more.
-Losses of a run are means over its last two epochs, that is over all designs twice. Before the first step: how the
-stack changes the size of a value and of a gradient; at the end: the loss over all designs as they are, and the input
-that the backward comes back to beside the one that went in. RUNS keeps the runs: those that are done are not done
-again, a stopped one goes on. `--quick` takes 2 and 4 layers, one seed, 8 steps. Exit code 1: a mark is missed.
+the loop and loss of `gsr train`, 32 channels, whole epochs up to `--steps` steps or more: the first depth at the
+default rate, to which the others are compared, and every depth with `train.full_rate_layers = 2`. Losses of a run are
+means over its last two epochs, that is over all designs twice. Before the first step: how the stack changes the size of
+a value and of a gradient; at the end: the loss over all designs as they are, and the input that the backward comes back
+to beside the one that went in. RUNS keeps the runs: those that are done are not done again, a stopped one goes on.
+`--quick` takes 2 and 4 layers, one seed, 8 steps. Exit code 1: a mark is missed.
 """
 
 import argparse
@@ -27,12 +28,14 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from bench.machine import machine  # noqa: E402
+from circuit_io.errors import InputError  # noqa: E402
 from circuit_io.store import open_design  # noqa: E402
 from circuit_io.transform import Symmetry  # noqa: E402
 from gsr_plugin.config import RunConfig, load_config  # noqa: E402
 from gsr_plugin.dataset import Entry, Loader, Normaliser, find_designs  # noqa: E402
 from gsr_plugin.graph_tensors import GraphTensors  # noqa: E402
 from gsr_plugin.model import GsrGnn  # noqa: E402
+from gsr_plugin.run_folder import CONFIG  # noqa: E402
 from gsr_plugin.schedule import Step, stack_rate  # noqa: E402
 from gsr_plugin.train import placement_loss, train  # noqa: E402
 from gsr_plugin.weights import load_weights  # noqa: E402
@@ -100,16 +103,21 @@ def at_the_end(run: Path, config: RunConfig, entries: list[Entry], load: Loader)
     return {"all_designs_loss": fmean(losses), "rebuilt_values": values, "rebuilt_different": different}
 
 
-def run_once(layers: int, seed: int, base: RunConfig, entries: list[Entry], out: Path) -> dict[str, Any]:
+def run_once(
+    layers: int, full_rate_layers: int, seed: int, base: RunConfig, entries: list[Entry], out: Path
+) -> dict[str, Any]:
     """Train one model, or go on where it stopped; what was done before is read."""
     found_at = out / "depth.json"
-    if found_at.is_file():
-        found: dict[str, Any] = json.loads(found_at.read_text())
-        return found
     config = base.model_copy(update={
         "model": base.model.model_copy(update={"layers": layers}),
-        "train": base.train.model_copy(update={"seed": seed}),
+        "train": base.train.model_copy(update={"seed": seed, "full_rate_layers": full_rate_layers}),
     })  # fmt: skip
+    if found_at.is_file():
+        found: dict[str, Any] = json.loads(found_at.read_text())
+        if load_config(out / CONFIG, env={}) != config or found["steps"] != config.train.epochs * len(entries):
+            mend = "Give the settings and designs of that run, or other --runs."
+            raise InputError("is a run with other settings or designs", path=out, mend=mend)
+        return found
     load, start = Loader(), time.process_time()
     start_ratios = at_the_start(config, entries, load)
     train([e.path for e in entries], out, config=config, resume=(out / "state").is_dir(), quiet=True)
@@ -137,10 +145,10 @@ LOSSES = ("last_loss", "last_squared", "all_designs_loss")
 
 
 def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row a depth: means, the spread over seeds, and the losses over those of the first depth."""
+    """A row a depth and rate: means, the spread over seeds, and the losses over those of the first row."""
     table: list[dict[str, Any]] = []
-    for layers in dict.fromkeys(row["layers"] for row in rows):
-        mine = [row for row in rows if row["layers"] == layers]
+    for layers, share in dict.fromkeys((row["layers"], row["stack_share"]) for row in rows):
+        mine = [row for row in rows if (row["layers"], row["stack_share"]) == (layers, share)]
         mean = {key: fmean(row[key] for row in mine) for key in ("first_loss", *LOSSES)}
         first = table[0] if table else mean
         table.append({
@@ -166,7 +174,7 @@ def marks(table: list[dict[str, Any]]) -> dict[str, bool]:
 
     return {
         "every loss and gradient is finite": all(row["finite"] for row in table),
-        "loss of the last epochs, at most 1.05 of the first depth's": low("last_loss"),
+        "loss of the last epochs, at most 1.05 of the first row's": low("last_loss"),
         "squared error of the last epochs likewise": low("last_squared"),
         "loss over all designs at the end likewise": low("all_designs_loss"),
         "the range is not reached": all(row["range_frac"] < 1 for row in table),
@@ -211,15 +219,17 @@ def main(arguments: list[str] | None = None) -> int:
     epochs = math.ceil(args.steps / len(entries))
     sets = ["model.width=32", "train.full_rate_layers=2", f"train.epochs={epochs}", 'train.device="cpu"', *args.set]
     config, rows = load_config(None, sets, env={}), []
+    full = config.train.full_rate_layers
+    kinds = [(args.layers[0], 0)] * (stack_rate(config.train, args.layers[0]) < 1) + [(n, full) for n in args.layers]
     with tempfile.TemporaryDirectory() as scratch:
         for seed in range(args.seeds):
-            for layers in args.layers:
-                out = (args.runs or Path(scratch)) / f"{layers}-{seed}"
-                rows.append(run_once(layers, seed, config, entries, out))
-                print(
-                    f"{layers} layers, seed {seed}: {rows[-1]['last_loss']:.4f}, {rows[-1]['cpu_s']:.0f} s", flush=True
-                )
-    table = summarise(sorted(rows, key=lambda row: (args.layers.index(row["layers"]), row["seed"])))
+            for layers, rule in kinds:
+                out = (args.runs or Path(scratch)) / f"{layers}-{seed}{'' if rule else '-whole'}"
+                rows.append(run_once(layers, rule, seed, config, entries, out))
+                row = rows[-1]
+                print(f"{layers} layers, seed {seed}: squared error {row['last_squared']:.4f}, "
+                      f"loss {row['last_loss']:.4f}, {row['cpu_s']:.0f} s", flush=True)  # fmt: skip
+    table = summarise(sorted(rows, key=lambda row: (row["layers"], -row["stack_share"], row["seed"])))
     _print(table)
     reached = marks(table)
     for text, met in reached.items():
