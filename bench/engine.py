@@ -70,7 +70,6 @@ class Contest:
 
 CONTESTS = {
     "cliques": Contest("7157", 32, (*GSR, *FUSED, *MESSAGES)),
-    "cliques, 4 layers": Contest("7157", 4, (*GSR, *FUSED, *MESSAGES)),
     "ibex": Contest("ibex", 32, (*GSR, *FUSED, *MESSAGES)),
     "aes": Contest("aes", 32, (*GSR, *FUSED, *MESSAGES)),
     "dynamic_node": Contest("dynamic_node", 32, (*GSR, *FUSED, *MESSAGES)),

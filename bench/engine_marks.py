@@ -76,7 +76,6 @@ _PEERS = (
 )
 MARKS = (
     *(Mark(f"7157-like cliques, 32 layers: {peer}", "cliques", "gsr", peer, *most) for peer, *most in _PEERS),
-    *(Mark(f"the same, 4 layers: {peer}", "cliques, 4 layers", "gsr", peer, *most) for peer, *most in _PEERS[:4]),
     Mark("ibex, 100 layers: plain torch", "deep", "gsr", "plain torch", 1.0, 0.04),
     Mark("ibex, 100 layers: plain torch, ours with saved indices", "deep", "gsr, saved indices", "plain torch", 0.75),
     Mark("ibex, 100 layers: our kernels, stored activations", "deep", "gsr", "gsr, stored activations", 1.4),
