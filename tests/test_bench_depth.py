@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from synthetic_graph import write_corpus
 
 from bench import depth
+from circuit_io.errors import InputError
 from gsr_plugin.config import load_config
 from gsr_plugin.dataset import Loader
 
@@ -20,6 +22,11 @@ def test_quick_run_trains_both_depths_once(tmp_path: Path) -> None:
         first = out.read_text()
         logs = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("log.jsonl")}
         depth.main(asked)
+        for other in (["--set", "train.lr=1e-3"], ["--steps", "50"]):
+            with pytest.raises(InputError, match="is a run with other settings or designs"):
+                depth.main(
+                    [a for a in asked if a != "--quick"] + ["--layers", "2", "--seeds", "1", "--steps", "8", *other]
+                )
     finally:
         torch.set_num_threads(threads)
     assert out.read_text() == first
