@@ -4,6 +4,7 @@ The server holds a lock on the file for as long as it lives: a client tells a st
 second server for the same file is refused.
 """
 
+import errno
 import fcntl
 import os
 import stat
@@ -61,6 +62,8 @@ class HeldAddress:
         for _ in range(_TRIES):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
+                if os.fstat(descriptor).st_uid != os.getuid():  # root can change its mode, and the owner back
+                    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
                 os.fchmod(descriptor, 0o600)
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _is_at(path, descriptor):

@@ -337,6 +337,15 @@ def test_an_address_file_that_cannot_be_written_is_one_clear_error(tmp_path: Pat
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_a_file_of_somebody_else_holds_no_token_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, us = tmp_path / "server.tsv", os.getuid()
+    path.touch(0o600)
+    monkeypatch.setattr(os, "getuid", lambda: us + 1)
+    with pytest.raises(InputError, match="cannot be written: Operation not permitted"):
+        Server(path, echo, say=print).run()
+    assert path.read_text() == ""
+
+
 def held(path: Path, text: str) -> HeldAddress:
     holder = HeldAddress.take(path)
     path.write_text(text)
