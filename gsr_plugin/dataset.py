@@ -82,6 +82,8 @@ def find_designs(roots: Sequence[Path], *, labelled: bool = True) -> list[Entry]
         if not root.is_dir():
             raise InputError("is no folder", path=root, mend="Give a folder that holds folders written by gsr export.")
         for path in sorted(root.rglob("manifest.json")):
+            if any(part.startswith(".") for part in path.relative_to(root).parts):
+                continue  # what is being written, or was when it was killed
             manifest = _manifest(path)
             if manifest is None:
                 continue
