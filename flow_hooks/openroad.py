@@ -16,7 +16,7 @@ from circuit_io.errors import ToolError
 
 TIMEOUT_S = 60.0
 MAX_OUTPUT_BYTES = 2**20
-_FLAGS = ("-exit", "-no_init", "-no_splash", "-no_settings")
+FLAGS = ("-exit", "-no_init", "-no_splash", "-no_settings")
 _SIGN = "gsr-probe"
 
 
@@ -93,7 +93,7 @@ def probe_openroad(path: Path, *, timeout_s: float = TIMEOUT_S) -> OpenRoad:
         version = next((line.strip()[:120] for line in text.splitlines() if line.strip()), "")
         script = Path(folder) / "probe.tcl"
         script.write_text(_script(), encoding="ascii")
-        code, text = _run([str(path), *_FLAGS, str(script)], Path(folder), timeout_s)
+        code, text = _run([str(path), *FLAGS, str(script)], Path(folder), timeout_s)
     rows = [line.split("\t") for line in text.splitlines() if line.startswith(f"{_SIGN}\t")]
     facts = {row[1]: row[2] for row in rows if len(row) == 3}
     if facts.get("end") != "1":

@@ -374,6 +374,57 @@ def route(design: Path, out: Path, runs: int, seed: int, overwrite: bool, quiet:
 
 
 @main.command()
+@click.argument("batch", type=FILE)
+@click.option("--out", type=OUT, required=True, help="Folder to write, or to go on with.")
+@click.option(
+    "--router", type=click.Choice(["openroad", "embedded"]), default="openroad", show_default=True,
+    help="embedded: approximate labels of placed DEFs, where no OpenROAD is installed.",
+)  # fmt: skip
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="How many to run at a time.")
+@click.option("--retry", is_flag=True, help="Run jobs again that failed.")
+@click.option("--job", "only", type=int, help="Run this one job alone, as a task of an array.")
+@click.option("--slurm", type=OUT, metavar="FILE", help="Write a Slurm array of the jobs instead, --jobs at a time.")
+@_common
+def label(
+    batch: Path,
+    out: Path,
+    router: str,
+    jobs: int,
+    retry: bool,
+    only: int | None,
+    slurm: Path | None,
+    overwrite: bool,
+    quiet: bool,
+) -> _Result:
+    """Label many designs and variants of a BATCH file: floorplan, place, route, and what training reads.
+
+    What is done is not done again: the same command goes on after a kill. One failing job does not stop the others;
+    exit code 1 when some failed.
+
+    \b
+    gsr label batch.toml --out labels --jobs 8
+    gsr label batch.toml --out labels --router embedded
+    gsr label batch.toml --out labels --jobs 50 --slurm array.sh && sbatch array.sh
+    gsr train labels --out runs/all
+    """
+    if slurm is not None:
+        from circuit_io.atomic import write_files
+        from flow_hooks.slurm import array_script
+
+        script = array_script(batch, out, router=router, width=jobs)
+        write_files({slurm: script}, overwrite=overwrite)
+        return _Result({"script": slurm}, f"{slurm}: sbatch {slurm}")
+    from flow_hooks.labeler import FAIL, plan_batch
+    from flow_hooks.labeler import label as run
+    from gsr_plugin.progress import Progress, stop_signals
+
+    plan = plan_batch(batch, router=router)
+    with stop_signals() as should_stop, Progress(len(plan.jobs), quiet=quiet, what="label") as progress:
+        found = run(plan, out, jobs=jobs, only=only, retry=retry, on_end=progress.update, should_stop=should_stop)
+    return _Result(found, found.text(), exit_code=1 if found.count(FAIL) else 0)
+
+
+@main.command()
 @click.argument("pred", type=FOLDER)
 @click.option("--out", type=OUT, required=True, help="The feedback.tsv to write; the plan as JSON goes beside it.")
 @click.option(

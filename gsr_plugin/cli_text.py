@@ -11,6 +11,7 @@ TWINS = {
     "evaluate": "gsr_plugin.evaluate.evaluate",
     "predict": "gsr_plugin.predict.predict",
     "route": "circuit_io.router_prediction.route_export",
+    "label": "flow_hooks.labeler.label",
     "feedback": "flow_hooks.plan_prediction.plan_prediction",
     "report": "gsr_plugin.report.report",
     "check": "gsr_plugin.check.check",

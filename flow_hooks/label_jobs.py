@@ -1,0 +1,193 @@
+"""The jobs of a batch: what each needs, a hash of all that decides its result, and why one cannot be run."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from circuit_io.errors import GsrError
+from circuit_io.export_sources import parse_layer_range
+from circuit_io.text import sha256_of_file
+from flow_hooks.batch import MAKE_PLACEMENT, Batch, DesignEntry, Technology, Variant
+from flow_hooks.sampler import sample_variants
+
+EMBEDDED, OPENROAD = "embedded", "openroad"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One placement to label.
+
+    Attributes:
+        name: technology/design/variant, its folder below the output.
+        settings: all that a job is told: files, layers, seeds, router.
+        inputs: role, path and SHA-256 of every file.
+        skip: why it cannot be done; empty for a job that can.
+        fault: what is wrong with its input; such a job has failed before it began.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    inputs: list[dict[str, str]] = field(default_factory=list)
+    skip: str = ""
+    fault: str = ""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of settings and contents of the files, wherever these lie."""
+        files = [[one["role"], one["sha256"]] for one in self.inputs]
+        return hashlib.sha256(json.dumps([self.settings, files], sort_keys=True).encode()).hexdigest()
+
+    def paths(self, role: str) -> list[Path]:
+        """The files of one role."""
+        return [Path(one["path"]) for one in self.inputs if one["role"] == role]
+
+
+def jobs_of(batch: Batch, home: Path, *, router: str, version: str) -> list[Job]:
+    """The jobs of a batch in the order of the file; `home` is what relative paths start from.
+
+    Args:
+        batch: the batch.
+        home: the folder of the batch file.
+        router: `EMBEDDED` or `OPENROAD`.
+        version: of the router.
+    """
+    hashes: dict[Path, str] = {}
+    jobs = []
+    for design_name, design in batch.design.items():
+        technology = batch.technology[design.technology]
+        for name, variant in _variants(batch, design_name, design, technology):
+            settings = _settings(batch, design_name, design, technology, name, variant, router, version)
+            full = f"{design.technology}/{design_name}/{name}"
+            skip = _skip(design, variant, router, settings)
+            if skip:
+                jobs.append(Job(full, settings, skip=skip))
+                continue
+            try:
+                inputs = _inputs(design, technology, settings, home, hashes)
+                jobs.append(Job(full, settings, inputs, fault=_fault(design, technology, settings, router)))
+            except OSError as e:
+                jobs.append(Job(full, settings, fault=f"{e.filename}: {e.strerror}"))
+            except GsrError as e:
+                jobs.append(Job(full, settings, fault=str(e)))
+    return jobs
+
+
+def own_version() -> str:
+    """Version of this package."""
+    try:
+        return metadata.version("gsr-plugin")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _variants(
+    batch: Batch, design_name: str, design: DesignEntry, technology: Technology
+) -> Iterator[tuple[str, Variant]]:
+    for i, variant in enumerate(batch.variant):
+        if variant.designs is None or design_name in variant.designs:
+            yield variant.name or f"v{i}", variant
+    if batch.sampler is not None:
+        for variant in sample_variants(batch.sampler, design_name, design, technology):
+            yield variant.name or "", variant
+    if not batch.variant and batch.sampler is None:
+        yield "v0", Variant()
+
+
+def _settings(
+    batch: Batch,
+    design_name: str,
+    design: DesignEntry,
+    technology: Technology,
+    name: str,
+    variant: Variant,
+    router: str,
+    version: str,
+) -> dict[str, Any]:
+    layers = variant.signal_layers or design.signal_layers or technology.signal_layers
+    adjustment = next(
+        (a for a in (variant.layer_adjustment, design.layer_adjustment, technology.layer_adjustment) if a is not None),
+        None,
+    )
+    embedded = {"name": "embedded router (approximate)", "is_approximate": True, "runs": batch.router.runs}
+    real = {
+        "name": f"OpenROAD global_route, congestion_iterations {batch.router.congestion_iterations}",
+        "is_approximate": False,
+        "congestion_iterations": batch.router.congestion_iterations,
+    }
+    settings: dict[str, Any] = {
+        "tech": design.technology,
+        "design": design_name,
+        "variant": name,
+        "family": design.family or design_name,
+        "stage": design.stage,
+        "signal_layers": list(parse_layer_range(layers)) if layers else None,
+        "layer_adjustment": adjustment,
+        "seed": variant.seed,
+        "router": {"kind": router, "version": version, **(embedded if router == EMBEDDED else real)},
+    }
+    if design.netlist:
+        placement = {k: default if getattr(variant, k) is None else getattr(variant, k)
+                     for k, default in MAKE_PLACEMENT.items()}  # fmt: skip
+        settings |= placement | {
+            "top": design.top or design_name,
+            "site": technology.site,
+            "pin_layers": list(technology.pin_layers or []),
+            "core_margin_um": technology.core_margin_um,
+        }
+    if router == OPENROAD:
+        settings |= {"clock_layers": technology.clock_layers, "env": technology.env}
+    return settings
+
+
+def _skip(design: DesignEntry, variant: Variant, router: str, settings: dict[str, Any]) -> str:
+    """Why a job makes no sense, though nothing is wrong."""
+    if not design.def_ and not design.netlist:
+        return "the design has neither def nor netlist"
+    if router == EMBEDDED and not design.def_:
+        return "no placement: the embedded router needs a placed DEF (def = ...)"
+    varied = [k for k in MAKE_PLACEMENT if getattr(variant, k) is not None]
+    if design.def_ and varied:
+        return f"its placement is given, so {', '.join(varied)} cannot vary"
+    return ""
+
+
+def _fault(design: DesignEntry, technology: Technology, settings: dict[str, Any], router: str) -> str:
+    """What the batch file lacks for a job."""
+    where = f"technology.{design.technology}"
+    needed = {
+        "signal_layers": settings["signal_layers"],
+        "layer_adjustment": settings["layer_adjustment"] is not None,
+    }
+    if design.netlist:
+        needed |= {"lib": technology.lib, "site": technology.site, "pin_layers": technology.pin_layers}
+        if settings["power_grid"]:
+            needed["power_grid"] = technology.power_grid
+    lacking = [key for key, value in needed.items() if not value]
+    return f"{where} has no {', '.join(lacking)}" if lacking else ""
+
+
+def _inputs(
+    design: DesignEntry, technology: Technology, settings: dict[str, Any], home: Path, hashes: dict[Path, str]
+) -> list[dict[str, str]]:
+    """Role, path and hash of each file; a file is hashed once for the whole batch."""
+    named = [("lef", p) for p in technology.lef] + [("lib", p) for p in technology.lib]
+    named += [("def", design.def_)] if design.def_ else [("netlist", design.netlist)]
+    if settings["router"]["kind"] == OPENROAD:
+        named += [("sdc", design.sdc), ("rc", technology.rc)]
+        if design.netlist:
+            named += [("macros", design.macros), ("tracks", technology.tracks)]
+        if settings.get("power_grid"):
+            named += [("taps", technology.taps), ("power_grid", technology.power_grid)]
+    inputs = []
+    for role, text in named:
+        if not text:
+            continue
+        path = (home / Path(text).expanduser()).resolve()
+        if path not in hashes:
+            hashes[path] = sha256_of_file(path)
+        inputs.append({"role": role, "path": str(path), "sha256": hashes[path]})
+    return inputs

@@ -1,0 +1,129 @@
+"""A labelling job in the user's OpenROAD: what gsr_label.tcl is told, what became of it, and its tables completed."""
+
+import gzip
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from circuit_io import labels as label_files
+from circuit_io.errors import InputError, ToolError
+from circuit_io.export_sources import fractions_of
+from circuit_io.gcells import HORIZONTAL, VERTICAL
+from circuit_io.router_labels import usage_text
+from circuit_io.text import read_bytes
+from flow_hooks.label_jobs import Job
+from flow_hooks.openroad import FLAGS
+from flow_hooks.tsv import encode, number
+
+SCRIPT = Path(__file__).parent / "tcl" / "gsr_label.tcl"
+_ERROR = re.compile(r"^\[ERROR [A-Z]{2,4}-\d{4}\].*$", re.MULTILINE)
+_UNPACKED = ("lef", "def")  # what openroad reads plain alone
+_COPIED = (
+    "utilization", "aspect", "density_lb_addon", "core_margin_um", "site", "top", "seed", "routability_driven",
+    "improve_placement", "clock_layers",
+)  # fmt: skip
+
+
+def route_openroad(job: Job, labels: Path, *, openroad: str) -> dict[str, Any]:
+    """Run one job in openroad, whose label tables come into `labels`; the tracks of overflow.
+
+    Raises:
+        ToolError: openroad failed; its own error and the place of its log.
+        InputError: what it wrote is no label, or says nothing.
+    """
+    folder = labels.parent
+    task, log = folder / "job.tsv", folder / "openroad.log"
+    task.write_text(job_text(job, labels, unpack=folder / "inputs"), "utf-8", "surrogateescape")
+    env = {**os.environ, **job.settings["env"], "GSR_LABEL_JOB": str(task)}
+    with log.open("wb") as out:
+        command = [openroad, *FLAGS, str(SCRIPT)]
+        code = subprocess.run(command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                              check=False).returncode  # fmt: skip
+    if code:
+        raise ToolError(f"openroad ended with exit code {code}: {_what_it_said(log)}")
+    return _complete(job, labels)
+
+
+def job_text(job: Job, labels: Path, *, unpack: Path) -> str:
+    """The TSV that gsr_label.tcl reads: a key, a tab, and percent-encoded words with blanks between.
+
+    Args:
+        job: the job.
+        labels: where the label tables go.
+        unpack: a folder for plain copies of packed files.
+    """
+    settings = job.settings
+    low, high = settings["signal_layers"]
+    rows: dict[str, list[str]] = {"out_dir": [str(labels)], "signal_layers": [f"{low}-{high}"]}
+    rows["congestion_iterations"] = [str(settings["router"]["congestion_iterations"])]
+    adjustment = fractions_of(settings["layer_adjustment"], "layer_adjustment")
+    rows["layer_adjustment"] = [f"{low}-{high}", number(adjustment.pop("*", 0.0))]
+    for layer, value in sorted(adjustment.items()):
+        rows["layer_adjustment"] += [layer, number(value)]
+    for key in _COPIED:
+        if settings.get(key) is not None and settings[key] != "":
+            value = settings[key]
+            rows[key] = [value if isinstance(value, str) else number(value)]
+    if settings.get("pin_layers"):
+        rows["pin_layers"] = settings["pin_layers"]
+    for one in job.inputs:
+        path = Path(one["path"])
+        rows.setdefault(one["role"], []).append(str(_plain(path, unpack) if one["role"] in _UNPACKED else path))
+    return "".join(f"{key}\t{' '.join(encode(word) for word in words)}\n" for key, words in rows.items())
+
+
+def _plain(path: Path, folder: Path) -> Path:
+    """The file, or a plain copy where it is packed."""
+    with path.open("rb") as f:
+        if f.read(2) != b"\x1f\x8b":
+            return path
+    folder.mkdir(exist_ok=True)
+    copy = folder / path.name.removesuffix(".gz")
+    copy.write_bytes(read_bytes(path))
+    return copy
+
+
+def _what_it_said(log: Path) -> str:
+    """OpenROAD's own errors, else the last lines of its log."""
+    text = log.read_text("utf-8", "replace")
+    said = _ERROR.findall(text) or [line for line in text.splitlines() if line.strip()][-3:]
+    return "\n  ".join(said[-3:]) or "it said nothing"
+
+
+def _complete(job: Job, labels: Path) -> dict[str, Any]:
+    """Check what openroad wrote, add the column `reduction`, pack the tables, write `done.json` with the settings."""
+    from flow_hooks.label_job import write_done
+
+    done = label_files.read_parameters(labels)
+    states: Mapping[str, str] = done.get("labels") or {}
+    if states.get("grt") != "written":
+        raise ToolError(f"openroad wrote no usage of gcells: {states.get('grt')}")
+    adjustment = fractions_of(done["layer_adjustment"], labels / "done.json")
+    x, y = label_files.read_gcell_grid(label_files.find(labels, "gcell_grid.csv"))
+    path = label_files.find(labels, "gcell_usage.csv")
+    table = label_files.read_usage(path, nx=len(x), ny=len(y))
+    reduction = label_files.reductions(table, adjustment)
+    overflow = 0.0
+    for direction, word in ((HORIZONTAL, "horizontal"), (VERTICAL, "vertical")):
+        demand, over = label_files.congestion(table, reduction, direction)
+        if not np.isfinite(demand).any():
+            raise InputError(f"no edge has {word} tracks", path=path, mend="Give signal layers of both directions.")
+        if not np.nansum(demand) > 0:
+            raise InputError(f"no edge has a {word} wire: nothing was routed", path=path)
+        overflow += float(np.nansum(over))
+    text = usage_text(label_files.UsageTable(table.layers, table.directions, table.capacity, table.usage, reduction))
+    path.write_text(text, "ascii")
+    for name in ("gcell_usage.csv", "placed.def", "wire_length.csv", "route.guide", "congestion.rpt"):
+        plain = labels / name
+        if plain.is_file():
+            (labels / f"{name}.gz").write_bytes(gzip.compress(plain.read_bytes(), 6, mtime=0))
+            plain.unlink()
+    for left in (labels.parent / "inputs").glob("*"):
+        left.unlink()
+    write_done(job, labels, adjustment, more={"openroad": done.get("openroad", ""), "labels": states})
+    return {"overflow_tracks": [overflow], "labels": states}

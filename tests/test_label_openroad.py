@@ -1,0 +1,240 @@
+"""Labelling jobs in OpenROAD: the job's script under stand-ins, a pretended openroad in batches, a real one if any."""
+
+import csv
+import gzip
+import json
+import os
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tcl_session import HERE, TCL, Session, find_tclsh, run_tcl
+from test_doctor import fake_openroad
+from test_label import write_batch
+
+from circuit_io import labels as label_files
+from circuit_io.export import export_design
+from circuit_io.export_sources import sources_of_labels
+from circuit_io.store import open_design
+from flow_hooks.batch import read_batch
+from flow_hooks.label_jobs import Job, jobs_of
+from flow_hooks.labeler import Labelled, label, plan_batch
+from flow_hooks.openroad_job import job_text
+
+LABEL_STUB = HERE / "tcl" / "openroad_label.tcl"
+NETLIST = """
+schema = "gsr-batch"
+schema_version = 1
+[technology.stub]
+lef = ["tech 1.lef", "cells.lef"]
+lib = ["a.lib"]
+site = "core"
+pin_layers = ["metal3", "metal2"]
+signal_layers = "metal2-metal4"
+layer_adjustment = { metal2 = 0.5, "*" = 0.2 }
+taps = "taps.tcl"
+power_grid = "pdn.tcl"
+[design.top]
+technology = "stub"
+netlist = "top.v"
+sdc = "top.sdc"
+"""
+
+
+def jobs_in(folder: Path, text: str) -> list[Job]:
+    folder.mkdir(exist_ok=True)
+    for name in ("tech 1.lef", "cells.lef", "a.lib", "top.v", "top.sdc", "top.def"):
+        (folder / name).write_text("text\n")
+    (folder / "taps.tcl").write_text("tapcell -distance 20 -tapcell_master TAP\n")
+    (folder / "pdn.tcl").write_text("stub::note pdn $::env(RAIL)\n")
+    path = write_batch(folder, text)
+    return jobs_of(read_batch(path), folder, router="openroad", version="1")
+
+
+def run_script(folder: Path, job: Job, *, before: str = "") -> Session:
+    labels = folder / "labels"
+    labels.mkdir()
+    (folder / "job.tsv").write_text(job_text(job, labels, unpack=folder / "inputs"))
+    env = {"GSR_LABEL_JOB": str(folder / "job.tsv"), "RAIL": "VDD"}
+    return run_tcl(folder, f"source {{{TCL / 'gsr_label.tcl'}}}", load=False, env=env,
+                   before=f"source {{{LABEL_STUB}}}\n{before}")  # fmt: skip
+
+
+def test_a_netlist_is_placed_as_the_flow_does(tmp_path: Path) -> None:
+    (job,) = jobs_in(tmp_path, NETLIST + "[[variant]]\nutilization = 0.7\naspect = 1.5\nseed = 7\npower_grid = true\n")
+    run = run_script(tmp_path, job)
+    assert run.code == 0, run.out
+    wanted = [
+        *["read_lef", "read_lef", "read_liberty", "read_verilog", "link_design", "read_sdc"],
+        *["initialize_floorplan", "make_tracks", *["set_global_routing_layer_adjustment"] * 2, "set_routing_layers"],
+        *["tapcell", "pdn", "pdngen", "global_placement", "place_pins", "global_placement", "detailed_placement"],
+        *["improve_placement", "optimize_mirroring", "check_placement", "estimate_parasitics"],
+        *["find_timing_paths", "global_route", "estimate_parasitics", "write_def"],
+    ]
+    passed = {"get_global_placement_uniform_density", "blockages_in_force"}
+    assert [c[0] for c in run.calls if c[0] not in passed][: len(wanted)] == wanted
+    assert run.named("read_lef")[0][0].endswith("tech 1.lef")
+    floorplan = ["-utilization", "70.0", "-aspect_ratio", "1.5", "-core_space", "1", "-site", "core"]
+    assert run.named("initialize_floorplan") == [floorplan]
+    assert run.named("set_global_routing_layer_adjustment") == [["metal2-metal4", "0.2"], ["metal2", "0.5"]]
+    assert run.named("pdn") == [["VDD"]]
+    # the density of ORFS: 0.5 + (1 - 0.5) * 0.05 + 0.01
+    first, second = run.named("global_placement")
+    assert first == ["-skip_io", "-density", "0.5350", "-random_seed", "7"]
+    assert second == ["-density", "0.5350", "-random_seed", "7", "-force_center_initial_place"]
+    assert run.named("place_pins") == [["-hor_layers", "metal3", "-ver_layers", "metal2"]]
+    done = json.loads((tmp_path / "labels" / "done.json").read_text())
+    assert done["labels"] == {"grt": "written", "wire_length": "written", "timing": "written"}
+    assert {p.name for p in (tmp_path / "labels").iterdir()} >= {"endpoints_place.csv", "endpoints_grt.csv"}
+
+
+def test_variants_say_what_is_left_out(tmp_path: Path) -> None:
+    variant = "[[variant]]\nimprove_placement = false\nroutability_driven = true\n"
+    run = run_script(tmp_path, jobs_in(tmp_path, NETLIST + variant)[0])
+    assert run.code == 0, run.out
+    names = {c[0] for c in run.calls}
+    assert not names & {"improve_placement", "pdngen", "tapcell"}
+    assert "-routability_driven" in run.named("global_placement")[1]
+    assert "-random_seed" not in run.named("global_placement")[1]
+
+
+def test_a_placed_def_is_routed_as_it_is(tmp_path: Path) -> None:
+    text = NETLIST.replace('netlist = "top.v"', 'def = "top.def"')
+    with gzip.open(tmp_path / "packed.def.gz", "wb") as f:
+        f.write(b"DESIGN top ;\n")
+    (job,) = jobs_in(tmp_path, text.replace("top.def", "packed.def.gz"))
+    run = run_script(tmp_path, job)
+    assert run.code == 0, run.out
+    (read,) = run.named("read_def")
+    assert Path(read[0]).read_bytes() == b"DESIGN top ;\n", "openroad gets a plain copy"
+    assert not {c[0] for c in run.calls} & {"initialize_floorplan", "global_placement", "detailed_placement"}
+    assert len(run.named("global_route")) == 1
+
+
+def test_a_seed_is_never_dropped_silently(tmp_path: Path) -> None:
+    (job,) = jobs_in(tmp_path, NETLIST + "[[variant]]\nseed = 7\n")
+    run = run_script(tmp_path, job, before="sta::define_cmd_args global_placement {-density}")
+    assert run.code == 1
+    assert "has no -random_seed" in run.out
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        ('site = "core"', "", "technology.stub has no site"),
+        ('power_grid = "pdn.tcl"', "", "technology.stub has no power_grid"),
+        ('signal_layers = "metal2-metal4"', "", "technology.stub has no signal_layers"),
+        ("top.sdc", "lost.sdc", "lost.sdc: No such file"),
+    ],
+)
+def test_what_a_job_lacks_is_told_before_it_runs(tmp_path: Path, before: str, after: str, reason: str) -> None:
+    text = NETLIST.replace(before, after) + "[[variant]]\npower_grid = true\n"
+    assert reason in jobs_in(tmp_path, text)[0].fault
+
+
+def pretended_openroad(folder: Path, kit: Path, variant: str) -> Path:
+    """An openroad of tclsh and the stand-ins that reports the grid and the usage of a labelled kit layout."""
+    labels = kit / "labels" / "gsr45" / "crc_bank" / variant
+    x, y = label_files.read_gcell_grid(labels / "gcell_grid.csv")
+    with gzip.open(labels / "gcell_usage.csv.gz", "rt") as f:
+        rows = list(csv.reader(f))[1:]
+    usage = " ".join(f"{r[0]},{r[2]},{r[3]} {{{r[4]} {r[5]}}}" for r in rows)
+    layers = " ".join(f"M{i} {'HORIZONTAL' if i % 2 else 'VERTICAL'}" for i in range(1, 9))
+    (folder / "design.tcl").write_text(
+        f"source {{{LABEL_STUB}}}\nset ::stub::design crc_bank\nset ::stub::layers {{{layers}}}\n"
+        f"set ::stub::grid {{ x {{{' '.join(map(str, x))}}} y {{{' '.join(map(str, y))}}} }}\n"
+        f"set ::stub::routing_range {{ 2 5 }}\narray set usage {{{usage}}}\n"
+        f"set placed {{{labels / 'placed.def.gz'}}}\n"
+        "foreach name [dict keys $::stub::layers] {\n  dict set ::stub::adjustments $name 0.20000000298\n"
+        "  interp alias {} ::layer_$name {} ::stub::layer $name\n}\n"
+        "proc stub::gcell_grid { method args } {\n  variable grid\n  switch -- $method {\n"
+        "    getGridX { return [dict get $grid x] }\n    getGridY { return [dict get $grid y] }\n"
+        "    default {\n      lassign $args layer ix iy\n      set row $::usage([$layer getName],$ix,$iy)\n"
+        "      return [lindex $row [expr { $method eq {getUsage} }]]\n    }\n  }\n}\n"
+        "proc write_def { path } { exec gzip -dc $::placed > $path }\n"
+        "rename write_guides {}\n"
+        'proc report_wire_length { args } { write_text [lindex $args end] "grt: _0000_ 27 4" }\n'
+    )
+    probe = fake_openroad(folder)
+    answers = probe.read_text().replace("#!/bin/sh\n", "")
+    probe.write_text(
+        '#!/bin/sh\nif [ -n "$GSR_LABEL_JOB" ]; then\n  for last; do :; done\n'
+        '  [ -n "$FAKE_FAILS" ] && { echo "[ERROR GRT-0232] no tracks at all"; exit 1; }\n'
+        f'  echo "source {shlex.quote(str(folder / "design.tcl"))}; source $last" > all.tcl\n'
+        f"  exec {find_tclsh()} all.tcl\nfi\n{answers}"
+    )
+    return probe
+
+
+KIT = """
+schema = "gsr-batch"
+schema_version = 1
+[technology.gsr45]
+lef = ["{tech}/gsr45_tech.lef", "{tech}/gsr45_cells.lef"]
+signal_layers = "M2-M5"
+layer_adjustment = 0.2
+env = {{ FAKE_FAILS = "{fails}" }}
+[design.crc_bank]
+technology = "gsr45"
+def = "{placed}"
+"""
+
+
+def run_batch(
+    folder: Path, kit: Path, monkeypatch: pytest.MonkeyPatch, *, fails: str = "", variant: str = "v0"
+) -> Labelled:
+    monkeypatch.setenv("GSR_OPENROAD", str(pretended_openroad(folder, kit, variant)))
+    placed = kit / "labels" / "gsr45" / "crc_bank" / "v0" / "placed.def.gz"
+    batch = write_batch(folder, KIT.format(tech=kit / "tech", placed=placed, fails=fails))
+    return label(plan_batch(batch), folder / "out")
+
+
+def test_a_batch_in_openroad_gives_what_export_gives(
+    kit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = run_batch(tmp_path, kit, monkeypatch)
+    assert found.count("done") == 1, found.text()
+    got = open_design(tmp_path / "out" / "gsr45" / "crc_bank" / "v0" / "design").labels
+    lef = [kit / "tech" / name for name in ("gsr45_tech.lef", "gsr45_cells.lef")]
+    export_design(sources_of_labels(kit / "labels" / "gsr45" / "crc_bank" / "v0", lef=lef), tmp_path / "wanted")
+    wanted = open_design(tmp_path / "wanted").labels
+    assert got is not None
+    assert wanted is not None
+    for name in ("congestion_h", "congestion_v", "overflow_h", "overflow_v"):
+        np.testing.assert_array_equal(getattr(got, name), getattr(wanted, name))
+    folder = tmp_path / "out" / "gsr45" / "crc_bank" / "v0" / "labels"
+    with gzip.open(folder / "gcell_usage.csv.gz", "rt") as f:
+        header, first = list(csv.reader(f))[:2]
+    assert header[4:] == ["capacity", "usage", "reduction"]
+    assert first[4:] == ["15.0", "3.0", "3.0"], "floor(15 * 0.8) tracks are left"
+    done = json.loads((folder / "done.json").read_text())
+    assert done["is_approximate"] is False
+    assert done["openroad"] == "26Q3-stub"
+
+
+def test_openroads_own_error_is_shown(kit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = run_batch(tmp_path, kit, monkeypatch, fails="1")
+    assert found.count("failed") == 1
+    assert "exit code 1: [ERROR GRT-0232] no tracks at all" in found.text()
+    assert (tmp_path / "out" / "failed" / "gsr45" / "crc_bank" / "v0" / "openroad.log").is_file()
+
+
+@pytest.mark.openroad
+def test_a_real_openroad_labels_a_kit_design(kit: Path, tmp_path: Path) -> None:
+    if not os.environ.get("GSR_OPENROAD"):
+        pytest.skip("GSR_OPENROAD is not set")
+    tech = kit / "tech"
+    batch = write_batch(
+        tmp_path,
+        'schema = "gsr-batch"\nschema_version = 1\n[technology.gsr45]\n'
+        f'lef = ["{tech}/gsr45_tech.lef", "{tech}/gsr45_cells.lef"]\nlib = ["{tech}/gsr45_typ.lib"]\n'
+        'site = "gsr45_core"\npin_layers = ["M3", "M4"]\ncore_margin_um = 3.2\nsignal_layers = "M2-M5"\n'
+        f'layer_adjustment = 0.2\n[design.crc_bank]\ntechnology = "gsr45"\nnetlist = "{kit}/netlists/crc_bank.v.gz"\n'
+        f'sdc = "{kit}/rtl/crc_bank.sdc"\n',
+    )
+    found = label(plan_batch(batch), tmp_path / "out")
+    assert found.count("done") == 1, found.text()
+    labels = open_design(tmp_path / "out" / "gsr45" / "crc_bank" / "v0" / "design").labels
+    assert labels is not None
+    assert np.nanmean(labels.congestion_h) > 0.05
