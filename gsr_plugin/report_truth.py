@@ -98,8 +98,8 @@ def accuracy_section(prediction: Prediction, truth: Routed, recalls: Sequence[Re
         f"{edges.num_overflow:,} of them above full."
     )
     caption = (
-        "Every edge of the grid, both directions: the router's congestion across, the estimate's up. On the dashed "
-        "line they agree; the thin lines mark full."
+        "Every edge of the grid, both directions: the router's congestion across, the estimate's up; what lies beyond "
+        "the axes stands at their ends. On the dashed line they agree; the thin lines mark full."
     )
     return [
         Heading("Accuracy", "accuracy"),

@@ -335,6 +335,8 @@ def test_panel_lists_nets_insts_modules_and_actions(browser: Browser, case: Case
     assert "a.v" not in text or "a&.v:40" in text
     assert "in u_a</script> (a<b>, a&.v:40)" in text
     assert "are among the first 10" in text
+    few = browser.run("facts({...DATA.spots[0], recall: [2, 3]}).textContent")
+    assert few.endswith("2 of the router's first 3 are among the first 3")
     assert browser.run("document.querySelectorAll('#panel script, #panel img, #panel b').length") == 0
     assert browser.run("window.hit") is None
     assert browser.console == []
@@ -511,7 +513,9 @@ def test_nothing_sticks_out(browser: Browser, width: int) -> None:
 def test_accuracy_is_drawn(browser: Browser) -> None:
     data = "document.querySelector('#plot-accuracy').getContext('2d').getImageData(0, 0, 900, 400).data"
     assert browser.run(f"new Set({data}).size") > 20
-    assert browser.run("counts('congestion', 1.5, 60).reduce((a, b) => a + b, 0)") > 1000
+    edges = "['h', 'v'].flatMap((d) => [...MAPS[`truth_${d}`]]).filter((v) => !Number.isNaN(v)).length"
+    for limit in (0.2, 1.5, 99):  # also where most lies beyond the axes
+        assert browser.run(f"counts('congestion', {limit}, 60).reduce((a, b) => a + b, 0)") == browser.run(edges) > 1000
 
 
 def test_a_cool_design_has_no_hot_spot(tab: Browser, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ function facts(spot) {
     ["box", `x ${x1} to ${x2}, y ${y1} to ${y2} um`],
   ];
   if (spot.router) rows.push(["router", `peak ${show(spot.router[0])}, ${spot.router[1]} of the box's ${spot.router[2]} edges above full`]);
-  if (spot.recall) rows.push(["nets named", `${spot.recall[0]} of the router's first ${spot.recall[1]} are among the first 10`]);
+  if (spot.recall) rows.push(["nets named", `${spot.recall[0]} of the router's first ${spot.recall[1]} are among the first ${spot.recall[1]}`]);
   return el("dl", {}, ...rows.flatMap(([name, text]) => [el("dt", {}, name), el("dd", {}, text)]));
 }
 

@@ -43,11 +43,12 @@ function drawAccuracy() {
   });
 }
 
+/** Edges a square; what lies beyond the ends of the axes counts at them. */
 function counts(name, limit, bins) {
-  const out = new Uint32Array(bins * bins), bin = (v) => Math.min(Math.floor((v / limit) * bins), bins - 1);
+  const out = new Uint32Array(bins * bins), bin = (v) => Math.min(Math.max(Math.floor((v / limit) * bins), 0), bins - 1);
   for (const d of "hv") MAPS[`truth_${d}`].forEach((t, i) => {
     const v = MAPS[`${name}_${d}`][i];
-    if (!Number.isNaN(t) && !Number.isNaN(v) && t <= limit && v <= limit) out[bin(v) * bins + bin(t)]++;
+    if (!Number.isNaN(t) && !Number.isNaN(v)) out[bin(v) * bins + bin(t)]++;
   });
   return out;
 }
