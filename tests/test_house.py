@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
     "circuit_io": {"circuit_io"},
     "flow_hooks": {"circuit_io", "flow_hooks"},
+    "librelane_plugin_gsr": {"circuit_io", "flow_hooks", "librelane_plugin_gsr"},
     "gsr_plugin": {"circuit_io", "flow_hooks", "gsr_plugin"},
 }
 
