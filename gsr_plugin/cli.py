@@ -579,7 +579,7 @@ def flow(
     "--root", type=OUT, multiple=True, metavar="DIR..", help="Where requests may write; else the folder here."
 )
 @click.option("--read", type=OUT, multiple=True, metavar="DIR..", help="Where requests may read besides.")
-@click.option("--pid", type=click.IntRange(min=2), help="End with this process.")
+@click.option("--pid", type=click.IntRange(min=1), help="End with this process.")
 @click.option(
     "--idle-s", type=click.FloatRange(min=0), default=900, show_default=True, help="End after so long a rest."
 )

@@ -134,9 +134,9 @@ def flow_process(env: Mapping[str, str]) -> int:
     set) or above the parent, else that one itself.
     """
     given, session = (env.get(name, "").strip() for name in ("GSR_FLOW_PID", "GSR_SESSION_PID"))
-    if given.isdecimal() and int(given) > 1:
+    if given.isdecimal() and int(given) > 0:
         return int(given)
-    return flow_of(int(session) if session.isdecimal() and int(session) > 1 else os.getppid())
+    return flow_of(int(session) if session.isdecimal() and int(session) > 0 else os.getppid())
 
 
 def roots_of(address: Path, arguments: Sequence[str], env: Mapping[str, str]) -> tuple[list[Path], list[Path]]:

@@ -31,7 +31,7 @@ def flow_of(pid: int) -> int:
     found, at = pid, pid
     for _ in range(1000):
         fields = _stat(at)
-        if fields is None or int(fields[1]) <= 1:
+        if fields is None or int(fields[1]) < 1:  # in a container, make itself may be process 1
             return found
         at = int(fields[1])
         if _name(at) in _FLOW_PROGRAMS:

@@ -17,7 +17,7 @@ import pytest
 from tcl_session import flow_process
 
 from circuit_io.errors import InputError
-from gsr_plugin import client, serve, server_address
+from gsr_plugin import client, processes, serve, server_address
 from gsr_plugin.processes import flow_of, started_at
 from gsr_plugin.serve import Request, Server
 from gsr_plugin.server_address import Address, HeldAddress, NoServerError, read_address
@@ -312,6 +312,17 @@ def test_the_flow_is_the_outermost_make(tmp_path: Path) -> None:
             os.killpg(make.pid, signal.SIGKILL)
     assert started_at(make.pid) is None
     assert started_at(os.getpid())
+
+
+def test_in_a_container_make_may_be_process_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    parents, names = {1: 0, 7: 1, 9: 7}, {1: "make", 7: "sh", 9: "openroad"}
+    monkeypatch.setattr(processes, "_stat", lambda pid: ["S", str(parents[pid])])
+    monkeypatch.setattr(processes, "_name", names.get)
+    assert flow_of(9) == client.flow_process({"GSR_SESSION_PID": "9"}) == 1
+    names[1] = "systemd"
+    assert flow_of(9) == 9
+    assert client.flow_process({"GSR_SESSION_PID": "9", "GSR_FLOW_PID": "1"}) == 1
+    assert client.flow_process({"GSR_SESSION_PID": "9", "GSR_FLOW_PID": "0"}) == 9
 
 
 def test_the_address_is_for_its_owner_alone_and_goes_with_the_server(start: Callable[..., Running]) -> None:
