@@ -50,6 +50,19 @@ class _Job:
     is_running: bool = False
     is_done: threading.Event = field(default_factory=threading.Event)
     answer: dict[str, Any] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self) -> bool:
+        """Whether it is still wanted; if so, it is under way from here on."""
+        with self.lock:
+            self.is_running = self.is_wanted
+            return self.is_running
+
+    def withdraw(self) -> bool:
+        """Whether it is not under way; if so, it never will be."""
+        with self.lock:
+            self.is_wanted = self.is_wanted and self.is_running
+            return not self.is_running
 
 
 class Server:
@@ -137,8 +150,7 @@ class Server:
                 if time.monotonic() - last > self._idle_s:
                     return f"no request for {self._idle_s:g} s"
                 continue
-            if job.is_wanted:
-                job.is_running = True
+            if job.begin():
                 job.answer = self._work(job.request)
                 self.num_answers += 1
             job.is_done.set()
@@ -208,12 +220,14 @@ class Server:
         connection.settimeout(None)
         last = math.inf
         while not job.is_done.wait(TICK_S):
-            if job.is_wanted and _has_gone(connection):
-                last, job.is_wanted = time.monotonic() + self._patience_s, False
+            if last == math.inf and _has_gone(connection):
+                last = time.monotonic() + self._patience_s
+                job.withdraw()
                 self._say("a client has left before its answer")
             if job.is_running and time.monotonic() > last:
                 self._end_at_once()
-            if self._is_ending.is_set() and not job.is_running:
+            # who is refused does the work itself, in the same folder
+            if self._is_ending.is_set() and job.withdraw():
                 raise RefusedError("it is about to end")
 
     def _end_at_once(self) -> None:

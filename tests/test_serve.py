@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import queue
 import signal
 import socket
 import subprocess
@@ -265,6 +266,26 @@ def test_the_work_under_way_is_answered_before_the_end(
     assert len(sent) == 2  # by the time the process would end
     assert json.loads(everything(under_way))["exit_code"] == 3
     assert json.loads(everything(waiting)) == {"refused": "it is about to end"}
+
+
+def test_what_is_refused_at_the_end_is_not_done_as_well(start: Callable[..., Running]) -> None:
+    """The client would do it at the same time, in the same folder."""
+    refused, done = threading.Event(), []
+
+    class Late(queue.Queue[Any]):
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ANN401
+            job = super().get(block, timeout)
+            running.server.stop()
+            refused.wait(60)
+            return job
+
+    running = start(lambda r: done.append(r) or echo(r))
+    running.server._jobs = Late()
+    connection = running.send(running.request())
+    assert b'{"refused": "it is about to end"}' in everything(connection)
+    refused.set()
+    running.thread.join(60)
+    assert done == []
 
 
 def test_it_ends_with_the_process_it_was_told(start: Callable[..., Running]) -> None:
