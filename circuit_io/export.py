@@ -76,6 +76,9 @@ def export_design(
         if parquet
         else None
     )
+    if sources.labels and label_files.has(sources.labels, "done.json"):
+        done = label_files.read_parameters(sources.labels)
+        manifest["labels_from"] = {key: done[key] for key in ("router", "openroad", "is_approximate") if key in done}
     if sources.labels and label_files.has(sources.labels, GUIDES_FILE):
         tables |= {GUIDES: _guides(label_files.find(sources.labels, GUIDES_FILE), design, grid).table()}
     write_design(

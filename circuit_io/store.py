@@ -57,6 +57,7 @@ EXPORT_KINDS = {
     "counts": OBJECT,
     "modules": OBJECT,
     "clocks": OBJECTS,
+    "labels_from": OBJECT,
     "files": TEXT_TABLE,
     "fields": OBJECT.must(),
     "warnings": TEXTS,

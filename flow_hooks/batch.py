@@ -146,6 +146,8 @@ def read_batch(path: Path) -> Batch:
             raise InputError(what, path=path, mend=did_you_mean(design.technology, batch.technology))
         if design.def_ and design.netlist:
             raise InputError(f"{where} has def and netlist", path=path, mend="Give the one to start from.")
+    if "failed" in batch.technology:
+        raise InputError('a technology is named "failed"', path=path, mend="Folders of jobs that fail have that name.")
     names = [v.name or f"v{i}" for i, v in enumerate(batch.variant)]
     for name, variant in zip(names, batch.variant, strict=True):
         if names.count(name) > 1:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from circuit_io.errors import GsrError
+from circuit_io.errors import GsrError, InputError, did_you_mean
 from circuit_io.manifest import to_json
 from flow_hooks.label_jobs import EMBEDDED, Job
 
@@ -59,6 +59,10 @@ def _route_embedded(job: Job, labels: Path) -> dict[str, Any]:
     low, high = job.settings["signal_layers"]
     grid = make_grid(design.die_dbu, design.layers, signal_layers=(low, high), path=str(placed))
     given = fractions_of(job.settings["layer_adjustment"], "layer_adjustment")
+    known = [layer.name for layer in grid.layers]
+    for name in given:
+        if name != "*" and name not in known:
+            raise InputError(f'"{name}" is no routing layer', path="layer_adjustment", mend=did_you_mean(name, known))
     names = [layer.name for layer in grid.layers if grid.signal[0] <= layer.level <= grid.signal[1]]
     adjustment = {name: given.get(name, given.get("*", 0.0)) for name in names}
     router = job.settings["router"]
@@ -91,6 +95,8 @@ def _is_gzip(path: Path) -> bool:
 
 def _end_with_parent() -> None:
     """End this process and all it started when whoever started it is gone: then its end of stdin is closed."""
+    if os.getsid(0) != os.getpid():
+        return  # run by hand: the group is not ours alone
 
     def wait() -> None:
         while os.read(0, 1):

@@ -53,7 +53,7 @@ class Labelled:
         if self.strangers:
             more = ", ..." if len(self.strangers) > 3 else ""
             shown = ", ".join(self.strangers[:3])
-            lines.append(f"{len(self.strangers)} folders there belong to no job of this batch: {shown}{more}")
+            lines.append(f"{len(self.strangers)} folders there are of no job that this batch has done: {shown}{more}")
         return "\n".join(lines)
 
 
@@ -143,16 +143,20 @@ def label(
             run.write_manifest(states)
     mine = states if only is None else [states[only]]
     ended = sum(states[i]["status"] != PENDING for i in due)
-    return Labelled(out, mine, ended, renewed, run.strangers() if only is None else [])
+    return Labelled(out, mine, ended, renewed, run.strangers(states) if only is None else [])
 
 
 def _check_out(out: Path) -> None:
     """Refuse a folder that holds something else."""
     if out.exists() and not out.is_dir():
         raise InputError("exists and is no folder", path=out, mend="Choose another --out.")
-    if out.is_dir() and any(out.iterdir()) and not (out / RUNNING).is_dir():
+    if out.is_dir() and any(out.iterdir()) and not (out / RUNNING).is_dir() and not _is_batch(out):
         raise InputError("holds no batch of labels", path=out, mend="Choose another --out.")
     (out / RUNNING).mkdir(parents=True, exist_ok=True)
+
+
+def _is_batch(out: Path) -> bool:
+    return (out / MANIFEST).is_file() and read_json_object(out / MANIFEST).get("schema") == SCHEMA
 
 
 @contextmanager
@@ -197,11 +201,11 @@ class _Run:
             if left.is_dir():
                 shutil.rmtree(left)
 
-    def strangers(self) -> list[str]:
-        """Folders of jobs that the batch does not have; training would take them for its own."""
-        known = {job.name for job in self._plan.jobs}
+    def strangers(self, states: list[dict[str, Any]]) -> list[str]:
+        """Folders of earlier jobs that this batch has not done; training would take them for its own."""
+        done = {state["name"] for state in states if state["status"] == DONE}
         names = [p.parent.relative_to(self._out).as_posix() for p in self._out.glob(f"*/*/*/{JOB_FILE}")]
-        return sorted(name for name in names if name not in known and not name.startswith(f"{FAILED}/"))
+        return sorted(set(names) - done)
 
     def start(self, job: Job, number: int) -> Start[int]:
         """A process for a job, in a folder that has no lasting name yet."""
@@ -245,7 +249,7 @@ class _Run:
         if end.is_late:
             return f"was ended after {self._limits.time_s:g} s, its limit"
         if (folder / "error.txt").is_file():
-            return (folder / "error.txt").read_text("utf-8", "surrogateescape")[:_SHOWN]
+            return (folder / "error.txt").read_text("utf-8", "replace")[:_SHOWN]
         log = (folder / LOG_FILE).read_text("utf-8", "replace")
         last = " ".join([line.strip() for line in log.splitlines() if line.strip()][-1:])[:_SHOWN]
         how = f"ended by signal {-end.code}" if end.code < 0 else f"exit code {end.code}"

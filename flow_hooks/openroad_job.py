@@ -3,6 +3,7 @@
 import gzip
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,8 +73,10 @@ def job_text(job: Job, labels: Path, *, unpack: Path) -> str:
     if settings.get("pin_layers"):
         rows["pin_layers"] = settings["pin_layers"]
     for one in job.inputs:
-        path = Path(one["path"])
-        rows.setdefault(one["role"], []).append(str(_plain(path, unpack) if one["role"] in _UNPACKED else path))
+        path = one["path"]
+        if one["role"] in _UNPACKED:
+            path = str(_plain(Path(path), unpack / one["sha256"][:12]))
+        rows.setdefault(one["role"], []).append(path)
     return "".join(f"{key}\t{' '.join(encode(word) for word in words)}\n" for key, words in rows.items())
 
 
@@ -82,7 +85,7 @@ def _plain(path: Path, folder: Path) -> Path:
     with path.open("rb") as f:
         if f.read(2) != b"\x1f\x8b":
             return path
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     copy = folder / path.name.removesuffix(".gz")
     copy.write_bytes(read_bytes(path))
     return copy
@@ -123,7 +126,6 @@ def _complete(job: Job, labels: Path) -> dict[str, Any]:
         if plain.is_file():
             (labels / f"{name}.gz").write_bytes(gzip.compress(plain.read_bytes(), 6, mtime=0))
             plain.unlink()
-    for left in (labels.parent / "inputs").glob("*"):
-        left.unlink()
+    shutil.rmtree(labels.parent / "inputs", ignore_errors=True)
     write_done(job, labels, adjustment, more={"openroad": done.get("openroad", ""), "labels": states})
     return {"overflow_tracks": [overflow], "labels": states}

@@ -414,14 +414,15 @@ def label(
         script = array_script(batch, out, router=router, width=jobs)
         write_files({slurm: script}, overwrite=overwrite)
         return _Result({"script": slurm}, f"{slurm}: sbatch {slurm}")
-    from flow_hooks.labeler import FAIL, plan_batch
+    from flow_hooks.labeler import FAIL, PENDING, plan_batch
     from flow_hooks.labeler import label as run
     from gsr_plugin.progress import Progress, stop_signals
 
     plan = plan_batch(batch, router=router)
     with stop_signals() as should_stop, Progress(len(plan.jobs), quiet=quiet, what="label") as progress:
         found = run(plan, out, jobs=jobs, only=only, retry=retry, on_end=progress.update, should_stop=should_stop)
-    return _Result(found, found.text(), exit_code=1 if found.count(FAIL) else 0)
+        is_cut = should_stop() and found.count(PENDING) > 0
+    return _Result(found, found.text(), exit_code=INTERRUPTED if is_cut else int(found.count(FAIL) > 0))
 
 
 @main.command()

@@ -5,6 +5,7 @@ Designs of one family share RTL, so splits are by family, from the one `folds.to
 
 import hashlib
 import json
+import logging
 import tomllib
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,8 @@ from circuit_io.labels import Labels
 from circuit_io.manifest import check_kinds
 from circuit_io.store import EXPORT_KINDS, open_design
 from circuit_io.text import read_bytes
+
+_log = logging.getLogger(__name__)
 
 KINDS: dict[str, tuple[Field, ...]] = {"inst": INST_FEATURES, "net": NET_FEATURES, "gcell": GCELL_FEATURES}
 _OVER_CAPACITY = (
@@ -77,7 +80,7 @@ def find_designs(roots: Sequence[Path], *, labelled: bool = True) -> list[Entry]
         InputError: a root is missing, or nothing is there.
     """
     entries: dict[Path, Entry] = {}
-    unlabelled = 0
+    unlabelled = approximate = 0
     for root in roots:
         if not root.is_dir():
             raise InputError("is no folder", path=root, mend="Give a folder that holds folders written by gsr export.")
@@ -91,9 +94,12 @@ def find_designs(roots: Sequence[Path], *, labelled: bool = True) -> list[Entry]
                 unlabelled += 1
                 continue
             entries[path.parent.resolve()] = _entry(path, manifest)
+            approximate += bool((manifest.get("labels_from") or {}).get("is_approximate"))
     if not entries:
         found = f"{unlabelled} designs, but none with labels" if unlabelled else "no folder written by gsr export"
         raise InputError(found, path=roots[0] if roots else ".", mend="Write them with gsr export ... --labels DIR.")
+    if labelled and approximate:
+        _log.warning("%d of %d placements have approximate labels, of the embedded router", approximate, len(entries))
     return sorted(entries.values())
 
 

@@ -11,15 +11,14 @@ variable state {}
 # `name` with its options: keys with a value, flags, number of other arguments, what it gives, what
 # must have been before.
 proc stand_in { name keys flags count gives needed } {
-  set body [list ::stub::called $name $keys $flags $count $gives $needed]
-  proc ::$name { args } "$body \$args"
+  interp alias {} ::$name {} ::stub::called $name $keys $flags $count $gives $needed
   ::sta::define_cmd_args $name [concat $keys $flags]
 }
 
-proc called { name keys flags count gives needed arguments } {
-  note $name {*}$arguments
-  ::sta::parse_key_args $name arguments values $keys $flags
-  if { [llength $arguments] != $count } { error "$name: [llength $arguments] arguments" }
+proc called { name keys flags count gives needed args } {
+  note $name {*}$args
+  ::sta::parse_key_args $name args values $keys $flags
+  if { [llength $args] != $count } { error "$name: [llength $args] arguments" }
   variable state
   foreach one $needed {
     if { $one ni $state } { error "\[ERROR STUB-0001\] $name: no $one yet" }
