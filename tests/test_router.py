@@ -1,7 +1,6 @@
 """The embedded router: C and NumPy alike to the bit, whole routes, seeds, capacity, bad input, and the kit's labels."""
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,8 +24,6 @@ from circuit_io.store import StoredDesign, open_design
 from gsr_plugin.cli import main
 from gsr_plugin.metrics import score_placement
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("GSR_DATA", ROOT.parent / "shared" / "data"))
 NATIVE = pytest.mark.skipif(not router_native.is_built(), reason="the C code is not built")
 
 
@@ -307,11 +304,11 @@ def test_agreement_with_the_labels_of_a_kit_design(fir8: StoredDesign) -> None:
 @NATIVE
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["nangate45/gcd/v0", "asap7/gcd/v0", "sky130hd/spm/v0", "nangate45/spi_top/v0"])
-def test_agreement_with_shared_placements(name: str, tmp_path: Path) -> None:
-    folder = DATA / "labels" / name
+def test_agreement_with_shared_placements(name: str, gsr_data: Path, tmp_path: Path) -> None:
+    folder = gsr_data / "labels" / name
     if not folder.is_dir():
         pytest.skip(f"no {folder}")
-    lef, lib = library_files(DATA, name.split("/")[0])
+    lef, lib = library_files(gsr_data, name.split("/")[0])
     export_design(sources_of_labels(folder, lef=lef, lib=lib), tmp_path / "design")
     design = open_design(tmp_path / "design")
     assert design.labels is not None
