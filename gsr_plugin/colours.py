@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from circuit_io.maps import FULL
 
 Stops = list[str]
+NO_VALUE = (233, 237, 241)
 COLOURS: dict[str, dict[str, Stops]] = {
     "light": {
         "below": ["#f4f8fc", "#d3e3f3", "#a3cbe5", "#62a7d3", "#2b78b9", "#0a4a90"],
@@ -43,7 +44,7 @@ def congestion_rgb(values: Float[np.ndarray, "ny nx"], limit: float) -> UInt8[np
     light = COLOURS["light"]
     below, above = rgb(light["below"], values / FULL), rgb(light["above"], (values - FULL) / (limit - FULL))
     out = np.where((values > FULL)[..., None], above, below)
-    out[~np.isfinite(values)] = (233, 237, 241)
+    out[~np.isfinite(values)] = NO_VALUE
     return out
 
 

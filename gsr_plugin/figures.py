@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from circuit_io.hotspots import HotSpot
-from gsr_plugin.colours import COLOURS, congestion_rgb, rgb
+from gsr_plugin.colours import COLOURS, NO_VALUE, congestion_rgb, rgb
 
 Map = Float[np.ndarray, "ny nx"]
 Pixels = UInt8[np.ndarray, "height width 3"]
@@ -42,7 +42,7 @@ def ramp_picture(name: str, maps: Sequence[Map], ramp: str, limit: float) -> Pic
     parts = []
     for values in maps:
         colours = rgb(stops, np.nan_to_num(values) / limit)
-        colours[~np.isfinite(values)] = (233, 237, 241)
+        colours[~np.isfinite(values)] = NO_VALUE
         parts.append(_enlarged(colours, zoom))
     bar = rgb(stops, np.repeat(np.linspace(1, 0, parts[0].shape[0])[:, None], BAR, 1))
     return Picture(name, png([*parts, bar]))

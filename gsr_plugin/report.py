@@ -17,6 +17,7 @@ from circuit_io.prediction import export_of, read_prediction
 from circuit_io.store import StoredDesign, open_design
 from flow_hooks.annotate import check_fit, net_names
 from flow_hooks.feedback_file import Plan, read_feedback
+from flow_hooks.feedback_record import RECORD, Record, read_record
 from gsr_plugin import report_sections as part
 from gsr_plugin.document import Block, Document, Heading, Workbench, to_markdown
 from gsr_plugin.document_html import to_html
@@ -25,7 +26,6 @@ from gsr_plugin.report_contents import spot_contents
 from gsr_plugin.report_page import page_data
 from gsr_plugin.report_plan import plan_section
 from gsr_plugin.report_provenance import provenance_section, reading_section
-from gsr_plugin.report_record import RECORD, Record, read_record
 from gsr_plugin.report_truth import Recall, Routed, accuracy_section, net_recalls, recall_paragraph
 
 __all__ = ["Report", "Routed", "build_report", "report", "write_report"]

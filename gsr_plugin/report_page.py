@@ -12,10 +12,10 @@ from jaxtyping import Float
 from circuit_io.hotspots import HotSpot
 from circuit_io.maps import FULL, PlacedDesign, Prediction
 from flow_hooks.feedback_file import Plan, blocked_share
+from flow_hooks.feedback_record import Record
 from gsr_plugin.colours import COLOURS, shared_limit
 from gsr_plugin.document import visible
 from gsr_plugin.report_contents import Contents
-from gsr_plugin.report_record import Record
 from gsr_plugin.report_truth import Recall, Routed, routed_maps
 
 Map = Float[np.ndarray, "ny nx"]

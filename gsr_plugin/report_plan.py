@@ -2,9 +2,9 @@
 
 from circuit_io.maps import Prediction
 from flow_hooks.feedback_file import ACTIONS, Plan, blocked_share
+from flow_hooks.feedback_record import Record
 from gsr_plugin.document import Block, Bullets, Cell, Code, Details, Figure, Heading, InMarkdown, Paragraph, Table
 from gsr_plugin.figures import Picture, ramp_picture
-from gsr_plugin.report_record import Record
 from gsr_plugin.report_words import box_text
 
 MAX_ROWS = 200  # of the table of actions; feedback.tsv holds the rest

@@ -53,7 +53,7 @@ def verdict_section(prediction: Prediction, spots: Sequence[HotSpot]) -> Paragra
     if all(s.peak <= FULL for s in hot):
         return Paragraph(f"{listed}, none predicted above full; {expected}.", "warn")
     tracks = sum(s.overflow_tracks for s in hot)
-    worst = max(hot, key=lambda s: s.peak > FULL)
+    worst = next(s for s in hot if s.peak > FULL)
     text = (
         f"{expected}. {listed}, with {tracks:,.0f} of these tracks inside. The worst is {worst.name}, peak "
         f"{worst.peak:.2f}, at {box_text(worst.box_um)}."

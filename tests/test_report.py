@@ -23,13 +23,13 @@ from circuit_io.prediction import Prediction, write_prediction
 from circuit_io.prediction_metrics import prediction_metrics
 from circuit_io.spot_nets import rank_nets
 from flow_hooks.feedback import FeedbackConfig, Plan, plan_feedback, write_feedback
+from flow_hooks.feedback_record import read_record
 from gsr_plugin.colours import COLOURS, congestion_rgb, rgb, shared_limit
 from gsr_plugin.document import Code, Details, Document, InMarkdown, Link, Paragraph, Table, to_markdown, visible
 from gsr_plugin.document_html import to_html
 from gsr_plugin.report import Report, build_report, find_record, report, write_report
 from gsr_plugin.report_contents import spot_contents
 from gsr_plugin.report_page import pack, script_json
-from gsr_plugin.report_record import read_record
 from gsr_plugin.report_sections import verdict_section
 
 HOSTILE = "</title><script>alert(1)</script>"

@@ -18,9 +18,9 @@ from circuit_io.guides import read_guides
 from circuit_io.hotspots import HotSpot, find_hotspots
 from circuit_io.prediction import Prediction
 from flow_hooks.feedback import Plan, plan_feedback
+from flow_hooks.feedback_record import Record
 from gsr_plugin.document import visible
 from gsr_plugin.report import build_report
-from gsr_plugin.report_record import Record
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
 

@@ -9,7 +9,7 @@ function drawAccuracy() {
   canvas.style.height = `${height}px`;
   c.setTransform(ratio, 0, 0, ratio, 0, 0);
   c.clearRect(0, 0, width, height);
-  const limit = Math.min(Math.max(DATA.limit, 1.25), 3), ramp = DATA.colours[isDark() ? "dark" : "light"].below;
+  const limit = DATA.limit, ramp = DATA.colours[isDark() ? "dark" : "light"].below;
   const panels = [["Prediction", "congestion"], ["RUDY", "rudy"]].map(([title, name]) => [title, counts(name, limit, bins)]);
   const most = Math.max(10, ...panels.map(([, found]) => found.reduce((a, b) => Math.max(a, b), 0)));
   panels.forEach(([title, found], i) => {
