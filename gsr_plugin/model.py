@@ -89,9 +89,18 @@ class ModelConfig(BaseModel):
             raise ValueError(f"width = {self.width}: two groups need an even width")
         if self.k > self.width // 2:
             raise ValueError(f"k = {self.k}: a group has {self.width // 2} channels")
-        if self.variant == "paper" and self.branch_dtype != "float32":
-            raise ValueError("branch_dtype = bfloat16: the published layer hands its kept entries on in the stream")
+        self.stack_spec()
         return self
+
+    def stack_spec(self) -> StackSpec:
+        """What the reversible layers are told.
+
+        Raises:
+            ValueError: no stack can be so.
+        """
+        bf16 = self.branch_dtype == "bfloat16"
+        selection = Selection(self.k, self.magnitude, self.relu, bf16=bf16)
+        return StackSpec(self.layers, selection, self.grid, self.save_indices, self.variant)
 
     @property
     def grid(self) -> int | None:
@@ -147,14 +156,7 @@ class GsrGnn(nn.Module):
             torch.manual_seed(seed)
             d, wide = config.width, config.head_width
             self.encoders = nn.ModuleDict({t: _encoder(config.features(t), d) for t in NODE_TYPES})
-            spec = StackSpec(
-                layers=config.layers,
-                selection=Selection(config.k, config.magnitude, config.relu, bf16=config.branch_dtype == "bfloat16"),
-                t=config.grid,
-                save_indices=config.save_indices,
-                variant=config.variant,
-            )
-            self.stack = ReversibleStack(spec, config.relations, d // 2, reversible=config.reversible)
+            self.stack = ReversibleStack(config.stack_spec(), config.relations, d // 2, reversible=config.reversible)
             self.head_norm = _HeadNorm(d)
             self.head = nn.Sequential(nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, 4))
             self.sigma_head = nn.Sequential(nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, 2))

@@ -193,6 +193,14 @@ def test_input_comes_back_for_other_threads(
     assert torch.equal(got["undone"], torch.round(x.detach() * 2.0**12) * 2.0**-12)
 
 
+def test_input_comes_back_after_32_layers_of_bf16_branches_in_aten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GSR_BACKEND", "aten")
+    graph = GraphTensors.of(toy_graph(300, 350, 15, 10, seed=7))
+    x = torch.randn(graph.num_nodes, 16, requires_grad=True)
+    got = backward_with_input(churning(32, bf16=True), x, graph, (1, 1))
+    assert torch.equal(got["undone"], torch.round(x.detach() * 2.0**12) * 2.0**-12)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("bf16", [False, True])
 def test_input_comes_back_after_300_layers_on_other_threads(bf16: bool) -> None:
