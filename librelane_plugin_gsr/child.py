@@ -11,9 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from circuit_io.errors import GsrError
+from flow_hooks.child_python import child_environment
 
-# A flow tool's environment may set these for itself; they would mislead another Python.
-FOREIGN = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")
 PATIENCE_S = 5  # how long a child that was asked to end may take, before it is killed
 
 
@@ -30,8 +29,7 @@ def run_child(command: Sequence[str], *, log: Path, timeout_s: float) -> None:
     Raises:
         GsrError: it cannot be started, fails or runs too long; the message has the last lines of the log.
     """
-    env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
-    env |= {"OMP_WAIT_POLICY": "passive", "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+    env = child_environment(os.environ)
     with log.open("wb") as out:
         try:
             # a session of its own, so that what the child starts can be ended with it

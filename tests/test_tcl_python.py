@@ -3,15 +3,51 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tcl_session import UGLY_NAMES, add_insts, run_tcl, statuses, tcl_word
 
 from circuit_io.export_sources import sources_of_hook, sources_of_labels
 from circuit_io.labels import read_gcell_grid, read_usage
 from flow_hooks.annotate import hotspots_tsv, metrics_tsv
+from flow_hooks.child_python import FOREIGN, OWN, hook_python
 from flow_hooks.feedback_file import ACTIONS, Action, Plan, feedback_tsv
 from flow_hooks.tsv import encode
 
 DIE = (0.0, 0.0, 100.0, 80.0)
+
+
+def test_the_childs_environment_is_the_same_in_both(tmp_path: Path) -> None:
+    run = run_tcl(tmp_path, "puts $::gsr::foreign_variables\nputs $::gsr::own_variables")
+    foreign, own = run.out.splitlines()
+    assert tuple(foreign.split()) == FOREIGN
+    assert own.split() == [word for pair in OWN for word in pair]
+
+
+@pytest.mark.parametrize("home", ["repo", "venv/lib/python3.11/site-packages"])
+def test_both_take_the_same_python(tmp_path: Path, home: str) -> None:
+    for name in ("bin/python", "bin/other", "bin/python3", "bin/with blank/python", "venv/bin/python"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("#!/bin/sh\n")
+        path.chmod(0o755)
+    folder, packages = str(tmp_path / "bin"), tmp_path / home / "flow_hooks" / "tcl"
+    given = [
+        *["", f" {folder}/python ", f"{folder}/with blank/python", f"{folder}/none", "none -c x", "other -c x", "'"],
+        *[f'other {{{folder}/with blank/python}} "a b" x', "other 'a b'", 'other "a', "other {a", 'other "a"b', '"'],
+        "{a}",
+    ]
+    cases = [{"GSR_PYTHON": name, "PYTHON_EXE": exe} for name in given for exe in ("", f"{folder}/python")]
+    lines = [f"set ::gsr::home {{{packages}}}", f"set ::env(PATH) {{{folder}}}"]
+    for case in cases:
+        lines += [f"set ::env({name}) {tcl_word(value)}" for name, value in case.items()]
+        lines += ["puts [join [gsr::python_command] |]"]
+    run = run_tcl(tmp_path, "\n".join(lines))
+    assert run.code == 0, run.out
+    both = zip(cases, run.out.splitlines(), strict=True)
+    for case, found in both:
+        words, named_by = hook_python(case | {"PATH": folder}, packages)
+        assert found == "|".join(words), case
+        assert (named_by == "GSR_PYTHON") == (case["GSR_PYTHON"] != "")
 
 
 def plan_of(*actions: Action, design: str = "top") -> str:

@@ -2,8 +2,10 @@
 
 namespace eval ::gsr {
 variable run_counter 0
-# An OpenROAD container may set these for itself; they would mislead another Python.
+# An OpenROAD container may set these for itself; they would mislead another Python. Both lists
+# stand in child_python.py as well.
 variable foreign_variables { PYTHONPATH PYTHONHOME LD_LIBRARY_PATH }
+variable own_variables { OMP_WAIT_POLICY passive PYTHONSAFEPATH 1 PYTHONUNBUFFERED 1 }
 variable max_log_bytes 16777216
 # How long a child that was asked to end may take, before it is killed.
 variable patience_s 5
@@ -153,7 +155,8 @@ proc kill_children { pids } {
 # What the child must not inherit is taken out of the environment until it has been started.
 proc enter_child_environment { } {
   variable foreign_variables
-  set wanted [dict create OMP_WAIT_POLICY passive PYTHONSAFEPATH 1 PYTHONUNBUFFERED 1]
+  variable own_variables
+  set wanted $own_variables
   if { [is_count [setting NUM_CORES] cores] && $cores > 0 } {
     dict set wanted OMP_NUM_THREADS $cores
   }
