@@ -3,7 +3,7 @@
 import csv
 import gzip
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,11 @@ from jaxtyping import Float64, Int64
 from circuit_io.atomic import write_files
 from circuit_io.design import Design
 from circuit_io.features import build_graph
-from circuit_io.gcells import HORIZONTAL, VERTICAL, GcellGrid, adjusted
+from circuit_io.gcells import HORIZONTAL, VERTICAL, GcellGrid, RoutingLayer, adjusted, blocked_tracks, crossing
+from circuit_io.graph import CircuitGraph
 from circuit_io.labels import UsageTable
 from circuit_io.router import Demand, demand_of, route_once
-from circuit_io.router_demand import check_demand, is_edge
+from circuit_io.router_demand import MapI, check_demand, is_edge
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,53 @@ class RoutedTables:
     overflow: tuple[int, ...]
 
 
-def route_tables(grid: GcellGrid, task: Demand, adjustment: dict[str, float], *, runs: int, seed: int) -> RoutedTables:
+@dataclass(frozen=True)
+class Supply:
+    """Tracks of every signal layer: all, those that adjustments leave, and those that fixed shapes leave of these.
+
+    FastRoute takes fixed shapes away first and adjusts what is left, so that a blocked track is not adjusted too.
+    """
+
+    layers: tuple[RoutingLayer, ...]
+    capacity: Int64[np.ndarray, "l ny nx"]
+    adjusted: Int64[np.ndarray, "l ny nx"]
+    left: Int64[np.ndarray, "l ny nx"]
+
+    def of(self, direction: int) -> list[int]:
+        """Rows of the layers of one direction."""
+        return [i for i, layer in enumerate(self.layers) if layer.direction == direction]
+
+    def blocked(self, direction: int) -> MapI:
+        """What fixed shapes take of the tracks that adjustments leave, in one direction."""
+        mine = self.of(direction)
+        taken: MapI = (self.adjusted[mine] - self.left[mine]).sum(axis=0).astype(np.int32)
+        return taken
+
+
+def supply_of(design: Design, grid: GcellGrid, adjustment: dict[str, float]) -> Supply:
+    """The tracks of a placed design; `adjustment` is by name of signal layer."""
+    low, high = grid.signal
+    layers = tuple(layer for layer in grid.layers if low <= layer.level <= high)
+    capacity, after, left = [], [], []
+    for layer in layers:
+        shapes = [crossing(grid, layer, part) for part in design.obstacles.parts(layer.level)]
+        tracks, share = grid.capacity(layer), adjustment.get(layer.name, 0.0)
+        taken = np.minimum(blocked_tracks(grid, layer, np.concatenate(shapes)), tracks)
+        capacity.append(tracks)
+        after.append(adjusted(tracks, share))
+        left.append(adjusted(tracks - taken, share))
+    return Supply(layers, np.stack(capacity), np.stack(after), np.stack(left))
+
+
+def route_tables(task: Demand, supply: Supply, *, runs: int, seed: int) -> RoutedTables:
     """The mean of several runs of the embedded router as a table of layers.
 
-    The router knows two directions and no layers: its wires and the blocked tracks of an edge are laid to the layers in
-    proportion to the tracks that adjustments leave on them. Sums over the layers, which labels are made of, are exact.
+    The router knows two directions and no layers: its wires on an edge are laid to the layers in proportion to the
+    tracks that are left there. Sums over the layers, which labels are made of, are exact.
 
     Args:
-        grid: the gcells.
         task: what to route.
-        adjustment: by name of signal layer.
+        supply: its tracks by layer.
         runs: how many runs, numbered from `seed`.
         seed: number of the first.
 
@@ -44,7 +82,7 @@ def route_tables(grid: GcellGrid, task: Demand, adjustment: dict[str, float], *,
         InputError: what cannot be routed, see `router.route`.
     """
     check_demand(task)
-    shape = (grid.ny, grid.nx)
+    shape = (task.ny, task.nx)
     wires = tuple(np.zeros(shape, np.int64) for _ in "hv")
     length, overflow = np.zeros(task.num_nets, np.int64), []
     for number in range(seed, seed + runs):
@@ -53,32 +91,31 @@ def route_tables(grid: GcellGrid, task: Demand, adjustment: dict[str, float], *,
             total += more
         length += run.net_gcells
         overflow.append(run.overflow)
-    low, high = grid.signal
-    layers = [layer for layer in grid.layers if low <= layer.level <= high]
-    capacity = [grid.capacity(layer) for layer in layers]
-    left = [adjusted(c, adjustment.get(layer.name, 0.0)) for c, layer in zip(capacity, layers, strict=True)]
-    reduction = np.stack(capacity) - np.stack(left)
-    usage = reduction.astype(np.float64)
+    usage = (supply.capacity - supply.left).astype(np.float64)
     for direction, edge in zip((HORIZONTAL, VERTICAL), is_edge(shape), strict=True):
-        mine = [i for i, layer in enumerate(layers) if layer.direction == direction]
-        need = np.where(edge, wires[direction] + runs * task.blocked[direction].astype(np.int64), 0)
-        usage[mine] += _shares(need, [left[i] for i in mine]) / runs
+        mine = supply.of(direction)
+        usage[mine] += _shares(np.where(edge, wires[direction], 0), supply.left[mine]) / runs
     return RoutedTables(
         UsageTable(
-            layers=tuple(layer.name for layer in layers),
-            directions=tuple(layer.direction for layer in layers),
-            capacity=np.stack(capacity).astype(np.float64),
+            layers=tuple(layer.name for layer in supply.layers),
+            directions=tuple(layer.direction for layer in supply.layers),
+            capacity=supply.capacity.astype(np.float64),
             usage=usage,
-            reduction=reduction.astype(np.float64),
+            reduction=(supply.capacity - supply.adjusted).astype(np.float64),
         ),
         length / runs,
         tuple(overflow),
     )
 
 
-def _shares(need: Int64[np.ndarray, "ny nx"], left: list[Int64[np.ndarray, "ny nx"]]) -> Int64[np.ndarray, "l ny nx"]:
+def demand_left(graph: CircuitGraph, supply: Supply) -> Demand:
+    """What a design asks of the router, with blocked tracks counted as FastRoute does."""
+    return replace(demand_of(graph), blocked=(supply.blocked(HORIZONTAL), supply.blocked(VERTICAL)))
+
+
+def _shares(need: Int64[np.ndarray, "ny nx"], left: Int64[np.ndarray, "l ny nx"]) -> Int64[np.ndarray, "l ny nx"]:
     """`need` in whole parts that add up to it, in proportion to `left`; all on the first where nothing is left."""
-    room = np.stack(left)
+    room = left.copy()
     room[0][room.sum(axis=0) == 0] = 1
     until = need * np.cumsum(room, axis=0) // room.sum(axis=0)
     shares: Int64[np.ndarray, "l ny nx"] = np.diff(until, axis=0, prepend=0)
@@ -94,7 +131,8 @@ def write_router_labels(
         InputError: what cannot be routed, see `router.route`.
     """
     graph, _, _ = build_graph(design, grid, adjustment)
-    found = route_tables(grid, demand_of(graph), adjustment, runs=runs, seed=seed)
+    supply = supply_of(design, grid, adjustment)
+    found = route_tables(demand_left(graph, supply), supply, runs=runs, seed=seed)
     pins = np.bincount(graph.pin_net, minlength=graph.num_nets)
     length_um = found.net_gcells * (grid.tile_dbu / design.dbu_per_um)
     names = design.net_names.raw_list()

@@ -199,7 +199,7 @@ class _Run:
         """Remove what killed runs left half done."""
         for left in (self._out / RUNNING).iterdir():
             if left.is_dir():
-                shutil.rmtree(left)
+                shutil.rmtree(left, ignore_errors=True)  # a job of theirs may be just ending
 
     def strangers(self, states: list[dict[str, Any]]) -> list[str]:
         """Folders of earlier jobs that this batch has not done; training would take them for its own."""
