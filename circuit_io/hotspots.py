@@ -1,9 +1,9 @@
-"""Hot spots of a predicted congestion map, and the nets that overflow falls to; nets in a hot spot: spot_nets.py."""
+"""Hot spots of a predicted congestion map; which nets fill them and take the overflow: spot_nets.py."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int, Int32
+from jaxtyping import Bool, Float32, Float64, Int
 
 from circuit_io.maps import FULL, Prediction
 
@@ -214,68 +214,3 @@ def connected_groups(hot: Bool[np.ndarray, "ny nx"]) -> tuple[Int[np.ndarray, "n
     out = np.full(ny * nx, -1, np.int64)
     out[hot.ravel()] = number
     return out.reshape(ny, nx), len(first)
-
-
-class NetShares:
-    """Splits a quantity on the edges among the nets, in proportion to their RUDY density there.
-
-    Net n has the box of gcells w x h; RUDY on gcell boxes expects 1/h horizontal wires on each of its horizontal edges
-    and 1/w vertical ones on each of its vertical edges. Where all nets together expect rho_e wires on edge e and the
-    quantity there is q_e, net n gets `q_e / (h_n rho_e)` of it. The parts of all nets add up to the whole, except on
-    edges that no box covers (a detour), which are left out.
-
-    Source:
-        RUDY: P. Spindler and F. M. Johannes, DATE 2007; on gcell boxes: docs/prediction.md.
-    """
-
-    def __init__(
-        self, net_box: Int32[np.ndarray, "nets 4"], quantity: Float[np.ndarray, "ny nx"], *, direction: str
-    ) -> None:
-        """Prepare the split of `quantity`; `net_box` is x0, y0, x1, y1 of each net, inclusive gcell indices."""
-        x0, y0, x1, y1 = net_box.astype(np.int64).T
-        self._edges = (x0, y0, x1 - 1, y1) if direction == "h" else (x0, y0, x1, y1 - 1)
-        rows = y1 - y0 + 1 if direction == "h" else x1 - x0 + 1
-        valid = (self._edges[2] >= x0) & (self._edges[3] >= y0) & (rows > 0)
-        self._density = np.where(valid, 1.0 / np.maximum(rows, 1), 0.0)
-        rho = _box_sum(self._edges, self._density, quantity.shape, valid)
-        per_wire = np.where(rho > 1e-9, np.nan_to_num(quantity) / np.maximum(rho, 1e-9), 0.0)
-        self._table = np.zeros((quantity.shape[0] + 1, quantity.shape[1] + 1))
-        self._table[1:, 1:] = per_wire.cumsum(0).cumsum(1)
-
-    def inside(self, box: tuple[int, int, int, int]) -> Float64[np.ndarray, " nets"]:
-        """Each net's part on the edges of the box ix0, iy0, ix1, iy1 (inclusive)."""
-        x0, y0 = np.maximum(self._edges[0], box[0]), np.maximum(self._edges[1], box[1])
-        x1, y1 = np.minimum(self._edges[2], box[2]), np.minimum(self._edges[3], box[3])
-        out = np.zeros(len(x0))
-        meets = np.flatnonzero((x1 >= x0) & (y1 >= y0) & (self._density > 0))
-        a, b, c, d = x0[meets], y0[meets], x1[meets] + 1, y1[meets] + 1
-        t = self._table
-        out[meets] = self._density[meets] * np.maximum(t[d, c] - t[b, c] - t[d, a] + t[b, a], 0.0)
-        return out
-
-
-def _box_sum(
-    edges: tuple[Int[np.ndarray, " nets"], ...],
-    weight: Float64[np.ndarray, " nets"],
-    shape: tuple[int, int],
-    valid: Bool[np.ndarray, " nets"],
-) -> Float64[np.ndarray, "ny nx"]:
-    """Sum over the valid nets of `weight` on each edge of the net's box."""
-    ny, nx = shape
-    x0, y0, x1, y1 = (e[valid] for e in edges)
-    w = weight[valid]
-    corners = np.zeros((ny + 1) * (nx + 1))
-    for x, y, sign in ((x0, y0, 1), (x1 + 1, y0, -1), (x0, y1 + 1, -1), (x1 + 1, y1 + 1, 1)):
-        corners += sign * np.bincount(y * (nx + 1) + x, w, len(corners))
-    return np.asarray(corners.reshape(ny + 1, nx + 1).cumsum(0).cumsum(1)[:ny, :nx], np.float64)
-
-
-def net_overflow(
-    net_box: Int32[np.ndarray, "nets 4"], overflow_h: Float[np.ndarray, "ny nx"], overflow_v: Float[np.ndarray, "ny nx"]
-) -> Float32[np.ndarray, " nets"]:
-    """Each net's part in the expected overflow (tracks) of the edges in its box; see `NetShares`."""
-    out = np.zeros(len(net_box))
-    for d, overflow in zip(DIRECTIONS, (overflow_h, overflow_v), strict=True):
-        ny, nx = overflow.shape
-        out += NetShares(net_box, overflow, direction=d).inside((0, 0, nx - 1, ny - 1))
-    return out.astype(np.float32)

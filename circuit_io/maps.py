@@ -52,7 +52,7 @@ class Prediction:
         x_um, y_um: borders of columns and rows, one more than there are gcells.
         maps: see `MAPS`.
         inst_congestion: mean of H and V at the inst's gcell, in the order of the export's insts; may be empty.
-        net_demand: tracks that a net is expected to use where they overflow, in the export's order; may be empty.
+        net_demand: each net's part in the expected overflow (tracks), in the export's order; may be empty.
     """
 
     manifest: dict[str, Any]

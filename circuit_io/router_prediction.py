@@ -8,11 +8,11 @@ import numpy as np
 from circuit_io.atomic import refuse_folder
 from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, column
-from circuit_io.hotspots import net_overflow
 from circuit_io.manifest import MANIFEST
 from circuit_io.maps import Map, Prediction, without_borders
 from circuit_io.prediction import SCHEMA, prediction_manifest, write_prediction
 from circuit_io.router import Routing, demand_of, route
+from circuit_io.spot_nets import net_overflow
 from circuit_io.store import StoredDesign, open_design
 
 NAME = "embedded router (approximate)"  # in every manifest: its maps are no result of a real router
@@ -86,5 +86,5 @@ def prediction_of(design: StoredDesign, routing: Routing, manifest: dict[str, An
         borders[1],
         bare.maps,
         inst_congestion=per_gcell.ravel()[graph.inst_gcell],
-        net_demand=net_overflow(graph.net_box, *over),
+        net_demand=net_overflow(graph, *over),
     )

@@ -1,11 +1,15 @@
-"""Which nets fill a hot spot: the expected wire of every net inside its box, from Steiner trees."""
+"""Which nets fill a hot spot, and which ones overflow falls to: the expected wire of every net, from Steiner trees.
+
+Each segment of a net's tree takes either of its two L shapes with equal chance.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int, Int64
 
+from circuit_io.demand import demand_l
 from circuit_io.hotspots import HotSpot
 from circuit_io.maps import HasNets, Prediction
 from circuit_io.steiner import Trees, points_of_nets, steiner_trees
@@ -46,8 +50,7 @@ def spot_wires(
 ) -> Iterator[Float64[np.ndarray, " nets"]]:
     """For each hot spot the expected wire of every net over the edges of its box and direction, in um.
 
-    Each segment of a net's Steiner tree takes either of its two L shapes with equal chance; a wire over an edge is one
-    gcell long.
+    A wire over an edge is one gcell long.
     """
     trees = _trees_near(graph, spots, prediction.shape[1])
     width, height = prediction.gcell_um()
@@ -62,6 +65,36 @@ def spot_wires(
             shapes = _within(x0, left, right).astype(np.float64) + _within(x1, left, right)
         wires = np.bincount(trees.segment_net, 0.5 * shapes * edges, len(graph.net_box))
         yield wires.astype(np.float64) * length
+
+
+def net_overflow(
+    graph: HasNets, overflow_h: Float[np.ndarray, "ny nx"], overflow_v: Float[np.ndarray, "ny nx"]
+) -> Float32[np.ndarray, " nets"]:
+    """Each net's part in the overflow of the edges (tracks), in proportion to its expected wires there.
+
+    The parts add up to the whole, except on edges that no tree uses (detours), which are left out.
+    """
+    ny, nx = overflow_h.shape
+    net, points = points_of_nets(graph.pin_net, graph.pin_gcell, nx)
+    trees = steiner_trees(net, points, len(graph.net_box))
+    (wires_h, wires_v), (x0, y0, x1, y1) = demand_l(trees, nx, ny), trees.ends.T
+    parts = _overflow_between(overflow_h, wires_h, (x0, x1), (y0, y1))
+    parts += _overflow_between(overflow_v.T, wires_v.T, (y0, y1), (x0, x1))
+    return np.bincount(trees.segment_net, 0.5 * parts, len(graph.net_box)).astype(np.float32)
+
+
+def _overflow_between(
+    overflow: Float[np.ndarray, "lines n"],
+    wires: Float64[np.ndarray, "lines n"],
+    ends: tuple[Int[np.ndarray, " segments"], Int[np.ndarray, " segments"]],
+    lines: tuple[Int[np.ndarray, " segments"], Int[np.ndarray, " segments"]],
+) -> Float64[np.ndarray, " segments"]:
+    """What falls to two wires between two gcells, one along each line, by the expected wires on each edge there."""
+    per_wire = np.divide(np.nan_to_num(overflow), wires, out=np.zeros(wires.shape), where=wires > 0)
+    table = np.pad(per_wire.cumsum(axis=1), ((0, 0), (1, 0)))
+    first, second = (np.abs(table[line, ends[1]] - table[line, ends[0]]) for line in lines)
+    parts: Float64[np.ndarray, " segments"] = first + second
+    return parts
 
 
 def _trees_near(graph: HasNets, spots: Sequence[HotSpot], nx: int) -> Trees:

@@ -12,11 +12,11 @@ from circuit_io.crop import crop_graph, tiles_of
 from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, column
 from circuit_io.graph import CircuitGraph
-from circuit_io.hotspots import net_overflow
 from circuit_io.manifest import MANIFEST
 from circuit_io.maps import Prediction, without_borders
 from circuit_io.prediction import SCHEMA, prediction_manifest, write_prediction
 from circuit_io.prediction_metrics import expected_excess
+from circuit_io.spot_nets import net_overflow
 from circuit_io.store import StoredDesign, open_design
 from circuit_io.transform import SYMMETRIES, inverse, transform, transform_edges
 from gsr_plugin.weights import SHIPPED, EdgeMaps, Weights, load_weights, versions
@@ -119,7 +119,7 @@ def predict_design(
         bare.y_um,
         bare.maps,
         inst_congestion=per_gcell.ravel()[graph.inst_gcell],
-        net_demand=net_overflow(graph.net_box, *over),
+        net_demand=net_overflow(graph, *over),
     )
 
 

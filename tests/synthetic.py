@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
-from circuit_io.hotspots import net_overflow
 from circuit_io.manifest import to_json
 from circuit_io.prediction import Prediction, prediction_manifest, write_prediction
+from circuit_io.spot_nets import net_overflow
 from circuit_io.text import sha256
 
 UGLY = ("a b", r"bus\[3\]", "$x*", "größe", "u1/_44_", "p%q", "t,\tb", '"q"', "<b>&amp;", "l\nf")
@@ -191,7 +191,7 @@ def make_prediction(
         x_um=x_um,
         y_um=y_um,
         maps=maps,
-        net_demand=net_overflow(design.graph.net_box, *over),
+        net_demand=net_overflow(design.graph, *over),
     )
     both = (prediction.per_gcell("congestion_h") + prediction.per_gcell("congestion_v")) / 2
     return Prediction(

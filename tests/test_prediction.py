@@ -19,11 +19,9 @@ from circuit_io.atomic import new_folder, write_files
 from circuit_io.errors import InputError
 from circuit_io.hotspots import (
     HotspotConfig,
-    NetShares,
     connected_groups,
     find_hotspots,
     hot_totals,
-    net_overflow,
 )
 from circuit_io.maps import MAPS, Prediction
 from circuit_io.metric_keys import METRIC_KEYS, key_of, stage_prefix
@@ -417,48 +415,6 @@ def test_a_snake_is_one_group() -> None:
     hot[2::4] = True
     hot[1::4, -1] = hot[3::4, 0] = True
     assert connected_groups(hot)[1] == 1
-
-
-# ---- nets in hot spots
-
-
-def brute_shares(box: np.ndarray, quantity: np.ndarray, d: str, spot: tuple[int, int, int, int]) -> np.ndarray:
-    """Plain loops over nets and edges."""
-    rho = np.zeros(quantity.shape)
-    edges = []
-    for x0, y0, x1, y1 in box:
-        xs, ys = (range(x0, x1), range(y0, y1 + 1)) if d == "h" else (range(x0, x1 + 1), range(y0, y1))
-        density = 1 / len(ys) if d == "h" else 1 / max(len(xs), 1)
-        edges.append([(x, y, density) for x in xs for y in ys])
-        for x, y, w in edges[-1]:
-            rho[y, x] += w
-    out = np.zeros(len(box))
-    for n, mine in enumerate(edges):
-        for x, y, w in mine:
-            if spot[0] <= x <= spot[2] and spot[1] <= y <= spot[3] and np.isfinite(quantity[y, x]):
-                out[n] += quantity[y, x] * w / rho[y, x]
-    return out
-
-
-@pytest.mark.parametrize("d", ["h", "v"])
-def test_shares_equal_plain_loops(d: str) -> None:
-    rng = np.random.default_rng(3)
-    low = rng.integers(0, 8, (40, 2))
-    box = np.concatenate([low, np.minimum(low + rng.integers(0, 5, (40, 2)), 7)], 1).astype(np.int32)
-    box[0] = (4, 4, 3, 4)  # a net without pins
-    quantity = rng.uniform(0, 5, (8, 8))
-    quantity[3, 3] = np.nan
-    for spot in ((0, 0, 7, 7), (2, 3, 4, 6), (5, 5, 5, 5)):
-        np.testing.assert_allclose(
-            NetShares(box, quantity, direction=d).inside(spot), brute_shares(box, quantity, d, spot), atol=1e-9
-        )
-
-
-def test_net_overflow_adds_up(pair: Pair) -> None:
-    design, folder = pair
-    prediction = read_prediction(folder)
-    over = [np.maximum(prediction.maps[f"congestion_{d}"] - 1, 0) * prediction.maps[f"capacity_{d}"] for d in "hv"]
-    assert net_overflow(design.graph.net_box, *over).sum() == pytest.approx(sum(np.nansum(o) for o in over), rel=1e-3)
 
 
 def test_labels_of_the_fixture_differ_from_the_prediction(pair: Pair) -> None:

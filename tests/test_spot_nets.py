@@ -1,16 +1,17 @@
-"""Nets of a hot spot: expected wire in its box, from Steiner trees, against enumeration."""
+"""Nets of a hot spot and of the overflow: expected wire from Steiner trees, against enumeration."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import SyntheticGraph, make_export, make_pins, make_prediction
 
 from circuit_io.hotspots import HotSpot, find_hotspots
 from circuit_io.prediction import Prediction
-from circuit_io.spot_nets import largest, rank_nets, spot_wires
+from circuit_io.spot_nets import largest, net_overflow, rank_nets, spot_wires
 from circuit_io.steiner import points_of_nets, steiner_trees
 
 
@@ -65,21 +66,49 @@ def brute(graph: SyntheticGraph, nx: int, direction: str, box: tuple[int, int, i
     return out
 
 
+def random_nets(rng: np.random.Generator, nx: int, ny: int) -> SyntheticGraph:
+    low = rng.integers(0, (nx, ny), (12, 2))
+    box = np.concatenate([low, rng.integers(low, (nx, ny))], 1).astype(np.int32)
+    net, gcell = make_pins(box, nx)
+    return SyntheticGraph(box, net, net, gcell)
+
+
 @given(st.integers(0, 10**6), st.sampled_from("hv"))
 def test_wires_are_those_of_the_shapes(seed: int, direction: str) -> None:
     rng = np.random.default_rng(seed)
     nx, ny = rng.integers(2, 9, 2).tolist()
-    low = rng.integers(0, (nx, ny), (12, 2))
-    box = np.concatenate([low, rng.integers(low, (nx, ny))], 1).astype(np.int32)
-    net, gcell = make_pins(box, nx)
-    graph = SyntheticGraph(box, net, net, gcell)
-    spots = []
+    graph, spots = random_nets(rng, nx, ny), []
     for _ in range(3):
         (x0, x1), (y0, y1) = np.sort(rng.integers(0, nx, 2)).tolist(), np.sort(rng.integers(0, ny, 2)).tolist()
         spots.append(spot_of(direction, (x0, y0, x1, y1)))
     for spot, wires in zip(spots, spot_wires(flat(nx, ny), graph, spots), strict=True):
         length = 2.0 if direction == "h" else 3.0
         np.testing.assert_allclose(wires, brute(graph, nx, direction, spot.edges) * length)
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=20)
+def test_overflow_falls_to_nets_by_their_wires_on_each_edge(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    nx, ny = rng.integers(2, 7, 2).tolist()
+    graph = random_nets(rng, nx, ny)
+    overflow = {d: np.maximum(rng.uniform(-2, 5, (ny, nx)), 0) for d in "hv"}
+    overflow["h"][:, -1] = overflow["v"][-1] = np.nan  # no edge leads out of the grid
+    wanted, left = np.zeros(len(graph.net_box)), 0.0
+    for d, ix, iy in itertools.product("hv", range(nx), range(ny)):
+        wires, tracks = brute(graph, nx, d, (ix, iy, ix, iy)), float(np.nan_to_num(overflow[d][iy, ix]))
+        wanted += tracks * wires / max(wires.sum(), 0.5)
+        left += tracks * (wires.sum() == 0)
+    found = net_overflow(graph, overflow["h"], overflow["v"])
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    assert found.sum() + left == pytest.approx(sum(np.nansum(o) for o in overflow.values()), rel=1e-5)
+
+
+def test_the_parts_of_nets_add_up_to_the_overflow(tmp_path: Path) -> None:
+    design = make_export(tmp_path / "d")
+    maps = make_prediction(design).maps
+    over = [np.maximum(maps[f"congestion_{d}"] - 1, 0) * maps[f"capacity_{d}"] for d in "hv"]
+    assert net_overflow(design.graph, *over).sum() == pytest.approx(sum(np.nansum(o) for o in over), rel=1e-3)
 
 
 def test_ranking_of_nets(tmp_path: Path) -> None:
