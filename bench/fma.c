@@ -1,11 +1,20 @@
 /* The most FLOPs that a core does: fused multiply-adds on vectors that stay in registers, enough of them to hide their latency. */
 
-typedef float vec __attribute__((vector_size(64), aligned(4)));
+#ifdef __AVX512F__
+#define BYTES 64
+#else
+#define BYTES 32 /* twelve of them fill the 16 registers that there are */
+#endif
+#define FLOATS (BYTES / 4)
+typedef float vec __attribute__((vector_size(BYTES), aligned(4)));
 
-/* `rounds` times 12 multiply-adds of 16 floats; the result keeps the compiler from leaving them out. */
+/* How many floats one multiply-add works on. */
+int fma_width(void) { return FLOATS; }
+
+/* `rounds` times 12 multiply-adds of `fma_width` floats; the result keeps the compiler from leaving them out. */
 float fma_rounds(long rounds) {
     vec a[12], m = {0}, c = {0};
-    for (int l = 0; l < 16; l++) m[l] = 0.999f, c[l] = 0.001f;
+    for (int l = 0; l < FLOATS; l++) m[l] = 0.999f, c[l] = 0.001f;
     for (int i = 0; i < 12; i++) a[i] = m * (float)i;
     for (long r = 0; r < rounds; r++) {
 #pragma GCC unroll 12

@@ -97,8 +97,16 @@ def fma_gflop_s(rounds: int, folder: Path) -> float:
     subprocess.run(
         [os.environ.get("CC", "cc"), *flags, str(Path(__file__).with_name("fma.c")), "-o", library], check=True
     )
-    loop, times = ctypes.CDLL(str(library)).fma_rounds, 1_000_000
-    return times * 12 * 16 * 2 / float(np.median(seconds_of(lambda: loop(ctypes.c_long(times)), rounds))) / 1e9
+    compiled = ctypes.CDLL(str(library))
+    loop, times = compiled.fma_rounds, 1_000_000
+    return (
+        times
+        * 12
+        * compiled.fma_width()
+        * 2
+        / float(np.median(seconds_of(lambda: loop(ctypes.c_long(times)), rounds)))
+        / 1e9
+    )
 
 
 def machine_rates(rounds: int, folder: Path, *, quick: bool = False) -> dict[str, Any]:
@@ -136,7 +144,7 @@ def operators(graph: GraphTensors, h: int, k: int) -> Iterator[Operator]:
     entries, products = plan.lists.idx.numel(), plan.num_table_rows
     yield Operator("mix", "forward", lambda: mix(plan, packed, weights, bias, arena),
                    kept + size_of(plan.lists.ptr, plan.lists.idx, plan.weight, *weights, bias, x) + entries,
-                   entries * (2 * k * h + 2 * h) + n * h)  # fmt: skip
+                   2 * products * k * h + 2 * entries * h + n * h)  # fmt: skip
     yield Operator("mix", "adjoint",
                    lambda: mix_adjoint(plan, packed, weights, grad, dweights=dweights, dbias=dbias, scratch=arena),
                    kept + size_of(grad, plan.back.ptr, plan.back.idx, plan.back_weight, *weights, *dweights, dvalues),
