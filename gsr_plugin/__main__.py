@@ -7,7 +7,7 @@ import sys
 def main() -> None:
     """Run the program, or have a warm server do it; Ctrl-C ends it with 130 while it still loads, too."""
     try:
-        if os.environ.get("GSR_SERVER"):
+        if os.environ.get("GSR_SERVER") or os.environ.get("GSR_SERVE"):
             from gsr_plugin.client import answer_from_server
 
             code = answer_from_server(sys.argv[1:])

@@ -22,6 +22,7 @@ VARIABLES = ("GSR_MODEL", "GSR_DEVICE", "GSR_SCANNER", "GSR_BACKEND")  # of the 
 ACCEPT_S = 60.0  # until a server has taken a request, which may still be loading; the work itself has no limit here
 START_S = 120.0  # until a server that was started says where it is
 MAX_ANSWER_BYTES = 64 * 2**20
+_FLOW_FOLDERS = ("OBJECTS_DIR", "RESULTS_DIR", "REPORTS_DIR", "LOG_DIR")  # of ORFS; later steps write there too
 _HOOK_FILES = ("def", "lefs", "libs", "verilog", "sdc", "rtl", "rtl_include")
 
 
@@ -32,11 +33,13 @@ def answer_from_server(arguments: Sequence[str], env: Mapping[str, str] = os.env
         arguments: the command and its own arguments.
         env: the environment: `GSR_SERVER` names the address file, `GSR_SERVE=1` starts a server that is not there.
     """
-    name = env.get("GSR_SERVER", "").strip()
-    if not name or not arguments or arguments[0] not in COMMANDS or {"-h", "--help"} & set(arguments):
+    name, starts = env.get("GSR_SERVER", "").strip(), env.get("GSR_SERVE", "").strip() == "1"
+    if not (name or starts) or not arguments or arguments[0] not in COMMANDS or {"-h", "--help"} & set(arguments):
         return None
     path = Path(name).absolute()
     try:
+        if not name:
+            raise NoServerError("GSR_SERVE is 1, but GSR_SERVER names no address file")
         address = _running(path, arguments, env)
         answer = ask(address, arguments, {v: env[v] for v in VARIABLES if v in env})
     except NoServerError as e:
@@ -142,9 +145,11 @@ def flow_process(env: Mapping[str, str]) -> int:
 def roots_of(address: Path, arguments: Sequence[str], env: Mapping[str, str]) -> tuple[list[Path], list[Path]]:
     """Folders that a server started for this command may write to, and those it may only read.
 
-    It writes beside its address file and where the command says; it reads from the folders of the files named.
+    It writes beside its address file, where the command says and into the flow's own folders; it reads from the folders
+    of the files named.
     """
     write, read = {address.parent}, set()
+    write |= {Path(env[name].strip()).absolute() for name in _FLOW_FOLDERS if env.get(name, "").strip()}
     if env.get("GSR_MODEL", "").strip():
         read.add(Path(env["GSR_MODEL"].strip()).absolute().parent)
     for name, value in pairwise(arguments):

@@ -102,16 +102,18 @@ def read_address(path: Path) -> Address:
         raise NoServerError(f"{path} is not there, so none runs", has_room=True) from e
     except OSError as e:
         raise NoServerError(f"{path}: {e.strerror}") from e
-    with os.fdopen(descriptor, "rb") as f:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
             raise NoServerError(f"{path} is not a file that you alone can read and write")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            text = f.read(4096).decode("utf-8", "replace")
+            text = os.pread(descriptor, 4096, 0).decode("utf-8", "replace")
         else:
             raise NoServerError(f"{path} is stale: its server has ended", has_room=True)
+    finally:
+        os.close(descriptor)
     address = _parsed(text)
     if address is None:
         raise NoServerError(f"{path} holds no address", has_room=True)  # yet, perhaps

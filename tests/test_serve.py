@@ -246,19 +246,20 @@ def test_work_whose_client_was_killed_ends_with_the_server(
 def test_the_work_under_way_is_answered_before_the_end(
     start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go, sent, send = threading.Event(), [], serve._send
+    begun, go, sent, send = threading.Event(), threading.Event(), [], serve._send
 
     def slowly(connection: socket.socket, answer: dict[str, Any]) -> None:
         time.sleep(0.3)
         send(connection, answer)
         sent.append(answer)
 
-    running = start(lambda r: (go.wait(60), echo(r))[1])
+    running = start(lambda r: (begun.set(), go.wait(60), echo(r))[-1])
     connections = []
     for _ in range(2):
         connections.append(running.send(running.request()))
         assert connections[-1].recv(64) == b'{"taken": true}\n'
     under_way, waiting = connections
+    assert begun.wait(60)
     monkeypatch.setattr(serve, "_send", slowly)
     running.server.stop()
     go.set()
@@ -391,6 +392,7 @@ def held(path: Path, text: str) -> HeldAddress:
         ("stale", "is stale"),
         ("open to all", "you alone can read"),
         ("link", "symbolic links"),
+        ("folder", "is not a file"),
         ("rubbish", "holds no address"),
         ("cut", "holds no address"),
         ("port", "holds no address"),
@@ -408,7 +410,9 @@ def test_an_address_of_no_use_means_that_the_process_does_the_work(
     text = {"rubbish": "\x00", "cut": text[:-1], "port": text.replace(str(port), "99999")}.get(change, text)
     if change == "old code":
         text = Address(port, 1, "secret", "older").to_text()
-    holder = held(path, text) if change != "absent" else None
+    holder = held(path, text) if change not in ("absent", "folder") else None
+    if change == "folder":
+        path.mkdir()
     if change == "stale":
         os.close(os.dup(holder._descriptor))
         holder.give_back()
@@ -477,6 +481,14 @@ def test_a_server_that_dies_or_talks_rubbish_means_that_the_process_does_the_wor
     assert words in capsys.readouterr().err
 
 
+def test_a_wish_for_a_server_without_its_address_is_not_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
+    assert client.answer_from_server(["predict", "x"], {"GSR_SERVE": "1"}) is None
+    assert "GSR_SERVE is 1, but GSR_SERVER names no address file; this process" in capsys.readouterr().err
+    assert client.answer_from_server(["predict", "x"], {"GSR_SERVE": "0"}) is None
+    assert client.answer_from_server(["train", "x"], {"GSR_SERVE": "1"}) is None
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["train", "x"], ["flow", "-h"], ["predict", "--help"], ["--version"], ["serve"]]
 )
@@ -511,5 +523,8 @@ def test_a_started_server_may_use_the_folders_of_the_command(tmp_path: Path) -> 
     write, read = client.roots_of(tmp_path / "s.tsv", words, {})
     assert write == [Path("/logs"), Path("/o/step"), tmp_path]
     assert read == [Path("/m"), Path("/pdk/lef"), Path("/rtl/inc"), tmp_path / "d"]
+    flow = {"RESULTS_DIR": "results/gcd", "REPORTS_DIR": "/reports", "LOG_DIR": "/logs", "OBJECTS_DIR": " "}
+    wider = [Path("/logs"), Path("/o/step"), Path("/reports"), tmp_path, Path("results/gcd").absolute()]
+    assert client.roots_of(tmp_path / "s.tsv", words, flow) == (sorted(wider), read)
     (tmp_path / "hook.json").write_text("[" * 99_999)
     assert client.roots_of(tmp_path / "s.tsv", words, {"GSR_MODEL": "/runs/f0"})[1] == [Path("/m"), Path("/runs")]

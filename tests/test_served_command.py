@@ -197,9 +197,10 @@ def test_the_first_call_of_a_flow_starts_a_server_and_the_next_ones_use_it(hook:
     address = tmp_path / "gsr" / "server.tsv"
     with flow_process() as flow:
         env = {"GSR_SERVER": str(address), "GSR_SERVE": "1", "GSR_FLOW_PID": str(flow.pid), "GSR_DEVICE": "cpu"}
+        env["RESULTS_DIR"] = str(tmp_path / "results")
         pids = set()
-        for step in ("one", "two"):
-            done = gsr("export", "--hook", hook, "--out", tmp_path / "gsr" / step, **env)
+        for out in ("gsr/one", "results/two"):
+            done = gsr("export", "--hook", hook, "--out", tmp_path / out, **env)
             if "another version" in done.stderr:
                 pytest.skip("a file of the packages was edited meanwhile")
             assert (done.returncode, done.stderr) == (0, ""), done.stderr

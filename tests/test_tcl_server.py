@@ -41,17 +41,20 @@ def test_the_users_own_server_and_process_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["", "0", "yes"])
 def test_no_server_is_started_unasked(tmp_path: Path, value: str) -> None:
     python = fake_python(tmp_path / "py")
-    run_tcl(tmp_path, PREDICT, env={"GSR_PYTHON": str(python), "GSR_SERVE": value})
+    run = run_tcl(tmp_path, PREDICT, env={"GSR_PYTHON": str(python), "GSR_SERVE": value})
     assert "GSR_SERVER" not in environment_of(tmp_path / "py")
+    assert ('FLW-7030] GSR_SERVE is "yes", not one of 0, 1; 0 is used.' in run.out) == (value == "yes")
 
 
-def test_the_log_of_the_flow_says_once_that_the_server_was_not_used(tmp_path: Path) -> None:
-    note = "gsr: the server is not used: it is stale; this process does the work"
-    python = fake_python(tmp_path / "py", body=f"echo 'before'; echo '{note}' >&2")
-    run = run_tcl(tmp_path, PREDICT + "\ngsr_predict -out_dir other", env={"GSR_PYTHON": str(python)})
+def test_the_log_of_the_flow_says_every_reason_once_why_the_server_was_not_used(tmp_path: Path) -> None:
+    note = "gsr: the server is not used: it is $REASON; this process does the work"
+    python = fake_python(tmp_path / "py", body=f"echo 'before'; echo \"{note}\" >&2")
+    script = PREDICT + "\ngsr_predict -out_dir other\nset ::env(REASON) away\ngsr_predict -out_dir third"
+    run = run_tcl(tmp_path, script, env={"GSR_PYTHON": str(python), "REASON": "stale"})
     assert run.code == 0
     assert "result=status ok" in run.out
     assert run.out.count("[INFO FLW-7012] The server was not used: it is stale; this process does the work.") == 1
+    assert run.out.count("[INFO FLW-7012] The server was not used: it is away; this process does the work.") == 1
 
 
 @pytest.mark.parametrize("on_error", ["warn", "fail"])

@@ -160,7 +160,7 @@ proc enter_child_environment { } {
   if { [is_count [setting NUM_CORES] cores] && $cores > 0 } {
     dict set wanted OMP_NUM_THREADS $cores
   }
-  if { [setting GSR_SERVE] eq "1" } {
+  if { [choice GSR_SERVE { 0 1 } 0] eq "1" } {
     # the server that the child starts serves this flow alone, and ends with it
     dict set wanted GSR_SERVER [setting GSR_SERVER [file join [out_root] server.tsv]]
     dict set wanted GSR_SESSION_PID [pid]
@@ -195,11 +195,11 @@ proc leave_child_environment { saved } {
 proc tell_of_server { log } {
   variable said
   if { [catch { read_bytes $log } bytes] } { return }
-  set text "The server was not used"
   if { ![regexp -line {^gsr: the server is not used: (.*)$} $bytes _ reason] } { return }
+  set text "The server was not used: $reason."
   if { [dict exists $said $text] } { return }
   dict set said $text 1
-  say 7012 "$text: $reason."
+  say 7012 $text
 }
 
 # The last lines that say something, for a message.
