@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from circuit_io.errors import GsrError, did_you_mean
+from flow_hooks.child_python import child_environment, hook_python
 from flow_hooks.openroad import CAPABILITIES, TIMEOUT_S, find_openroad, probe_openroad
 from flow_hooks.orfs import TCL, attaches_us, find_flow, hook_names, read_flow
 
@@ -28,6 +29,7 @@ SETTINGS = (
     "GSR_OUT_DIR", "GSR_OUT_ROOT", "GSR_PREDICTION_DIR", "GSR_PREDICT_AT", "GSR_PYTHON", "GSR_RTL", "GSR_SCANNER",
     "GSR_SERVE", "GSR_SERVER", "GSR_TIMEOUT", "GSR_WITH_VERILOG",
 )  # fmt: skip
+_LOAD = "import gsr_plugin.flow; print(gsr_plugin.__path__[0])"  # of the hooks' Python: all that a prediction needs
 _OTHERS = ("GSR_CHAIN_", "GSR_TRAIN_", "GSR_MODEL_", "GSR_DATA", "GSR_CORPUS")
 _CHOICES = {
     "GSR_MODE": ("observe", "advise", "apply", "gate"),
@@ -128,25 +130,24 @@ def _built(name: str, library: Callable[[], object], otherwise: str) -> Check:
 
 
 def _hook_python(env: Mapping[str, str], timeout_s: float) -> Iterator[Check]:
-    """The Python that the hooks call, when it is named."""
-    given = env.get("GSR_PYTHON", "").strip()
-    if not given:
-        return
+    """The Python that the hooks call, in the environment that they give it."""
+    words, named_by = hook_python(env, Path(env.get("GSR_HOME", "").strip() or TCL))
+    named = f"{shlex.join(words)} (named by {named_by})"
     mend = f"Set GSR_PYTHON to a Python that has gsr-plugin, such as {sys.executable}."
     try:
-        words = shlex.split(given)
         done = subprocess.run(
-            [*words, "-m", "gsr_plugin", "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=timeout_s, check=False, errors="replace",
+            [*words, "-c", _LOAD], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s,
+            check=False, errors="replace", env=child_environment(env),
         )  # fmt: skip
     except (OSError, ValueError, subprocess.TimeoutExpired) as e:
-        yield Check("GSR_PYTHON", MISS, f"{given}: {getattr(e, 'strerror', None) or e}", mend)
+        yield Check("python of the hooks", MISS, f"{named}: {getattr(e, 'strerror', None) or e}", mend)
         return
     said = (done.stdout or done.stderr).strip().splitlines()
     if done.returncode == 0 and said:
-        yield Check("GSR_PYTHON", OK, f"{given}: {said[-1]}")
+        yield Check("python of the hooks", OK, f"{named}: {said[-1]}")
     else:
-        yield Check("GSR_PYTHON", MISS, f"{given}: {said[-1] if said else f'exit code {done.returncode}'}", mend)
+        why = said[-1] if said else f"exit code {done.returncode}"
+        yield Check("python of the hooks", MISS, f"{named}: {why}", mend)
 
 
 def _openroad(env: Mapping[str, str], timeout_s: float) -> Iterator[Check]:
@@ -253,13 +254,20 @@ def _is_positive(text: str) -> bool:
 def _server(env: Mapping[str, str]) -> Iterator[Check]:
     from gsr_plugin.server_address import NoServerError, read_address
 
-    named = env.get("GSR_SERVER", "").strip()
+    named, starts = env.get("GSR_SERVER", "").strip(), env.get("GSR_SERVE", "").strip() == "1"
     if not named:
+        if starts:
+            mend = "For commands of your own, also set GSR_SERVER to its address file."
+            yield Check("server", OK, "the first prediction of a flow starts it", mend)
         return
     try:
         yield Check("server", OK, f"process {read_address(Path(named)).pid}")
     except NoServerError as e:
-        yield Check("server", WARNING, str(e), "Start it (gsr serve), or set GSR_SERVE=1; the work is done without.")
+        if starts and e.has_room:
+            yield Check("server", OK, "the first call starts it")
+            return
+        mend = "Start it (gsr serve), or set GSR_SERVE=1; the work is done without." if e.has_room else ""
+        yield Check("server", WARNING, str(e), mend or "The work is done without.")
 
 
 def _first(e: Exception) -> str:

@@ -229,18 +229,53 @@ def test_single_hook_variables_count_and_are_looked_for(tmp_path: Path) -> None:
         ({"GSR_ON_ERROR": "stop"}, WARNING, "One of warn, fail."),
         ({"GSR_TIMEOUT": "soon"}, WARNING, "A number of seconds."),
         ({"GSR_TIMEOUT": "nan"}, WARNING, "A number of seconds."),
-        ({"GSR_PYTHON": "/nowhere/python"}, MISS, "Set GSR_PYTHON to a Python that has gsr-plugin"),
-        ({"GSR_PYTHON": "false"}, MISS, "Set GSR_PYTHON"),
-        ({"GSR_PYTHON": "sleep 600"}, MISS, "Set GSR_PYTHON"),
-        ({"GSR_PYTHON": "'"}, MISS, "Set GSR_PYTHON"),
-        ({"GSR_PYTHON": f"env {sys.executable}"}, OK, ""),
     ],
 )
 def test_settings_are_looked_at(setting: dict[str, str], status: str, words: str) -> None:
     ((name, _),) = setting.items()
-    check = found(setting, name, timeout_s=240.0 if status == OK else 1.0)
+    check = found(setting, name)
     assert check.status == status
     assert words in check.to_do
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("/nowhere/python", "No such file"),
+        ("false", "exit code 1"),
+        ('sh -c "sleep 600"', "timed out"),
+        ("'", "No such file"),
+        ("PYTHON -S", "No module named"),
+    ],
+)
+@pytest.mark.parametrize("name", ["GSR_PYTHON", "PYTHON_EXE"])
+def test_a_python_of_the_hooks_that_will_not_do(name: str, given: str, why: str) -> None:
+    command = given.replace("PYTHON", sys.executable)
+    check = found({name: command}, "python of the hooks", timeout_s=1.0 if "sleep" in given else 240.0)
+    assert check.status == MISS
+    assert f"(named by {name}): " in check.found
+    assert why in check.found
+    assert "Set GSR_PYTHON to a Python that has gsr-plugin" in check.to_do
+
+
+def test_python_of_the_path_is_asked_as_the_hooks_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a checkout the hooks have no other; what lies in the folder here or in PYTHONPATH is not theirs."""
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.chdir(ROOT)
+    env = {"PATH": f"{python.parent}:/usr/bin:/bin", "PYTHONPATH": f"{ROOT}:{':'.join(sys.path)}"}
+    check = found(env, "python of the hooks")
+    assert check.status == MISS
+    assert f"{python} (named by PATH): " in check.found
+    assert "No module named 'gsr_plugin'" in check.found
+
+
+def test_a_python_of_the_hooks_that_has_gsr() -> None:
+    check = found({"PYTHON_EXE": f"env {sys.executable}"}, "python of the hooks", timeout_s=240.0)
+    assert (check.status, check.to_do) == (OK, "")
+    assert check.found.endswith("gsr_plugin")
 
 
 def test_good_settings_are_not_mentioned() -> None:
@@ -285,11 +320,20 @@ def test_what_was_not_built_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_server_that_is_named(tmp_path: Path) -> None:
     check = found({"GSR_SERVER": str(tmp_path / "server.tsv")}, "server")
     assert (check.status, "is not there" in check.found) == (WARNING, True)
+    started = found({"GSR_SERVER": str(tmp_path / "server.tsv"), "GSR_SERVE": "1"}, "server")
+    assert (started.status, started.found) == (OK, "the first call starts it")
+    alone = found({"GSR_SERVE": "1"}, "server")
+    assert (alone.status, "GSR_SERVER" in alone.to_do) == (OK, True)
+    (tmp_path / "server.tsv").mkdir()
+    blocked = found({"GSR_SERVER": str(tmp_path / "server.tsv"), "GSR_SERVE": "1"}, "server")
+    assert (blocked.status, "GSR_SERVE=1" in blocked.to_do) == (WARNING, False)
 
 
 def test_the_command_gives_a_table_json_and_an_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GSR_OPENROAD", str(fake_openroad(tmp_path)))
     monkeypatch.setenv("FLOW_HOME", str(fake_flow(tmp_path / "flow", HOOKS)))
+    monkeypatch.setenv("GSR_PYTHON", sys.executable)
+    monkeypatch.setattr(doctor_module, "_LOAD", "print('gsr')")
     good = CliRunner().invoke(main, ["doctor"])
     assert good.exit_code == 0, good.output
     assert "26Q3-12" in good.stdout
