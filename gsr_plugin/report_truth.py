@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float64, Int64
 
 from circuit_io.guides import Guides
 from circuit_io.hotspots import HotSpot
@@ -62,18 +62,22 @@ class Recall:
 
 def net_recalls(guides: Guides, spots: Sequence[HotSpot], contents: Sequence[Contents]) -> list[Recall | None]:
     """The recall of the router's worst nets in each hot spot; None where no net was routed through its box."""
-    out: list[Recall | None] = []
-    for spot, inside in zip(spots, contents, strict=True):
-        wires = guides.wires(spot.direction, spot.edges).astype(np.float64)
-        of = len(true := largest(wires, TOP))
-        if not of:
-            out.append(None)
-            continue
-        least = wires[true[-1]]
-        named = wires[[n.net_id for n in inside.nets[:of]]]
-        places = of - int((wires > least).sum())
-        out.append(Recall(int((named > least).sum()) + min(places, int((named == least).sum())), of))
-    return out
+    return [
+        net_recall(
+            guides.wires(s.direction, s.edges).astype(np.float64), np.array([n.net_id for n in inside.nets], int)
+        )
+        for s, inside in zip(spots, contents, strict=True)
+    ]
+
+
+def net_recall(wires: Float64[np.ndarray, " nets"], named: Int64[np.ndarray, " named"]) -> Recall | None:
+    """The recall of the nets with most routed `wires` among those `named`, best first; None where there is no wire."""
+    of = len(true := largest(wires, TOP))
+    if not of:
+        return None
+    least, found = wires[true[-1]], wires[named[:of]]
+    places = of - int((wires > least).sum())
+    return Recall(int((found > least).sum()) + min(places, int((found == least).sum())), of)
 
 
 def accuracy_section(prediction: Prediction, truth: Routed, recalls: Sequence[Recall | None]) -> list[Block]:
