@@ -113,7 +113,7 @@ INLINE vf FN(thresholds)(const vf *s, int64_t h, int k) {
 }
 
 /* The nearest bfloat16 in the upper half of every number, for `put`; what lies below it is left over.
-   A NaN would come out as -0: a forward refuses its row, and `repack` takes rows that a forward has passed. */
+   A NaN may come out as a zero: a forward refuses its row, and `repack` takes rows that a forward has passed. */
 INLINE void FN(round_lanes)(vf *xt, int64_t h) {
     for (int64_t c = 0; c < h; c++) {
         vi bits = (vi)xt[c];
