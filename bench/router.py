@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 from bench.machine import machine  # noqa: E402
 from circuit_io.router import Routing, demand_of, is_compiled, route  # noqa: E402
 from circuit_io.store import StoredDesign, open_design  # noqa: E402
+from gsr_plugin.jsonable import jsonable  # noqa: E402
 from gsr_plugin.metrics import Scores, auc, score_placement  # noqa: E402
 
 SHOWN = ("pearson", "spearman", "r2", "precision_top5", "auc_top5", "auc_overflow")
@@ -156,7 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
               "compiled": is_compiled(), "groups": table, "designs": designs,
               "placements": [asdict(r) for r in rows]}  # fmt: skip
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
+    args.out.write_text(json.dumps(jsonable(result), indent=1) + "\n")
     return 0
 
 
