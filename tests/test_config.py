@@ -76,6 +76,19 @@ def test_numbers_of_features_cannot_be_set() -> None:
         load_config(None, ["model.num_inst_features=3"], env={})
 
 
+@pytest.mark.parametrize(
+    ("sets", "fault"),
+    [
+        (["model.groups=4"], r"groups = 4: the reversible layer is built for 2 groups"),
+        (["model.width=16", "model.k=9"], r"k = 9: a group has 8 channels"),
+        (["model.width=17"], r"width = 17: two groups need an even width"),
+    ],
+)
+def test_a_model_that_cannot_be_built_is_refused(sets: list[str], fault: str) -> None:
+    with pytest.raises(InputError, match=fault):
+        load_config(None, sets, env={})
+
+
 def test_no_toml_and_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no TOML"):
         load_config(write(tmp_path, "[train\n"), env={})

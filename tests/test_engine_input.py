@@ -205,6 +205,20 @@ def test_a_model_trains_under_autocast(branch_dtype: str) -> None:
         assert bool(p.grad.isfinite().all()), name
 
 
+def test_gradients_in_torchs_data_parallel_wrapper_are_those_without(tmp_path: Path) -> None:
+    plain, wrapped = (GsrGnn(CONFIG, seed=0) for _ in range(2))
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        for model in (plain, torch.nn.parallel.DistributedDataParallel(wrapped)):
+            for _ in range(2):  # gradients add up
+                out = model(GRAPH, *features(GRAPH))
+                (out.congestion.square().mean() + out.log_sigma.mean() + out.overflow_logit.mean()).backward()
+    finally:
+        torch.distributed.destroy_process_group()
+    for (name, a), b in zip(plain.named_parameters(), wrapped.parameters(), strict=True):
+        assert torch.equal(a.grad, b.grad), name
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, RunConfig]:
     """Data, a run of one step with averaged weights, and its settings."""
