@@ -938,6 +938,14 @@ def test_every_netlist_reads(gsr_data: Path, kit: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(LARGE))
+def test_scanner_agrees_on_a_large_netlist(scanner: ctypes.CDLL, gsr_data: Path, name: str) -> None:
+    (path,) = gsr_data.glob(f"designs/*/{name}/netlist.v.gz")
+    assert_scanner_agrees(path)
+    assert read_verilog(path).num_insts > 20_000
+
+
+@pytest.mark.slow
 def test_counts_of_a_large_hierarchy(gsr_data: Path) -> None:
     """Counts by grep on the files: statements `master name (`; ports and nets by yosys."""
     n = read_verilog(gsr_data / "designs/sky130hd/ariane136/netlist.v.gz")
