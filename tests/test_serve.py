@@ -318,8 +318,9 @@ def test_the_flow_is_the_outermost_make(tmp_path: Path) -> None:
         "outer:\n\t@$(MAKE) --no-print-directory inner\ninner:\n\t@echo $$PPID; sleep 600; :\n"
     )
     own = flow_of(os.getpid())  # that of the suite, when that runs under make
+    alone = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     with subprocess.Popen(
-        ["make", "outer"], cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True
+        ["make", "outer"], cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True, env=alone
     ) as make:
         try:
             assert make.stdout
