@@ -112,7 +112,7 @@ class DefText:
         if word in self.sections:
             self.fail(f"a second section {show(word)}", start, "Join the two sections into one.")
         begin = start + len(word)
-        if word != b"PROPERTYDEFINITIONS":
+        if word not in (b"PROPERTYDEFINITIONS", b"DEFAULTCAP"):  # the count of DEFAULTCAP has no ;
             match = _COUNT.match(self.text, begin)
             if not match:
                 self.fail(f"{show(word)} is not followed by a count and ;", start)

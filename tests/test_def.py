@@ -397,6 +397,19 @@ def test_other_characters_and_units(write: Write) -> None:
     assert (found.divider, found.busbits, found.dbu_per_um) == ("|", "<>", 2000)
 
 
+def test_what_def_5_3_alone_has_is_passed_over(write: Write) -> None:
+    old = (
+        "NAMESCASESENSITIVE ON ;\nTECHNOLOGY t ;\nARRAY a ;\nFLOORPLAN f ;\nCANPLACE s 0 0 N DO 9 BY 1 STEP 10 0 ;\n"
+        "DEFAULTCAP 2\n MINPINS 2 WIRECAP 0.1 ;\n MINPINS 3 WIRECAP 0.2 ;\nEND DEFAULTCAP\n"
+        "IOTIMINGS 1 ;\n - ( PIN a ) + RISE VARIABLE 0.1 0.2 ;\nEND IOTIMINGS\n"
+        "CONSTRAINTS 1 ;\n - NET n + RISEMAX 3 ;\nEND CONSTRAINTS\n"
+    )
+    insts = "COMPONENTS 1 ;\n- u1 INV + PLACED ( 5 7 ) N ;\nEND COMPONENTS\n"
+    found = read_def(write(of(old, insts).replace("VERSION 5.8", "VERSION 5.3")))
+    assert same(found, read_def(write(of(insts))))
+    assert found.inst_names.tolist() == ["u1"]
+
+
 def test_comments_inside_the_statements_of_the_header(write: Write) -> None:
     text = (
         of().replace('DIVIDERCHAR "/"', 'DIVIDERCHAR # "a\n "|" # b\n').replace("DESIGN top", "DESIGN # no\n top # ;\n")

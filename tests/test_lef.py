@@ -263,6 +263,22 @@ def test_names_that_are_keywords_and_strings_with_semicolons(write: Write) -> No
     assert lib.mterm_names.tolist() == ["LAYER"]
 
 
+def test_what_lef_5_3_alone_has_is_passed_over(write: Write) -> None:
+    text = TECH.replace("VERSION 5.8", "VERSION 5.3\n") + (
+        "NAMESCASESENSITIVE ON ;\nMINFEATURE 0.1 0.1 ;\nDIELECTRIC 0.000345 ;\n"
+        "IRDROP TABLE DRESISTOR -0.1 0.2 ; END IRDROP\n"
+        "ARRAY a SITE core 0 0 N DO 5 BY 1 STEP 1 0 ; FLOORPLAN f CANPLACE core 0 0 N DO 5 BY 1 STEP 1 0 ; END f "
+        "DEFAULTCAP 1 MINPINS 2 WIRECAP 0.1 ; END DEFAULTCAP END a\n"
+        "MACRO OLD\n CLASS CORE ;\n POWER 0.1 ;\n SIZE 2 BY 2 ;\n"
+        " TIMING FROMPIN A ; TOPIN Y ; RISE INTRINSIC 0.1 0.2 VARIABLE 0.1 0.2 ; UNATENESS INVERT ; END TIMING\n"
+        " PIN A DIRECTION INPUT ; RISETHRESH 1.0 ; CAPACITANCE 0.01 ; PORT LAYER m1 ; RECT 0 0 1 1 ; END END A\n"
+        "END OLD\nEND LIBRARY\n"
+    )
+    lib = read_lef(write(text))
+    assert lib.macro_names.tolist() == ["OLD"]
+    assert lib.mterm_names.tolist() == ["A"]
+
+
 def test_rules_and_extensions_are_passed_over(write: Write) -> None:
     text = TECH + (
         "VIARULE r GENERATE LAYER m1 ; ENCLOSURE 0 0 ; LAYER m2 ; ENCLOSURE 0 0 ; LAYER v1 ; RECT 0 0 1 1 ; "
