@@ -217,12 +217,14 @@ def row_of(times: list[tuple[float, float]]) -> dict[str, float]:
 def compete(name: str, contest: Contest, args: argparse.Namespace, graphs: Path) -> dict[str, Any]:
     """All cases of a contest."""
     size = {"size": 300} if args.quick else {}
-    path = arrays_of(contest.graph, args.data, graphs, **size)
+    given = args.circuitnet if contest.graph == "7157" else None
+    graph = f"CircuitNet's {given.resolve().name}" if given else contest.graph
+    path = arrays_of(graph, args.data, graphs, given=given, **size)
     tiny = arrays_of("7157", args.data, graphs, size=300)
     arrays = read_arrays(path)
     shape = Shape(2 if args.quick else contest.layers, args.width, args.k, contest.relations)
     nodes, edges = num_nodes(arrays, shape), num_edges(arrays)
-    print(f"{name}: {contest.graph}, {nodes:,} nodes, {edges:,} clique edges, {shape.layers} layers", flush=True)
+    print(f"{name}: {graph}, {nodes:,} nodes, {edges:,} clique edges, {shape.layers} layers", flush=True)
     forms: dict[Any, Any] = {}
     entrants: dict[str, Entrant] = {}
     cases = [c for c in contest.cases if not args.cases or c in args.cases]
@@ -254,7 +256,7 @@ def compete(name: str, contest: Contest, args: argparse.Namespace, graphs: Path)
         if not args.quick or case == "gsr":
             row.update(alone(task, args.cap, int(args.limit_gb * 2**30)))
         _print(row)
-    return {"contest": name, "graph": contest.graph, "nodes": nodes, "clique_edges": edges, "layers": shape.layers,
+    return {"contest": name, "graph": graph, "nodes": nodes, "clique_edges": edges, "layers": shape.layers,
             "width": shape.width, "k": shape.k, "relations": list(shape.relations), "rows": rows}  # fmt: skip
 
 
@@ -311,6 +313,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit-gb", type=float, default=8.0, help="memory for one case in its own process")
     parser.add_argument(
         "--data", type=Path, default=Path(os.environ.get("GSR_DATA") or ROOT.parent / "shared" / "data")
+    )
+    parser.add_argument(
+        "--circuitnet",
+        type=Path,
+        metavar="FOLDER",
+        help="a design of `gsr import circuitnet`, such as the real 7157, in place of the made-up graph",
     )
     parser.add_argument("--graphs", type=Path, help="a folder that keeps the graphs")
     parser.add_argument("--out", type=Path)

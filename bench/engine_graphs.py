@@ -74,7 +74,7 @@ def num_edges(arrays: SimpleNamespace) -> int:
     return int((size * (size - 1)).sum()) + len(arrays.inst_gcell)
 
 
-def arrays_of(name: str, data: Path, home: Path, *, size: int | None = None) -> Path:
+def arrays_of(name: str, data: Path, home: Path, *, size: int | None = None, given: Path | None = None) -> Path:
     """The arrays of a graph in `home`, made once.
 
     Args:
@@ -82,11 +82,14 @@ def arrays_of(name: str, data: Path, home: Path, *, size: int | None = None) -> 
         data: the folder with `pdk/` and `designs/`; without it the placed graphs are made up with ibex's counts.
         home: a folder.
         size: make graphs of this many insts up instead (`--quick`).
+        given: take the graph of this design folder, and keep it under `name`.
     """
     path = home / f"{name}{size or ''}.npz"
     if not path.is_file():
         home.mkdir(parents=True, exist_ok=True)
-        if name == "7157":
+        if given:
+            found = open_design(given).graph
+        elif name == "7157":
             found = like_7157(size or 38_656)
         elif size or not (data / "designs").is_dir():
             found = like_ibex(size or 17_410)

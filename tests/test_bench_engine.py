@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_import import write_circuitnet
 
 from bench import operators
 from bench.engine import _joined, main
-from bench.engine_graphs import Edges, InstGraph, like_7157, num_edges
+from bench.engine_graphs import Edges, InstGraph, arrays_of, like_7157, num_edges, read_arrays
 from bench.engine_marks import Mark
 from bench.engine_peers import FactoredMean, PlainStack, Shape, gsr, gsr_graph, load_blocks, rms_difference
+from circuit_io.circuitnet import import_circuitnet
+from circuit_io.store import open_design
 from gsr_plugin.graph_tensors import GraphTensors
 from gsr_plugin.ops import native
 
@@ -36,6 +39,14 @@ def test_edges_are_the_factored_cliques() -> None:
     rows = x[torch.from_numpy(edges.source).long()]
     mean = torch.segment_reduce(rows, "mean", offsets=torch.from_numpy(edges.ptr))
     assert rms_difference(FactoredMean(arrays)(x), mean) < 1e-5
+
+
+def test_the_graph_of_an_imported_design_may_be_taken(tmp_path: Path) -> None:
+    write_circuitnet(tmp_path / "cn", num_insts=60)
+    import_circuitnet(tmp_path / "cn", tmp_path / "7157")
+    arrays = read_arrays(arrays_of("CircuitNet's 7157", tmp_path, tmp_path / "graphs", given=tmp_path / "7157"))
+    assert len(arrays.inst_gcell) == open_design(tmp_path / "7157").graph.num_insts > 50
+    assert num_edges(arrays) > 60
 
 
 def test_plain_torch_computes_our_layers() -> None:
