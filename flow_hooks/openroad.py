@@ -87,13 +87,13 @@ def probe_openroad(path: Path, *, timeout_s: float = TIMEOUT_S) -> OpenRoad:
     if not os.access(path, os.X_OK):
         raise ToolError(f"{path}: is not executable (chmod +x)")
     with tempfile.TemporaryDirectory(prefix="gsr-probe-") as folder:
-        code, text = _run([str(path), "-version"], Path(folder), timeout_s)
+        code, text = run_bounded([str(path), "-version"], Path(folder), timeout_s)
         if code != 0:
             raise ToolError(f"{path}: -version fails with exit code {code}{_tail(text)}")
         version = next((line.strip()[:120] for line in text.splitlines() if line.strip()), "")
         script = Path(folder) / "probe.tcl"
         script.write_text(_script(), encoding="ascii")
-        code, text = _run([str(path), *FLAGS, str(script)], Path(folder), timeout_s)
+        code, text = run_bounded([str(path), *FLAGS, str(script)], Path(folder), timeout_s)
     rows = [line.split("\t") for line in text.splitlines() if line.startswith(f"{_SIGN}\t")]
     facts = {row[1]: row[2] for row in rows if len(row) == 3}
     if facts.get("end") != "1":
@@ -116,9 +116,15 @@ def _script() -> str:
     return "\n".join([*lines, f'puts "{_SIGN}\\tend\\t1"', "exit", ""])
 
 
-def _run(command: Sequence[str], folder: Path, timeout_s: float) -> tuple[int, str]:
-    """Exit code and output of a program, which is ended with all it started when it takes or says too much."""
-    env = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+def run_bounded(
+    command: Sequence[str], folder: Path, timeout_s: float, env: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """Exit code and output of a program, which is ended with all it started when it takes or says too much.
+
+    Raises:
+        ToolError: it cannot be run, does not end in time or says too much.
+    """
+    env = {**os.environ, "OMP_WAIT_POLICY": "passive"} if env is None else env
     try:
         child = subprocess.Popen(
             command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

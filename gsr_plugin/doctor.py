@@ -4,7 +4,6 @@ import os
 import platform
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -12,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from circuit_io.errors import GsrError, did_you_mean
+from circuit_io.errors import GsrError, ToolError, did_you_mean
 from flow_hooks.child_python import child_environment, hook_python
-from flow_hooks.openroad import CAPABILITIES, TIMEOUT_S, find_openroad, probe_openroad
+from flow_hooks.openroad import CAPABILITIES, TIMEOUT_S, find_openroad, probe_openroad, run_bounded
 from flow_hooks.orfs import TCL, attaches_us, find_flow, hook_names, read_flow
 
 OK, WARNING, MISS = "ok", "warning", "miss"
@@ -135,18 +134,15 @@ def _hook_python(env: Mapping[str, str], timeout_s: float) -> Iterator[Check]:
     named = f"{shlex.join(words)} (named by {named_by})"
     mend = f"Set GSR_PYTHON to a Python that has gsr-plugin, such as {sys.executable}."
     try:
-        done = subprocess.run(
-            [*words, "-c", _LOAD], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s,
-            check=False, errors="replace", env=child_environment(env),
-        )  # fmt: skip
-    except (OSError, ValueError, subprocess.TimeoutExpired) as e:
-        yield Check("python of the hooks", MISS, f"{named}: {getattr(e, 'strerror', None) or e}", mend)
+        code, text = run_bounded([*words, "-c", _LOAD], Path.cwd(), timeout_s, child_environment(env))
+    except (ToolError, ValueError) as e:
+        yield Check("python of the hooks", MISS, f"{named}: {_first(e)}", mend)
         return
-    said = (done.stdout or done.stderr).strip().splitlines()
-    if done.returncode == 0 and said:
+    said = text.strip().splitlines()
+    if code == 0 and said:
         yield Check("python of the hooks", OK, f"{named}: {said[-1]}")
     else:
-        why = said[-1] if said else f"exit code {done.returncode}"
+        why = said[-1] if said else f"exit code {code}"
         yield Check("python of the hooks", MISS, f"{named}: {why}", mend)
 
 

@@ -243,7 +243,7 @@ def test_settings_are_looked_at(setting: dict[str, str], status: str, words: str
     [
         ("/nowhere/python", "No such file"),
         ("false", "exit code 1"),
-        ('sh -c "sleep 600"', "timed out"),
+        ('sh -c "sleep 600"', "does not end within 1 s"),
         ("'", "No such file"),
         ("PYTHON -S", "No module named"),
     ],
