@@ -102,17 +102,17 @@ def test_without_the_timeout_program_the_limit_holds_as_well(tmp_path: Path) -> 
     programs.mkdir()
     for name in ("sh", "cp", "sed", "env", "sleep", "cat"):
         (programs / name).symlink_to(next(p for d in ("/bin", "/usr/bin") if (p := Path(d, name)).exists()))
-    python = fake_python(tmp_path / "py", body=f"echo $$ > {tmp_path}/pid\nexec sleep 60")
+    python = fake_python(tmp_path / "py", body=f"echo $$ > {tmp_path}/pid\nexec sleep 600")
     start = time.monotonic()
     env = {"GSR_PYTHON": str(python), "GSR_TIMEOUT": "0.6", "PATH": str(programs)}
     run = run_tcl(tmp_path, PREDICT, env=env)
     assert run.code == 0, run.out
     assert "ran longer than GSR_TIMEOUT (0.6 s)" in run.out
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 300
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
-@pytest.mark.parametrize("body", ["exec sleep 60", "sleep 60", "trap '' TERM; while :; do sleep 0.1; done"])
+@pytest.mark.parametrize("body", ["exec sleep 600", "sleep 600", "trap '' TERM; while :; do sleep 0.1; done"])
 def test_a_hanging_python_is_ended_with_what_it_started(tmp_path: Path, body: str) -> None:
     python = fake_python(tmp_path / "py", body=f"echo $$ > {tmp_path}/pid\n{body}")
     start = time.monotonic()
@@ -120,7 +120,7 @@ def test_a_hanging_python_is_ended_with_what_it_started(tmp_path: Path, body: st
     run = run_tcl(tmp_path, script, env={"GSR_PYTHON": str(python), "GSR_TIMEOUT": "0.5"})
     assert run.code == 0, run.out
     assert "ran longer than GSR_TIMEOUT" in run.out
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 300
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
