@@ -8,7 +8,8 @@ from hypothesis import settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch starts: waiting threads must not spin on busy cores
 
-settings.register_profile("any machine", deadline=None)  # no test depends on seconds
+settings.register_profile("any machine", deadline=None, derandomize=True)  # no test depends on seconds or on chance
+settings.register_profile("search", deadline=None, max_examples=1000)  # pytest --hypothesis-profile=search
 settings.load_profile("any machine")
 
 ROOT = Path(__file__).resolve().parent.parent
