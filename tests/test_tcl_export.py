@@ -74,8 +74,11 @@ def test_the_rtl_is_what_the_flow_synthesised_or_what_is_named(tmp_path: Path) -
     assert hook["rtl"] == [str(tmp_path / "a.v"), str(tmp_path / "b.v")]
     assert hook["rtl_include"] == [str(tmp_path / "inc")]
     assert hook["rtl_defines"] == ["FAST=1", "WIDE"]
-    export(tmp_path, env={**env, "GSR_RTL": f"{tmp_path}/mine.v"})
-    assert hook_of(tmp_path)["rtl"] == [str(tmp_path / "mine.v")]
+    mine = {"GSR_RTL": f"{tmp_path}/mine.v", "GSR_RTL_INCLUDE": str(tmp_path), "GSR_RTL_DEFINES": "SLOW"}
+    export(tmp_path, env={**env, **mine})
+    hook = hook_of(tmp_path)
+    assert hook["rtl"] == [str(tmp_path / "mine.v")]
+    assert (hook["rtl_include"], hook["rtl_defines"]) == ([str(tmp_path)], ["SLOW"])
     export(tmp_path, env={**env, "GSR_RTL": "none"})
     assert "rtl" not in hook_of(tmp_path)
     export(tmp_path, env=env, options=f"-rtl {tmp_path}/b.v")

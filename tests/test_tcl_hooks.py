@@ -454,7 +454,7 @@ export COMMAND_LINE_ARGS := $(foreach V,$(.VARIABLES),$(if $(filter command% lin
 UNSET_VARS = for var in $(UNSET_VARIABLES_NAMES); do unset $$var; done
 SUB_MAKE = $(MAKE) $(foreach V,$(COMMAND_LINE_ARGS), $(if $($V),$V=$($V),$V='')) --no-print-directory
 step: ; @bash -c '$(UNSET_VARS); $(SUB_MAKE) $$@' -- do-step
-do-step: ; @env | grep -E '_TCL=|^GSR_HOME=' | sort
+do-step: ; @env | grep -E '_TCL=|^GSR_HOME=|^GSR_RTL' | sort
 -include $(PRIVATE_DIR)/private.mk
 """
 
@@ -484,6 +484,7 @@ def variables(text: str) -> dict[str, str]:
 def test_private_mk_attaches_every_hook(tmp_path: Path) -> None:
     found = variables(make(tmp_path))
     assert found.pop("GSR_HOME") == str(TCL)
+    assert [found.pop(name) for name in RTL] == ["", "", ""]
     assert found == {f"{hook}_TCL": str(hook_file(hook)) for hook in HOOKS}
 
 
@@ -503,9 +504,19 @@ def test_private_mk_keeps_the_users_own_hooks(tmp_path: Path, way: str) -> None:
     assert len([k for k in found if k.startswith("GSR_CHAIN")]) == 2
 
 
+RTL = ["GSR_RTL", "GSR_RTL_INCLUDE", "GSR_RTL_DEFINES"]
+
+
+@pytest.mark.parametrize("env", [{}, {"GSR_RTL": "none"}], ids=["the flow's", "the user's"])
+def test_private_mk_keeps_the_rtl_for_the_steps_after_synthesis(tmp_path: Path, env: dict[str, str]) -> None:
+    config = "export VERILOG_FILES = a.v b.v\nexport VERILOG_INCLUDE_DIRS = inc\nexport VERILOG_DEFINES = -D X=1\n"
+    found = variables(make(tmp_path, config=config, env=env))
+    assert [found[name] for name in RTL] == [env.get("GSR_RTL", "a.v b.v"), "inc", "-D X=1"]
+
+
 def test_private_mk_can_be_switched_off(tmp_path: Path) -> None:
     found = variables(make(tmp_path, config="export PRE_CTS_TCL = mine.tcl\n", env={"GSR_ENABLE": "0"}))
-    assert found == {"PRE_CTS_TCL": "mine.tcl", "GSR_HOME": str(TCL)}
+    assert found == {"PRE_CTS_TCL": "mine.tcl", "GSR_HOME": str(TCL), **dict.fromkeys(RTL, "")}
 
 
 def test_private_mk_included_by_the_users_own(tmp_path: Path) -> None:

@@ -71,8 +71,8 @@ proc lib_files { options } {
   return [existing_files $words]
 }
 
-# The RTL with its macros and folders of includes: what is named for us, else what the flow
-# synthesised.
+# The RTL with its macros and folders of includes: what is named for us (private.mk names what the
+# flow synthesised, since the flow hides it from its later steps), else what the flow names.
 proc rtl_pairs { options } {
   set words [path_words [option $options rtl]]
   if { [llength $words] == 0 } { set words [setting_paths GSR_RTL] }
@@ -80,11 +80,12 @@ proc rtl_pairs { options } {
   set files [existing_files $words]
   if { [llength $files] == 0 } { return {} }
   set folders {}
-  foreach word [path_words [setting VERILOG_INCLUDE_DIRS]] {
+  foreach word [path_words [setting GSR_RTL_INCLUDE [setting VERILOG_INCLUDE_DIRS]]] {
     if { [file isdirectory $word] } { lappend folders [file normalize $word] }
   }
   set defines {}
-  foreach word [regexp -all -inline {\S+} [setting VERILOG_DEFINES]] {
+  set named [setting GSR_RTL_DEFINES [setting VERILOG_DEFINES]]
+  foreach word [regexp -all -inline {\S+} $named] {
     set word [regsub {^-D} $word ""]
     if { $word ne "" } { lappend defines $word }
   }

@@ -1,6 +1,6 @@
 # Attaches gsr to OpenROAD-flow-scripts, whose Makefile includes PRIVATE_DIR/private.mk last:
 #
-#   export PRIVATE_DIR = $(shell gsr hooks --path)
+#   export PRIVATE_DIR := $(shell gsr hooks --path)
 #
 # A hook that you have set yourself is kept: it runs first, from GSR_CHAIN_<HOOK>_TCL. Your own
 # private.mk goes on working with this line in it:  include $(shell gsr hooks --path)/private.mk
@@ -51,6 +51,11 @@ $(call gsr_attach,FILLCELL,fillcell)
 $(call gsr_attach,DENSITY_FILL,density_fill)
 $(call gsr_attach,FINAL_REPORT,final_report)
 endif
+
+# The flow takes VERILOG_* out of the environment of every step but synthesis.
+export GSR_RTL ?= $(VERILOG_FILES)
+export GSR_RTL_INCLUDE ?= $(VERILOG_INCLUDE_DIRS)
+export GSR_RTL_DEFINES ?= $(VERILOG_DEFINES)
 
 # The prediction or the labels of a finished step, from its .odb: GSR_ODB, or the latest there is.
 gsr_latest = $(firstword $(foreach stem,$(1),$(wildcard $(RESULTS_DIR)/$(stem).odb)))
