@@ -4,24 +4,17 @@ TASK is a JSON file of settings, inputs and limits. Into FOLDER go `labels/` (la
 export that training reads) and `result.json`, or `error.txt`.
 """
 
-import json
-import os
-import resource
 import shutil
-import signal
 import sys
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from circuit_io.errors import GsrError, InputError, did_you_mean
+from circuit_io.errors import InputError, did_you_mean
 from circuit_io.manifest import to_json
+from flow_hooks.job_process import job_main
 from flow_hooks.label_jobs import EMBEDDED, Job
-
-OUT_OF_MEMORY = 4
 
 
 def run_job(job: Job, folder: Path, *, openroad: str = "") -> dict[str, Any]:
@@ -93,42 +86,9 @@ def _is_gzip(path: Path) -> bool:
         return f.read(2) == b"\x1f\x8b"
 
 
-def _end_with_parent() -> None:
-    """End this process and all it started when whoever started it is gone: then its end of stdin is closed."""
-    if os.getsid(0) != os.getpid():
-        return  # run by hand: the group is not ours alone
-
-    def wait() -> None:
-        while os.read(0, 1):
-            pass
-        os.killpg(0, signal.SIGKILL)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def main() -> int:
-    """Run the job of the command line; 0, or the exit code of what went wrong, told in `error.txt`."""
-    task_path, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    task = json.loads(task_path.read_bytes())
-    _end_with_parent()
-    memory = task["memory_mb"] << 20
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    job = Job(task["name"], task["settings"], task["inputs"])
-    start = time.perf_counter()
-    try:
-        said = run_job(job, folder, openroad=task["openroad"])
-    except GsrError as e:
-        (folder / "error.txt").write_text(str(e), "utf-8", "surrogateescape")
-        return e.exit_code
-    except MemoryError:
-        (folder / "error.txt").write_text(f"needs more memory than the limit of {task['memory_mb']} MB")
-        return OUT_OF_MEMORY
-    used = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    said |= {"seconds": round(time.perf_counter() - start, 3), "peak_bytes": max(used) * 1024}
-    (folder / "result.json").write_bytes(to_json(said))
-    return 0
+def _run_task(task: dict[str, Any], folder: Path) -> dict[str, Any]:
+    return run_job(Job(task["name"], task["settings"], task["inputs"]), folder, openroad=task["openroad"])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(job_main(_run_task))
