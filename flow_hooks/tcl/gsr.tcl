@@ -15,7 +15,7 @@ variable home [file dirname [file normalize [info script]]]
 }
 
 foreach gsr_part {
-  base text child steps design predict plan record apply placement annotate labels hooks
+  base text child steps design predict plan record apply placement annotate heatmap labels hooks
 } {
   source [file join $::gsr::home gsr_$gsr_part.tcl]
 }
@@ -54,6 +54,10 @@ proc ::gsr_check_gate { args } {
 
 proc ::gsr_export_labels { args } {
   return [::gsr::run_command gsr_export_labels $args]
+}
+
+proc ::gsr_show_heatmap { args } {
+  return [::gsr::run_command gsr_show_heatmap $args]
 }
 
 proc ::gsr_version { args } {
