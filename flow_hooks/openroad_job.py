@@ -1,10 +1,7 @@
 """A labelling job in the user's OpenROAD: what gsr_label.tcl is told, what became of it, and its tables completed."""
 
 import gzip
-import os
-import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,13 +13,10 @@ from circuit_io.errors import InputError, ToolError
 from circuit_io.export_sources import fractions_of
 from circuit_io.gcells import HORIZONTAL, VERTICAL
 from circuit_io.router_labels import usage_text
-from circuit_io.text import read_bytes
 from flow_hooks.label_jobs import Job
-from flow_hooks.openroad import FLAGS
-from flow_hooks.tsv import encode, number
+from flow_hooks.openroad_script import TCL, job_tsv, plain_copy, run_script
+from flow_hooks.tsv import number
 
-SCRIPT = Path(__file__).parent / "tcl" / "gsr_label.tcl"
-_ERROR = re.compile(r"^\[ERROR [A-Z]{2,4}-\d{4}\].*$", re.MULTILINE)
 _UNPACKED = ("lef", "def")  # what openroad reads plain alone
 _COPIED = (
     "utilization", "aspect", "density_lb_addon", "core_margin_um", "site", "top", "seed", "routability_driven",
@@ -40,18 +34,12 @@ def route_openroad(job: Job, labels: Path, *, openroad: str) -> dict[str, Any]:
     folder = labels.parent
     task, log = folder / "job.tsv", folder / "openroad.log"
     task.write_text(job_text(job, labels, unpack=folder / "inputs"), "utf-8", "surrogateescape")
-    env = {**os.environ, **job.settings["env"], "GSR_LABEL_JOB": str(task)}
-    with log.open("wb") as out:
-        command = [openroad, *FLAGS, str(SCRIPT)]
-        code = subprocess.run(command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                              check=False).returncode  # fmt: skip
-    if code:
-        raise ToolError(f"openroad ended with exit code {code}: {_what_it_said(log)}")
+    run_script(openroad, TCL / "gsr_label.tcl", task, variable="GSR_LABEL_JOB", log=log, env=job.settings["env"])
     return _complete(job, labels)
 
 
 def job_text(job: Job, labels: Path, *, unpack: Path) -> str:
-    """The TSV that gsr_label.tcl reads: a key, a tab, and percent-encoded words with blanks between.
+    """The TSV that gsr_label.tcl reads.
 
     Args:
         job: the job.
@@ -75,27 +63,9 @@ def job_text(job: Job, labels: Path, *, unpack: Path) -> str:
     for one in job.inputs:
         path = one["path"]
         if one["role"] in _UNPACKED:
-            path = str(_plain(Path(path), unpack / one["sha256"][:12]))
+            path = str(plain_copy(Path(path), unpack / one["sha256"][:12]))
         rows.setdefault(one["role"], []).append(path)
-    return "".join(f"{key}\t{' '.join(encode(word) for word in words)}\n" for key, words in rows.items())
-
-
-def _plain(path: Path, folder: Path) -> Path:
-    """The file, or a plain copy where it is packed."""
-    with path.open("rb") as f:
-        if f.read(2) != b"\x1f\x8b":
-            return path
-    folder.mkdir(parents=True, exist_ok=True)
-    copy = folder / path.name.removesuffix(".gz")
-    copy.write_bytes(read_bytes(path))
-    return copy
-
-
-def _what_it_said(log: Path) -> str:
-    """OpenROAD's own errors, else the last lines of its log."""
-    text = log.read_text("utf-8", "replace")
-    said = _ERROR.findall(text) or [line for line in text.splitlines() if line.strip()][-3:]
-    return "\n  ".join(said[-3:]) or "it said nothing"
+    return job_tsv(rows)
 
 
 def _complete(job: Job, labels: Path) -> dict[str, Any]:

@@ -2,29 +2,9 @@
 # environment. Floorplan, pins, placement as OpenROAD-flow-scripts does it, global route, labels; or
 # from a placed DEF the last two. Any error ends the process with exit code 1.
 
-source [file join [file dirname [file normalize [info script]]] gsr.tcl]
+source [file join [file dirname [file normalize [info script]]] gsr_job.tcl]
 
 namespace eval ::gsr {
-# The job as a dict of lists of words.
-proc read_job { path } {
-  set job [dict create]
-  dict for { key value } [read_pairs $path] {
-    dict set job $key [lmap word [regexp -all -inline {[^ ]+} $value] { percent_decode $word }]
-  }
-  return $job
-}
-
-proc job_words { job key } {
-  if { [dict exists $job $key] } { return [dict get $job $key] }
-  return {}
-}
-
-proc job_word { job key { default "" } } {
-  set words [job_words $job $key]
-  if { [llength $words] == 0 } { return $default }
-  return [lindex $words 0]
-}
-
 proc run_label_job { job } {
   foreach path [job_words $job lef] { ::read_lef $path }
   foreach path [job_words $job lib] { ::read_liberty $path }
@@ -40,43 +20,7 @@ proc run_label_job { job } {
     make_floorplan $job
     make_placement $job
   }
-  set is_timed [expr { [dict exists $job sdc] && [dict exists $job lib] }]
-  if { $is_timed } {
-    ::estimate_parasitics -placement
-    labels_timing [require_block] $out_dir place
-  }
-  ::global_route -allow_congestion \
-    -congestion_iterations [job_word $job congestion_iterations] \
-    -congestion_report_file [file join $out_dir congestion.rpt]
-  set kinds { grt wire_length }
-  if { $is_timed } {
-    ::estimate_parasitics -global_routing
-    lappend kinds timing
-  }
-  return [export_labels $out_dir $kinds grt]
-}
-
-proc read_constraints { job } {
-  foreach path [job_words $job sdc] { ::read_sdc $path }
-}
-
-# Needs tracks. Layers that no adjustment is given for have 0.
-proc set_layers { job } {
-  set range [job_word $job signal_layers]
-  foreach { layers value } [job_words $job layer_adjustment] {
-    ::set_global_routing_layer_adjustment $layers $value
-  }
-  set clock [job_word $job clock_layers]
-  if { $clock ne "" } { ::set_routing_layers -clock $clock }
-  ::set_routing_layers -signal $range
-  source_platform $job rc
-}
-
-proc source_platform { job key } {
-  set path [job_word $job $key]
-  if { $path eq "" } { return 0 }
-  uplevel #0 [list source $path]
-  return 1
+  return [route_and_label $job $out_dir [is_timed $job] place]
 }
 
 proc make_floorplan { job } {
