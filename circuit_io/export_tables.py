@@ -25,15 +25,30 @@ EDGE_LABELS = ("congestion_h", "congestion_v", "overflow_h", "overflow_v")
 
 
 def areas(design: Design, grid: GcellGrid) -> dict[str, float]:
-    """Areas in um^2: the core, what is fixed and movable in it, and what is free."""
+    """Areas in um^2: the core, what is fixed and movable in it, what is free, and power grid where layers are known."""
     um2 = 1.0 / design.dbu_per_um**2
     movable, fixed = area_maps(design, grid)
     tile = np.diff(grid.y_dbu())[:, None] * np.diff(grid.x_dbu())[None, :] * um2
     x1, y1, x2, y2 = design.core_dbu
     core = (x2 - x1) * (y2 - y1) * um2
     moving, still = float((movable * tile).sum()), float((fixed * tile).sum())
-    return {"core_area_um2": core, "movable_area_um2": moving, "fixed_area_um2": still,
-            "free_area_um2": max(0.0, core - moving - still)}  # fmt: skip
+    found = {"core_area_um2": core, "movable_area_um2": moving, "fixed_area_um2": still,
+             "free_area_um2": max(0.0, core - moving - still)}  # fmt: skip
+    if grid.layers:
+        found["power_grid_area_um2"] = _fixed_wires_dbu2(design, grid) * um2
+    return found
+
+
+def _fixed_wires_dbu2(design: Design, grid: GcellGrid) -> float:
+    """Area of power grid and routing blockages on the signal layers, overlaps as often as they are drawn."""
+    low, high = grid.signal
+    x1, y1, x2, y2 = design.die_dbu
+    total = 0.0
+    for level, rect in design.obstacles.fixed.items():
+        if low <= level <= high:
+            inside = np.clip(rect, (x1, y1, x1, y1), (x2, y2, x2, y2)).astype(np.float64)
+            total += float(((inside[:, 2] - inside[:, 0]) * (inside[:, 3] - inside[:, 1])).sum())
+    return total
 
 
 def inst_table(design: Design, nodes: Nodes) -> pa.Table:

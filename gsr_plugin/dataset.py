@@ -9,7 +9,7 @@ import logging
 import tomllib
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Sample:
-    """Graph and labels of one placement."""
+    """Graph, labels and manifest of one placement."""
 
     graph: CircuitGraph
     labels: Labels
+    manifest: Mapping[str, Any] = field(default_factory=dict)
 
 
 def find_designs(roots: Sequence[Path], *, labelled: bool = True) -> list[Entry]:
@@ -262,7 +263,7 @@ def _read(path: Path) -> Sample:
     stored = open_design(path)
     if stored.labels is None:
         raise InputError("has no labels", path=path, mend="Export it with --labels DIR.")
-    return Sample(stored.graph, stored.labels)
+    return Sample(stored.graph, stored.labels, stored.manifest)
 
 
 @dataclass(frozen=True)
@@ -278,9 +279,9 @@ class Normaliser:
         """Normalised features of each node type; what is masked is 0, what is far out is cut at 8 deviations."""
         out = {}
         for kind in KINDS:
-            values = _features(graph, kind)
+            values = features_of(graph, kind)
             scaled = np.clip((values - self.mean[kind]) / self.std[kind], -CLIP, CLIP)
-            for feature, seen in _masks(kind, values).items():
+            for feature, seen in feature_masks(kind, values).items():
                 scaled[:, feature] *= seen
             out[kind] = scaled
         return out
@@ -310,11 +311,12 @@ class Normaliser:
         return cls(mean, std, float(target[0]), float(target[1]))
 
 
-def _features(graph: CircuitGraph, kind: str) -> Float32[np.ndarray, "rows fields"]:
+def features_of(graph: CircuitGraph, kind: str) -> Float32[np.ndarray, "rows fields"]:
+    """Features of the nodes of one kind."""
     return {"inst": graph.inst_features, "net": graph.net_features, "gcell": graph.gcell_features}[kind]
 
 
-def _masks(kind: str, values: Float32[np.ndarray, "rows fields"]) -> dict[int, Float32[np.ndarray, " rows"]]:
+def feature_masks(kind: str, values: Float32[np.ndarray, "rows fields"]) -> dict[int, Float32[np.ndarray, " rows"]]:
     """Column of a feature that may be missing: 1 where it is known."""
     fields_ = KINDS[kind]
     return {
@@ -361,10 +363,10 @@ def fit_normaliser(entries: Sequence[Entry], load: Loader) -> Normaliser:
         sample = load(e)
         weight = 1 / variants[e.design_key]
         for kind in KINDS:
-            values = _features(sample.graph, kind)
+            values = features_of(sample.graph, kind)
             _check_finite(values, kind, e)
             seen = np.ones_like(values)
-            for feature, mask in _masks(kind, values).items():
+            for feature, mask in feature_masks(kind, values).items():
                 seen[:, feature] = mask
             moments[kind].add(values, seen, weight)
         maps = np.concatenate([sample.labels.congestion_h.ravel(), sample.labels.congestion_v.ravel()])[:, None]

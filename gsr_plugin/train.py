@@ -35,6 +35,7 @@ from gsr_plugin.ranks import Ranks
 from gsr_plugin.reversible import RangeError
 from gsr_plugin.run_folder import CONFIG, LOG, check_out, prepare_out, write_line
 from gsr_plugin.schedule import Step, epoch_plan, learning_rate, stack_rate
+from gsr_plugin.training_range import TrainingRange
 from gsr_plugin.weights import ModelCard, pick_device, predict_maps, write_weights
 
 PARTS = ("loss", "squared", "overflow", "likelihood", "range_frac")  # what the log tells of a step
@@ -317,7 +318,7 @@ def _begin(
     return _Run(
         out=out,
         config=config,
-        card=ModelCard.of_run(config, train_set, held_out, fold=fold),
+        card=ModelCard.of_run(config, train_set, held_out, ranges=TrainingRange.of(train_set, load), fold=fold),
         normaliser=normaliser,
         train_set=train_set,
         held_out=held_out,

@@ -44,6 +44,7 @@ from gsr_plugin.dataset import KINDS, Entry, Normaliser, data_hash
 from gsr_plugin.graph_tensors import GraphTensors
 from gsr_plugin.jsonable import jsonable
 from gsr_plugin.model import GsrGnn, ModelConfig
+from gsr_plugin.training_range import QUANTILES, TrainingRange, is_table
 
 SCHEMA, VERSION = "gsr-model", 1
 SHIPPED = Path(__file__).parent / "models" / "gsr-base"
@@ -58,6 +59,7 @@ _CARD = {
     "families": TEXTS.must(),
     "technologies": TEXTS.must(),
     "fold": _STEP,
+    "ranges": Kind(f"an object of {len(QUANTILES)} numbers each", is_table),
     "held_out_families": TEXTS,
     "technology_out": TEXT,
     "settings": OBJECT,
@@ -78,6 +80,7 @@ class ModelCard:
     num_placements: int
     families: tuple[str, ...]
     technologies: tuple[str, ...]
+    ranges: dict[str, list[float]] = field(default_factory=dict)  # see `TrainingRange`; older weights have none
     fold: int | None = None
     held_out_families: tuple[str, ...] = ()
     technology_out: str = ""
@@ -88,7 +91,13 @@ class ModelCard:
 
     @classmethod
     def of_run(
-        cls, config: RunConfig, train_set: Sequence[Entry], held_out: Sequence[Entry], *, fold: int | None = None
+        cls,
+        config: RunConfig,
+        train_set: Sequence[Entry],
+        held_out: Sequence[Entry],
+        *,
+        ranges: TrainingRange = TrainingRange(),  # noqa: B008
+        fold: int | None = None,
     ) -> "ModelCard":
         """The card of a run that begins."""
         return cls(
@@ -98,12 +107,18 @@ class ModelCard:
             num_placements=len(train_set),
             families=tuple(sorted({e.family for e in train_set})),
             technologies=tuple(sorted({e.technology for e in train_set})),
+            ranges=ranges.quantiles,
             fold=fold,
             held_out_families=tuple(sorted({e.family for e in held_out})),
             technology_out=config.data.technology_out,
             settings=config.model_dump(mode="json", include={"train", "data"}),
             versions=versions(),
         )
+
+    @property
+    def training_range(self) -> TrainingRange:
+        """What the training placements were like."""
+        return TrainingRange(self.technologies, self.ranges)
 
     def at(self, *, step: int, epoch: int) -> "ModelCard":
         """The card after so many steps."""
