@@ -1,6 +1,7 @@
 """Settings of the feedback planner."""
 
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -77,6 +78,25 @@ def feedback_config(values: Mapping[str, Any] | None = None) -> FeedbackConfig:
         raise InputError(
             f"{key} = {first['input']!r}: {first['msg']}", path="[feedback]", mend=f"{key}: {help_}."
         ) from e
+
+
+def assigned_config(sets: Sequence[str]) -> FeedbackConfig:
+    """A checked configuration from assignments like "threshold=0.9".
+
+    Raises:
+        InputError: no assignment, an unknown key or a value out of its range.
+    """
+    return feedback_config(dict(_assignment(text) for text in sets))
+
+
+def _assignment(text: str) -> tuple[str, object]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f'--set "{text}" is no assignment', path="command line", mend="Write --set threshold=0.9.")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
 
 
 def settings_table() -> str:

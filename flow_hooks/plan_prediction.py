@@ -1,6 +1,5 @@
 """From a prediction folder to feedback.tsv: what `gsr feedback` does."""
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from circuit_io.errors import InputError
 from circuit_io.prediction import export_of, read_prediction
 from circuit_io.store import open_design
 from flow_hooks.feedback import plan_feedback
-from flow_hooks.feedback_config import feedback_config
+from flow_hooks.feedback_config import assigned_config
 from flow_hooks.feedback_file import Plan, read_feedback, write_feedback
 
 
@@ -34,20 +33,10 @@ def plan_prediction(
     """
     if out.exists() and not overwrite:
         raise InputError("exists already", path=out, mend="Pass --overwrite to replace it, or choose another --out.")
-    config = feedback_config(dict(_assignment(text) for text in sets))
+    config = assigned_config(sets)
     prediction = read_prediction(pred)
     design = open_design(export_of(pred, prediction.manifest), verify=False)  # read_prediction compared the hashes
     earlier = read_feedback(previous) if previous else None
     plan = plan_feedback(prediction, design.manifest, config, design=design, previous=earlier)
     write_feedback(out, plan, overwrite=overwrite)
     return plan
-
-
-def _assignment(text: str) -> tuple[str, object]:
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise InputError(f'--set "{text}" is no assignment', path="command line", mend="Write --set threshold=0.9.")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()

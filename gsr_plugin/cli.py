@@ -548,6 +548,10 @@ def hooks(what: str, overwrite: bool, quiet: bool) -> _Result:
 )  # fmt: skip
 @click.option("--weights", type=ANY, help="Run folder or weights; else the shipped model.")
 @click.option("--log-dir", type=OUT, help="The flow's LOG_DIR, where the metrics go.")
+@click.option(
+    "--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting of the planner (docs/prediction.md)."
+)
+@click.option("--previous", type=FILE, help="The plan that led to this placement, whose blockages are kept.")
 @_device
 @_common
 def flow(
@@ -556,6 +560,8 @@ def flow(
     mode: str,
     weights: Path | None,
     log_dir: Path | None,
+    sets: tuple[str, ...],
+    previous: Path | None,
     device: str,
     overwrite: bool,
     quiet: bool,
@@ -567,7 +573,9 @@ def flow(
     """
     from gsr_plugin.flow import run_flow
 
-    found = run_flow(hook, out, mode=mode, weights=weights, device=device, log_dir=log_dir)
+    found = run_flow(
+        hook, out, mode=mode, weights=weights, device=device, log_dir=log_dir, sets=sets, previous=previous
+    )
     return _Result(found, f"{out}: {found.num_actions} actions, run {found.run_id}")
 
 

@@ -1,5 +1,6 @@
 """One call from a flow hook: export, prediction, plan, annotations, report and metrics, then the file `done`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from circuit_io.export_sources import read_hook, sources_of_hook
 from circuit_io.prediction import export_of, read_prediction
 from circuit_io.store import open_design
 from flow_hooks.annotate import annotate, write_flow_metrics
-from flow_hooks.feedback import plan_feedback, write_feedback
+from flow_hooks.feedback import plan_feedback, read_feedback, write_feedback
+from flow_hooks.feedback_config import assigned_config
 from gsr_plugin.predict import predict
 from gsr_plugin.report import report
 
@@ -35,6 +37,8 @@ def run_flow(
     weights: Path | None = None,
     device: str = "auto",
     log_dir: Path | None = None,
+    sets: Sequence[str] = (),
+    previous: Path | None = None,
 ) -> FlowResult:
     """Do for a hook all that runs outside OpenROAD; `out/done` with the hook's run id is written last.
 
@@ -45,14 +49,17 @@ def run_flow(
         weights: a run folder or weights; the shipped model when not given.
         device: "auto", "cpu" or "cuda".
         log_dir: the flow's folder of logs, where the metrics file named in hook.json goes.
+        sets: settings of the planner, like "gentle=always".
+        previous: the plan that led to this placement, whose blockages are kept.
 
     Raises:
-        InputError: a bad hook.json, or a file it names.
+        InputError: a bad hook.json, a file it names, a setting, or a plan of another design.
     """
     if mode not in MODES:
         raise InputError(f'mode "{mode}"', path="--mode", mend=f"One of {', '.join(MODES)}.")
     out.mkdir(parents=True, exist_ok=True)
     (out / "done").unlink(missing_ok=True)
+    config, earlier = assigned_config(sets), read_feedback(previous) if previous else None
     facts = read_hook(hook)
     if log_dir is not None and facts.get("metrics_file") and not facts.get("metrics_stage"):
         raise InputError('names a "metrics_file" but no "metrics_stage"', path=hook)
@@ -61,8 +68,9 @@ def run_flow(
     predict(out / "export", out / "prediction", weights=weights, device=device, run_id=run_id, overwrite=True)
     prediction = read_prediction(out / "prediction")
     design = open_design(export_of(out / "prediction", prediction.manifest), verify=False)
-    plan = plan_feedback(prediction, design.manifest, design=design) if mode in ("advise", "apply") else None
-    if plan is not None:
+    plan = None
+    if mode in ("advise", "apply"):
+        plan = plan_feedback(prediction, design.manifest, config, design=design, previous=earlier)
         write_feedback(out / "feedback.tsv", plan, overwrite=True)
     notes = annotate(prediction, design, out, plan=plan, overwrite=True)
     report(out / "prediction", out / "report.html", feedback=out / "feedback.tsv" if plan else None, overwrite=True)

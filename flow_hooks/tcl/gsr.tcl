@@ -15,7 +15,8 @@ variable home [file dirname [file normalize [info script]]]
 }
 
 foreach gsr_part {
-  base text child steps design predict plan record apply placement annotate heatmap labels hooks
+  base text child steps design predict plan record snapshot moves apply placement rounds annotate
+  heatmap labels hooks
 } {
   source [file join $::gsr::home gsr_$gsr_part.tcl]
 }
@@ -34,6 +35,10 @@ proc ::gsr_predict { args } {
 
 proc ::gsr_apply_feedback { args } {
   return [::gsr::run_command gsr_apply_feedback $args]
+}
+
+proc ::gsr_loop_placement { args } {
+  return [::gsr::run_command gsr_loop_placement $args]
 }
 
 proc ::gsr_clear_feedback { args } {

@@ -60,6 +60,11 @@ proc apply_feedback { file out_dir step actions dry_run } {
   write_record
   set counts [record_counts]
   if { $step eq "" } { set step "this session" }
+  set header [dict get $record header]
+  if { [option $header verdict] ne "" } { say 7007 [option $header verdict] }
+  foreach line [advice $header] {
+    say 7008 "Advice: $line"
+  }
   say 7002 "Feedback for $step: [counts_text $counts]."
   return [dict merge [dict create status ok] $counts]
 }
@@ -151,10 +156,12 @@ proc do_clear_feedback { options } {
 # the process ends: OpenROAD has no command for it.
 proc clear_feedback { { step "" } } {
   variable is_armed
+  variable loop
   variable num_regions
   set undone [dict create status ok blockages 0 layer_adjustments 0 paddings 0]
   if { $step in { "" GLOBAL_PLACE } } {
     set undone [dict merge $undone [undo_placement]]
+    set loop ""
     if { $is_armed } {
       set is_armed 0
       settle_pending skipped "cleared before global_placement ran"

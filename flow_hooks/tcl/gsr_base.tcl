@@ -9,8 +9,11 @@ variable command_keys {
     keys { out_dir stage step lef lib sdc verilog rtl } flags { with_verilog }
   }
   gsr_predict {
-    keys { out_dir stage step lef lib sdc verilog rtl timeout device weights }
+    keys { out_dir stage step lef lib sdc verilog rtl timeout device weights previous }
     flags { with_verilog }
+  }
+  gsr_loop_placement {
+    keys { out_dir rounds lef lib sdc verilog rtl timeout device weights } flags { with_verilog }
   }
   gsr_apply_feedback { keys { file out_dir actions step } flags { dry_run } }
   gsr_clear_feedback { keys { step out_dir } flags {} }
@@ -25,6 +28,9 @@ variable command_help {
   gsr_export_design {[-out_dir dir] [-stage name] [-step name] [-lef files] [-lib files] \
     [-sdc file] [-verilog file] [-rtl files] [-with_verilog]}
   gsr_predict {[-out_dir dir] [-stage name] [-step name] [-lef files] [-lib files] [-sdc file] \
+    [-verilog file] [-rtl files] [-with_verilog] [-timeout seconds] [-device name] \
+    [-weights file] [-previous feedback.tsv]}
+  gsr_loop_placement {[-out_dir dir] [-rounds n] [-lef files] [-lib files] [-sdc file] \
     [-verilog file] [-rtl files] [-with_verilog] [-timeout seconds] [-device name] [-weights file]}
   gsr_apply_feedback {[-file feedback.tsv] [-out_dir dir] [-actions list] [-step step] [-dry_run]}
   gsr_clear_feedback {[-step step] [-out_dir dir]}

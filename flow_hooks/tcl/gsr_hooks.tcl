@@ -79,9 +79,8 @@ proc attempt { script } {
 }
 
 proc wants_prediction { hook out_dir } {
-  if { $hook eq "PRE_GLOBAL_PLACE" && [mode] eq "apply" && [setting GSR_PREDICTION_DIR] ne "" } {
-    return 0
-  }
+  # global_placement itself predicts there, or a plan is given
+  if { $hook eq "PRE_GLOBAL_PLACE" && [mode] eq "apply" } { return 0 }
   if { [prediction_dir ""] eq $out_dir } {
     warn_once 7043 "GSR_PREDICTION_DIR is where $hook would write; it is kept as it is."
     return 0
@@ -102,9 +101,14 @@ proc predict_and_tell { hook out_dir facts } {
   }
 }
 
-# The plan: of an earlier run (GSR_PREDICTION_DIR), of this hook before placement, of the global
-# placement of this run later on.
+# The plan: of an earlier run (GSR_PREDICTION_DIR); else global placement makes its own, and the
+# steps after it take that of the prediction for its result.
 proc apply_in_hook { hook step out_dir } {
+  variable predict_at
+  if { $step eq "GLOBAL_PLACE" && [setting GSR_PREDICTION_DIR] eq "" } {
+    if { $hook in [setting_words GSR_PREDICT_AT $predict_at] } { arm_loop $out_dir {} }
+    return
+  }
   set default $out_dir
   if { $step ne "GLOBAL_PLACE" && [setting GSR_OUT_DIR] eq "" } {
     set default [file join [out_root] post_global_place]

@@ -8,25 +8,35 @@ proc original_placement { } {
   return global_placement
 }
 
-# The wrapper stays once it is there, and passes every call through unless a plan is armed.
+# The wrapper stays once it is there, and passes every call through unless something is armed.
+proc wrap_placement { } {
+  if { [has_command gsr::unwrapped_global_placement] } { return }
+  rename ::global_placement ::gsr::unwrapped_global_placement
+  proc ::global_placement { args } {
+    if { $::gsr::loop ne "" } { return [::gsr::place_in_rounds $args] }
+    if { $::gsr::is_armed } { return [::gsr::place_with_plan $args] }
+    tailcall ::gsr::unwrapped_global_placement {*}$args
+  }
+}
+
 proc arm { } {
   variable is_armed
-  if { ![has_command gsr::unwrapped_global_placement] } {
-    rename ::global_placement ::gsr::unwrapped_global_placement
-    proc ::global_placement { args } {
-      if { $::gsr::is_armed } { return [::gsr::place_with_plan $args] }
-      tailcall ::gsr::unwrapped_global_placement {*}$args
-    }
-  }
-  # ORFS reads these when it puts the arguments of global_placement together
+  wrap_placement
+  set_plan_environment
+  set is_armed 1
+}
+
+# ORFS reads these when it puts the arguments of global_placement together.
+proc set_plan_environment { } {
+  variable saved_env
   foreach row [rows_of placement_density_addon] {
     set_env PLACE_DENSITY_LB_ADDON [dict get $row number]
   }
+  if { [dict exists $saved_env GLOBAL_PLACEMENT_ARGS] } { return }
   foreach row [rows_of routability_gentle] {
     set_env GLOBAL_PLACEMENT_ARGS \
       [string trim "[setting GLOBAL_PLACEMENT_ARGS] [gentle_options $row]"]
   }
-  set is_armed 1
 }
 
 proc gentle_options { row } {
@@ -60,30 +70,44 @@ proc rows_of { action } {
   return $found
 }
 
-# Our plan must not cost the user the step: when the placer fails with it, it runs again without
-# it.
 proc place_with_plan { arguments } {
   variable is_armed
   set is_armed 0
+  set before {}
+  if { [llength [concat [rows_of place_pins] [rows_of unplace]]] > 0 } {
+    set before [save_places]
+    make_moves
+  }
+  return [place_guarded $arguments $before]
+}
+
+# Our plan must not cost the user the step: when the placer fails with it, it runs again without
+# it, from the places `before`.
+proc place_guarded { arguments before } {
   set has_addon [llength [rows_of placement_density_addon]]
   set plain [without_words $arguments [concat {*}[lmap row [rows_of routability_gentle] {
     gentle_options $row
   }]]]
-  try {
-    set failed [catch { place_planned $arguments } result details]
-  } finally {
-    undo_placement
-  }
-  if { !$failed } {
+  if { ![catch { place_under_plan $arguments } result details] } {
     settle_pending applied
     return $result
   }
   settle_pending skipped "global_placement failed with the plan: $result"
+  if { $before ne "" } { restore_places $before }
   if { [stops_on_error] } { return -options $details $result }
   alert 7035 "global_placement failed with the plan ($result); it is run again without it."
   if { [has_command gpl::replace_reset_cmd] } { catch { ::gpl::replace_reset_cmd } }
   if { $has_addon } { lappend plain {*}[flow_density $plain] }
   return [::gsr::unwrapped_global_placement {*}$plain]
+}
+
+proc place_under_plan { arguments } {
+  set_plan_environment
+  try {
+    return [place_planned $arguments]
+  } finally {
+    undo_placement
+  }
 }
 
 proc place_planned { arguments } {
@@ -106,6 +130,9 @@ proc place_planned { arguments } {
     if { "-routability_inflation_ratio_coef" ni $arguments } {
       lappend arguments {*}[gentle_options $row]
     }
+  }
+  if { [llength [rows_of unplace]] > 0 && "-incremental" ni $arguments } {
+    lappend arguments -incremental
   }
   say 7003 "global_placement [join $arguments] (with [llength $boxes] density blockages)"
   return [::gsr::unwrapped_global_placement {*}$arguments]

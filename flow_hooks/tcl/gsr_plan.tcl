@@ -24,6 +24,11 @@ variable actions {
     steps GLOBAL_PLACE needs { global_placement gpl::get_global_placement_uniform_density }
     option {}
   }
+  place_pins {
+    steps GLOBAL_PLACE needs { place_pins global_placement odb::dbBPin_create odb::dbBox_create }
+    option {}
+  }
+  unplace { steps GLOBAL_PLACE needs global_placement option { global_placement -incremental } }
   region_adjustment {
     steps GLOBAL_PLACE needs set_global_routing_region_adjustment option {}
   }
@@ -189,6 +194,15 @@ proc check_padding { row context } {
   if { ![is_count $left left] || ![is_count $right right] || $left > 100 || $right > 100 } {
     raise_failure "value \"[dict get $row value]\" is not two counts of sites (0-100)"
   }
+  set row [row_inst $row $context]
+  # what is set for an inst replaces the padding of the flow, so it must not be less
+  set floor [detail_padding]
+  dict set row pair [list [expr { max($left, $floor) }] [expr { max($right, $floor) }]]
+  return $row
+}
+
+# The inst that the target names.
+proc row_inst { row context } {
   if { [catch { percent_decode [dict get $row target] } name] } { raise_failure $name }
   if { $name eq "" } { raise_failure "the target is empty" }
   set inst [[dict get $context block] findInst $name]
@@ -196,9 +210,6 @@ proc check_padding { row context } {
   if { [$inst isFixed] } { raise_failure "the inst is fixed" }
   dict set row name $name
   dict set row inst $inst
-  # what is set for an inst replaces the padding of the flow, so it must not be less
-  set floor [detail_padding]
-  dict set row pair [list [expr { max($left, $floor) }] [expr { max($right, $floor) }]]
   return $row
 }
 

@@ -51,6 +51,11 @@ proc flow_command { exported options } {
   if { $log_dir ne "" } { lappend command --log-dir [file normalize $log_dir] }
   set weights [option $options weights [setting GSR_MODEL]]
   if { $weights ne "" } { lappend command --weights [file normalize $weights] }
+  set previous [option $options previous]
+  if { $previous ne "" } { lappend command --previous [file normalize $previous] }
+  foreach assignment [setting_words GSR_PLAN] {
+    lappend command --set $assignment
+  }
   set device [option $options device [setting GSR_DEVICE]]
   if { $device ne "" } {
     if { ![regexp {^[A-Za-z0-9:_]+$} $device] } { raise_failure "GSR_DEVICE is \"$device\"." }

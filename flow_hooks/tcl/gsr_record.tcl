@@ -56,13 +56,40 @@ proc write_record { } {
     design [json_string [option $header design]] \
     step [json_string [dict get $record step]] \
     mode [json_string [mode]] \
-    refused [json_string [dict get $record refused]]]
+    refused [json_string [dict get $record refused]] \
+    verdict [json_string [option $header verdict]] \
+    advice [json_list [lmap line [advice $header] { json_string $line }]]]
   dict for { status count } [record_counts] {
     lappend pairs num_$status $count
+  }
+  if { [dict exists $record loop] } {
+    lappend pairs loop [json_loop [dict get $record loop]]
   }
   lappend pairs actions "\[\n    [join $actions ",\n    "]\n  \]"
   file mkdir [dict get $record out_dir]
   write_file [file join [dict get $record out_dir] gsr_feedback.json] "[json_object $pairs]\n"
+}
+
+# What a plan tells the user to do, a line each.
+proc advice { header } {
+  return [lmap line [split [option $header advice] \n] {
+    if { [string trim $line] eq "" } { continue }
+    set line
+  }]
+}
+
+# What each round of placement cost and was predicted to overflow.
+proc json_loop { loop } {
+  set rounds [lmap round [dict get $loop rounds] {
+    set fields {}
+    foreach { key name } {
+      overflow expected_overflow_tracks placement_s placement_s prediction_s prediction_s
+    } {
+      lappend fields "\"$name\": [json_number [option $round $key]]"
+    }
+    string cat "{[join $fields {, }]}"
+  }]
+  return "{\"kept\": [dict get $loop kept], \"rounds\": [json_list $rounds]}"
 }
 
 proc row_json { row } {

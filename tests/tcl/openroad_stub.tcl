@@ -11,14 +11,20 @@ variable die { 0 0 100000 80000 }
 variable layers { metal1 HORIZONTAL metal2 VERTICAL metal3 HORIZONTAL metal4 VERTICAL }
 variable adjustments { metal1 0.0 metal2 0.30000001192092896 metal3 0.30000001192092896 metal4 0.5 }
 variable routing_range { 2 4 }
-# name -> { fixed placed handle }
+# name -> { fixed placed handle }, and where they are: name -> { x y orient }
 variable insts {}
+variable places {}
+# ports: name -> { status layer x1 y1 x2 y2 }
+variable ports { p { PLACED metal3 0 0 200 100 } q { PLACED metal4 500 0 600 200 } }
+variable num_pins 0
+variable pins {}
 variable blockages {}
 variable num_made 0
 variable properties {}
 variable has_block 1
-# how often global_placement still fails, and what it says
+# how often these still fail
 variable placement_failures 0
+variable pin_failures 0
 variable grid { x { 0 50000 } y { 0 40000 } }
 
 proc note { args } {
@@ -51,8 +57,10 @@ proc dump { path } {
 
 proc add_inst { name { fixed 0 } { placed 1 } } {
   variable insts
+  variable places
   set handle ::inst_[expr { [dict size $insts] + 1 }]
   dict set insts $name [list $fixed $placed $handle]
+  dict set places $name { 10 10 R0 }
   interp alias {} $handle {} ::stub::inst $name
   return $handle
 }
@@ -64,13 +72,86 @@ proc handle_of { name } {
 
 proc inst { name method args } {
   variable insts
-  lassign [dict get $insts $name] fixed placed
+  variable places
+  lassign [dict get $insts $name] fixed placed handle
+  lassign [dict get $places $name] x y orient
   switch -- $method {
     getName { return $name }
     isFixed { return $fixed }
     isPlaced { return $placed }
+    isBlock { return [string match *macro* $name] }
+    getLocation { return [list $x $y] }
+    getOrient { return $orient }
+    getPlacementStatus { return [expr { $fixed ? "FIRM" : $placed ? "PLACED" : "NONE" }] }
+    setLocation { return [dict set places $name [list {*}$args $orient]] }
+    setOrient { return [dict set places $name [list $x $y {*}$args]] }
+    setPlacementStatus {
+      if { $fixed } { error ODB-0359 }
+      note setPlacementStatus $name {*}$args
+      return [dict set insts $name [list 0 [expr { $args eq "PLACED" }] $handle]]
+    }
   }
   error "Invalid method $method for dbInst"
+}
+
+# What the placer does to insts that may move: a place for each, by the blockages that stand.
+proc place_insts { incremental } {
+  variable insts
+  variable places
+  variable blockages
+  dict for { name state } $insts {
+    lassign $state fixed placed handle
+    if { $fixed || ($incremental && $placed) } { continue }
+    lassign [dict get $places $name] x y
+    dict set places $name \
+      [list [expr { $x + 100 }] [expr { 1000 + 50 * [llength $blockages] }] R0]
+    dict set insts $name [list 0 1 $handle]
+  }
+}
+
+proc port { name method } {
+  variable pins
+  switch -- $method {
+    getName { return $name }
+    getBPins {
+      return [lmap pin [dict keys $pins] {
+        if { [dict get $pins $pin port] ne $name } { continue }
+        set pin
+      }]
+    }
+  }
+  error "Invalid method $method for dbBTerm"
+}
+
+# A pin of a port, and its one box, under one handle.
+proc pin { handle method args } {
+  variable pins
+  lassign [dict get $pins $handle shape] layer x1 y1 x2 y2
+  switch -- $method {
+    getPlacementStatus { return [dict get $pins $handle status] }
+    setPlacementStatus { return [dict set pins $handle status {*}$args] }
+    getBoxes { return [list $handle] }
+    getTechLayer { return ::layer_$layer }
+    xMin { return $x1 }
+    yMin { return $y1 }
+    xMax { return $x2 }
+    yMax { return $y2 }
+  }
+  error "Invalid method $method for dbBPin"
+}
+
+proc add_pin { port status shape } {
+  variable pins
+  variable num_pins
+  set handle ::pin_[incr num_pins]
+  dict set pins $handle [dict create port $port status $status shape $shape]
+  interp alias {} $handle {} ::stub::pin $handle
+  return $handle
+}
+
+proc port_shapes { } {
+  variable pins
+  return [lmap pin [dict values $pins] { dict values $pin }]
 }
 
 proc block { method args } {
@@ -89,6 +170,8 @@ proc block { method args } {
     getMaxRoutingLayer { return [lindex $routing_range 1] }
     getBlockages { return $blockages }
     getInsts { return [lmap name [dict keys $insts] { handle_of $name }] }
+    getBTerms { return [lmap name [dict keys $::stub::ports] { string cat ::port_ $name }] }
+    findBTerm { return ::port_[lindex $args 0] }
     findInst {
       # a name is a name here: no pattern, no escape
       set name [lindex $args 0]
@@ -175,6 +258,11 @@ interp alias {} ::gcell_grid {} ::stub::gcell_grid
 foreach name [dict keys $layers] {
   interp alias {} ::layer_$name {} ::stub::layer $name
 }
+dict for { name shape } $ports {
+  interp alias {} ::port_$name {} ::stub::port $name
+  set shape [lassign $shape status]
+  add_pin $name $status $shape
+}
 }
 
 {*}[list namespace unknown ::stub::unknown]
@@ -251,6 +339,18 @@ proc dbBlockage_destroy { blockage } {
   if { $at < 0 } { error "no such blockage" }
   set ::stub::blockages [lreplace $::stub::blockages $at $at]
 }
+proc dbBPin_destroy { pin } {
+  ::stub::note dbBPin_destroy $pin
+  dict unset ::stub::pins $pin
+}
+proc dbBPin_create { port } {
+  set name [$port getName]
+  ::stub::note dbBPin_create $name
+  return [::stub::add_pin $name NONE { metal1 0 0 0 0 }]
+}
+proc dbBox_create { pin layer x1 y1 x2 y2 } {
+  dict set ::stub::pins $pin shape [list [$layer getName] $x1 $y1 $x2 $y2]
+}
 proc dbMarkerCategory_fromJSON { chip path } {
   if { $chip ne "::chip" } { error "expected a dbChip" }
   ::stub::note dbMarkerCategory_fromJSON $chip $path
@@ -271,14 +371,15 @@ proc dbDoubleProperty_create { object name value } {
 interp alias {} ::property {} ::stub::property ::property
 
 sta::define_cmd_args global_placement \
-  {-density -routability_driven -routability_inflation_ratio_coef -routability_max_inflation_ratio}
+  {-density -incremental -routability_driven -routability_inflation_ratio_coef \
+    -routability_max_inflation_ratio}
 proc global_placement { args } {
   set given $args
   set keys_known { -density -pad_left -pad_right -min_phi_coef -max_phi_coef -random_seed }
   lappend keys_known -routability_inflation_ratio_coef -routability_max_inflation_ratio
   lappend keys_known -init_wirelength_coef -routability_check_overflow -keep_resize_below_overflow
   set flags { -routability_driven -timing_driven -skip_io -force_center_initial_place }
-  lappend flags -skip_initial_place
+  lappend flags -skip_initial_place -incremental
   sta::parse_key_args global_placement args keys $keys_known $flags
   if { [llength $args] > 0 } { error "global_placement takes no positional arguments" }
   stub::note global_placement {*}$given
@@ -287,7 +388,27 @@ proc global_placement { args } {
     incr stub::placement_failures -1
     error GPL-0301
   }
+  stub::place_insts [expr { "-incremental" in $given }]
   return placed
+}
+
+# Every port that may move goes to the place of the first inst.
+proc place_pins { args } {
+  set given $args
+  sta::parse_key_args place_pins args keys { -hor_layers -ver_layers -min_distance } {}
+  if { [llength $args] > 0 } { error "place_pins takes no positional arguments" }
+  stub::note place_pins {*}$given
+  if { $stub::pin_failures > 0 } {
+    incr stub::pin_failures -1
+    dict unset stub::pins ::pin_1
+    error PPL-0024
+  }
+  set x [lindex [dict values $stub::places] 0 0]
+  dict for { pin state } $stub::pins {
+    if { [dict get $state status] ne "PLACED" } { continue }
+    set layer [lindex $keys(-ver_layers) 0]
+    dict set stub::pins $pin shape [list $layer $x 0 [expr { $x + 100 }] 200]
+  }
 }
 
 sta::define_cmd_args create_blockage { -region box [-inst i] [-max_density d] [-soft] }
@@ -350,9 +471,13 @@ proc write_def { path } {
   dict for { name state } $stub::insts {
     lassign $state fixed placed
     set status [lindex { UNPLACED PLACED FIXED } [expr { $fixed ? 2 : $placed }]]
-    append text "    - $name INV_X1 + $status ( 10 10 ) N ;\n"
+    append text "    - $name INV_X1 + $status ( [lrange [dict get $stub::places $name] 0 1] ) N ;\n"
   }
-  append text "END COMPONENTS\nPINS 1 ;\n    - p + NET n + PLACED ( 0 0 ) N ;\nEND PINS\nEND DESIGN"
+  append text "END COMPONENTS\nPINS [llength $stub::ports] ;\n"
+  foreach shape [stub::port_shapes] {
+    append text "    - [join $shape] ;\n"
+  }
+  append text "END PINS\nEND DESIGN"
   write_text $path [encoding convertto utf-8 $text]
 }
 
