@@ -75,6 +75,7 @@ class Design:
     blockage_rect_dbu: Int64[np.ndarray, "blockages 4"]  # placement blockages
     liberty: Liberty | None
     warnings: tuple[str, ...] = ()
+    num_free_ports: int = 0  # of signals, PLACED, not FIXED
 
     @property
     def num_insts(self) -> int:
@@ -185,6 +186,7 @@ def join(library: LefLibrary, placed: DefDesign, liberty: Liberty | None) -> Des
         blockage_rect_dbu=placed.blockage_rect_dbu[(placed.blockage_layer < 0)],
         liberty=liberty,
         warnings=tuple(warnings),
+        num_free_ports=int(((placed.bterm_status == 1) & ~np.isin(placed.bterm_use, (1, 2))).sum()),
         **pins,
     )
 

@@ -10,7 +10,7 @@ from circuit_io.atomic import refuse_folder
 from circuit_io.design import Design, read_design
 from circuit_io.errors import Faults, InputError, did_you_mean
 from circuit_io.export_modules import find_modules
-from circuit_io.export_sources import ExportSources, fractions_of
+from circuit_io.export_sources import HOOK_FACTS, ExportSources, fractions_of
 from circuit_io.export_tables import areas, gcell_table, inst_table, master_table, net_table, pin_table
 from circuit_io.export_timing import find_timing
 from circuit_io.features import build_graph
@@ -183,10 +183,12 @@ def _manifest(
         "layer_adjustment": adjustment,
         "grid": {"nx": grid.nx, "ny": grid.ny, "tile_um": grid.tile_dbu * um,
                  "x_um": (grid.x_dbu() * um).tolist(), "y_um": (grid.y_dbu() * um).tolist()},
-        "counts": {"insts": len(nodes.inst), "ports": len(nodes.port), "nets": len(design.net_names), "pins": num_pins,
+        "counts": {"insts": len(nodes.inst), "ports": len(nodes.port),
+                   "free_ports": design.num_free_ports, "nets": len(design.net_names), "pins": num_pins,
                    "physical_insts": design.num_insts - len(nodes.inst)},
         "placement": areas(design, grid),
         "inputs": listed,
         "def_sha256": listed[0]["sha256"],
         "has_liberty": design.liberty is not None,
+        "flow": {key: value for key, value in (sources.hook or {}).items() if key in HOOK_FACTS},
     }  # fmt: skip

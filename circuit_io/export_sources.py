@@ -13,6 +13,7 @@ from circuit_io.export_timing import TimingSources
 from circuit_io.manifest import (
     BOX,
     FILE_NAME,
+    FLAG,
     LAYER_RANGE,
     NUMBER,
     OBJECT,
@@ -35,9 +36,13 @@ _HOOK = {
     "dbu_per_um": NUMBER,
     "die_um": BOX,
     "metrics_file": FILE_NAME,
+    "improve_placement": FLAG,
+    "routability_driven": TEXT,
+    "worst_slack_ns": NUMBER,
     **dict.fromkeys(("rtl", "rtl_include", "rtl_defines"), TEXTS),
     **dict.fromkeys(("verilog", "sdc", "family", "platform", "stage", "run_id", "metrics_stage"), TEXT),
 }
+HOOK_FACTS = ("improve_placement", "routability_driven", "worst_slack_ns")  # what a planner asks for besides
 
 
 @dataclass(frozen=True)

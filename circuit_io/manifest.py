@@ -53,6 +53,7 @@ LAYER_RANGE = Kind("two layer names", lambda v: _is_list(v, lambda name: isinsta
 FILE_NAME = Kind("a plain file name", _is_file_name)
 NUMBER = Kind("a finite number", is_number)
 COUNT = Kind("a whole number above 0", _is_count)
+FLAG = Kind("true or false", lambda v: isinstance(v, bool))
 NUMBERS = Kind("a list of finite numbers", lambda v: _is_list(v, is_number))
 BOX = Kind("four finite numbers", lambda v: _is_list(v, is_number, 4))
 TEXT_TABLE = Kind("an object of texts", lambda v: isinstance(v, dict) and all(map(_is_text, v.values())))

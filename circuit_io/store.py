@@ -57,6 +57,7 @@ EXPORT_KINDS = {
     "counts": OBJECT,
     "modules": OBJECT,
     "clocks": OBJECTS,
+    "flow": OBJECT,
     "labels_from": OBJECT,
     "files": TEXT_TABLE,
     "fields": OBJECT.must(),

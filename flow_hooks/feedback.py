@@ -1,9 +1,8 @@
 """Plans what to do about a predicted congestion: the recipe that closed the loop best, within a budget of area.
 
-Soft partial density blockages on the hot gcells ("recipe B"), and where tracks are short everywhere also the placer's
-routability mode with small steps at the uniform density. Constants and evidence: docs/prediction.md; measured on 11
-overflowing layouts with the router's own map: overflow 0.19 of the baseline where the trouble is local, 0.81 (0.73 with
-small RUDY steps) where tracks are short everywhere.
+Soft partial density blockages on the hot gcells ("recipe B"), and what `flow_hooks.choice` adds to them, or does in
+their place. Constants and evidence: docs/prediction.md; measured on 11 overflowing layouts with the router's own map:
+overflow 0.19 of the baseline where the trouble is local, 0.81 where tracks are short everywhere.
 """
 
 from collections import Counter
@@ -12,16 +11,20 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64
 
 from circuit_io.errors import InputError
-from circuit_io.hotspots import connected_groups
-from circuit_io.maps import PlacedDesign, Prediction
-from flow_hooks.area import movable_insts, pin_density_growth_um2, site_um
-from flow_hooks.blockages import KERNEL, Blockages, best_blockages, blur
+from circuit_io.maps import FULL, PlacedDesign, Prediction
+from flow_hooks.actions import ACTIONS, Action
+from flow_hooks.adjustments import adjustment_actions
+from flow_hooks.area import pin_density_growth_um2
+from flow_hooks.blockages import Blockages, best_blockages
+from flow_hooks.choice import Situation, advise, choose
 from flow_hooks.feedback_config import FeedbackConfig, feedback_config
-from flow_hooks.feedback_file import ACTIONS, Action, Plan, blocked_share, feedback_tsv, read_feedback, write_feedback
-from flow_hooks.regions import Region, merge_equal, region_sum
+from flow_hooks.feedback_file import Plan, blocked_share, feedback_tsv, read_feedback, write_feedback
+from flow_hooks.heat import load, smoothed, uncertain
+from flow_hooks.inst_actions import padding_actions, unplace_actions
+from flow_hooks.regions import box_um, region_sum
 from flow_hooks.tsv import number
 
 __all__ = [
@@ -62,9 +65,11 @@ def plan_feedback(
     """
     config = config or FeedbackConfig()
     planner = _Planner(prediction, design_manifest, config, design)
-    share = planner.wanted_share(previous)
-    planner.plan_blockages(share)
-    planner.plan_placer_options()
+    share = planner.wanted_share()
+    planner.choose_actions(share)
+    planner.plan_blockages(share, previous)
+    planner.plan_placer_options(previous)
+    planner.plan_moves(share)
     planner.plan_region_adjustments()
     planner.plan_padding()
     return planner.finish()
@@ -84,13 +89,14 @@ class _Planner:
         self.plan = _empty_plan(prediction, manifest)
         self.actions: list[Action] = []
         self.notes: list[str] = []
-        self.congestion = blur(np.maximum(*(prediction.per_gcell(f"congestion_{d}") for d in "hv")))
+        self.congestion = smoothed(prediction)
         self.excess = np.maximum(0.0, self.congestion - config.threshold)
-        self.load = _load(prediction)
+        self.load = load(prediction)
         self.free_um2 = self._free_area()
         self.budget_um2 = config.budget_frac * self.free_um2
         self.used_um2 = 0.0
         self.reason = ""
+        self.has_no_room = False
 
     def _free_area(self) -> float:
         try:
@@ -103,17 +109,34 @@ class _Planner:
             growth = computed
         return max(0.0, core - fixed - movable - growth)
 
-    def wanted_share(self, previous: Plan | None) -> Float64[np.ndarray, "ny nx"]:
+    def wanted_share(self) -> Float64[np.ndarray, "ny nx"]:
         """Blocked share of each gcell before the budget: min(0.5, 2 max(0, r - 0.95)), where it is certain enough."""
         share = np.minimum(self.config.max_share_frac, self.config.gain * self.excess)
-        share[self._uncertain(share > 0)] = 0.0
-        if previous is not None:
-            self._check_previous(previous)
-            before = blocked_share(previous, self.prediction.x_um, self.prediction.y_um)
-            share = np.minimum(self.config.max_share_frac, before + share)
-            self.notes.append("Second round: added to the blockages of the plan before.")
+        doubtful, note = uncertain(self.prediction, self.excess, share > 0, min_sigmas=self.config.min_gain_sigmas)
+        share[doubtful] = 0.0
+        self._note(note)
         share[self._usable_area() <= 0] = 0.0
         return share
+
+    def choose_actions(self, share: Float64[np.ndarray, "ny nx"]) -> None:
+        """What is to be done, by the rules."""
+        free_ports = (self.manifest.get("counts") or {}).get("free_ports")
+        self.found = Situation(
+            load=self.load,
+            peak=float(self.congestion.max()),
+            is_hot=bool((self.excess > 0).any()),
+            is_certain=bool((share > 0).any()),
+            free_ports=free_ports,
+            flow=dict(self.manifest.get("flow") or {}),
+        )
+        self.choice = choose(self.found, self.config)
+
+    def _with_previous(self, share: Float64[np.ndarray, "ny nx"], previous: Plan) -> Float64[np.ndarray, "ny nx"]:
+        """The shares of the round before and those wanted now."""
+        before = blocked_share(previous, self.prediction.x_um, self.prediction.y_um)
+        self.notes.append("Second round: added to the blockages of the plan before.")
+        both = np.minimum(self.config.max_share_frac, before + share)
+        return np.where(self._usable_area() > 0, both, 0.0)
 
     def _check_previous(self, previous: Plan) -> None:
         """The first round must have been of the same design on the same die and grid; its placement was another."""
@@ -131,29 +154,6 @@ class _Planner:
                     mend="Give the plan of an earlier round of this design and floorplan, or none.",
                 )
 
-    def _uncertain(self, hot: Bool[np.ndarray, "ny nx"]) -> Bool[np.ndarray, "ny nx"]:
-        """Gcells of hot areas whose summed excess does not exceed its uncertainty.
-
-        The blur averages 9 gcells; over an area of n gcells about n / 9 such averages are independent.
-        """
-        sigmas = [self.prediction.per_gcell(f"sigma_{d}") for d in "hv" if f"sigma_{d}" in self.prediction.maps]
-        if not sigmas or self.config.min_gain_sigmas == 0:
-            return np.zeros_like(hot)
-        sigma = np.sqrt(blur(np.maximum.reduce(sigmas) ** 2, KERNEL**2))
-        group, count = connected_groups(hot)
-        size = np.bincount(group[hot], minlength=count)
-        gain = np.bincount(group[hot], self.excess[hot], count)
-        doubt = np.bincount(group[hot], sigma[hot], count) / np.sqrt(np.maximum(1.0, size / 9.0))
-        weak = gain < self.config.min_gain_sigmas * doubt
-        if weak.any():
-            self.notes.append(
-                f"{int(weak.sum())} of {count} hot areas left alone ({int(size[weak].sum())} gcells): "
-                "their predicted excess does not exceed its uncertainty."
-            )
-        out = np.zeros_like(hot)
-        out[hot] = weak[group[hot]]
-        return out
-
     def _usable_area(self) -> Float64[np.ndarray, "ny nx"]:
         """Core area of each gcell; 0 where fixed insts fill it."""
         x1, y1, x2, y2 = self.manifest.get("core_um") or self.plan.die_um
@@ -163,11 +163,15 @@ class _Planner:
         fixed = self.prediction.maps.get("fixed_area_um2")
         return area if fixed is None else np.where(fixed >= 0.95 * area, 0.0, area)
 
-    def plan_blockages(self, wanted: Float64[np.ndarray, "ny nx"]) -> None:
+    def plan_blockages(self, wanted: Float64[np.ndarray, "ny nx"], previous: Plan | None) -> None:
         """Density blockages for `wanted`, scaled into the budget, rounded, merged, and at most `max_regions`."""
+        if previous is not None:
+            self._check_previous(previous)
         config, area = self.config, self._usable_area()
-        if not config.blockages or not (wanted > 0).any():
+        if not self.choice.blockages or not (wanted > 0).any():
             return
+        if previous is not None:
+            wanted = self._with_previous(wanted, previous)
         best = best_blockages(
             wanted,
             area,
@@ -180,7 +184,8 @@ class _Planner:
         self.used_um2 = float((best.share * area).sum())
         for r in best.kept:
             density = number(round(100 * (1 - r.value * best.step), 6))
-            self.actions.append(Action("density_blockage", density, self._score(r), box_um=self._box(r)))
+            box = box_um(self.prediction, r)
+            self.actions.append(Action("density_blockage", density, region_sum(self.excess, r), box_um=box))
         self._note_cuts(best, float((wanted * area).sum()))
 
     def _note_cuts(self, best: Blockages, wanted_um2: float) -> None:
@@ -199,122 +204,83 @@ class _Planner:
             dropped = best.num_regions - len(best.kept)
             self.notes.append(f"{dropped} of {best.num_regions} regions dropped, those of the smallest score.")
         if not best.kept:
-            self.reason = "max_regions is 0" if best.num_regions else "the free area is too small for any blockage"
+            self.has_no_room = not best.num_regions
+            self.reason = "the free area is too small for any blockage" if self.has_no_room else "max_regions is 0"
 
-    def _score(self, r: Region) -> float:
-        return region_sum(self.excess, r)
-
-    def _box(self, r: Region) -> tuple[float, float, float, float]:
-        x, y = self.prediction.x_um, self.prediction.y_um
-        return float(x[r.x0]), float(y[r.y0]), float(x[r.x1 + 1]), float(y[r.y1 + 1])
-
-    @property
-    def trouble(self) -> str:
-        """Whether anything exceeds the threshold, and whether tracks are short in some places or everywhere."""
-        if not (self.excess > 0).any():
-            return "none"
-        return "local" if self.load <= self.config.local_load else "everywhere"
-
-    def plan_placer_options(self) -> None:
-        """Gentle routability mode and uniform density, each when wanted or when tracks are short everywhere."""
+    def plan_placer_options(self, previous: Plan | None) -> None:
+        """Uniform density beside blockages, and gentle routability mode, as chosen or as in the round before."""
         score = round(float(self.excess.sum()), 6)
-        is_short = self.trouble == "everywhere"
-        if self.config.gentle == "always" or (self.config.gentle == "auto" and is_short):
+        kept = {a.action for a in previous.actions} if previous is not None and self.actions else set()
+        if self.choice.gentle or "routability_gentle" in kept:
             self.actions.append(Action("routability_gentle", "0.5;1.2", score))
-        if self.config.uniform_density == "always" or (self.config.uniform_density == "auto" and is_short):
+        is_wanted = self.choice.uniform_density and (self.actions or self.config.uniform_density == "always")
+        if is_wanted or "uniform_density" in kept:
             self.actions.append(Action("uniform_density", "0", score))
 
-    def plan_region_adjustments(self) -> None:
-        """Tracks taken from hot regions, a = 4 (r - 0.9) in steps of 0.1, on every signal layer; off by default.
+    def plan_moves(self, hot: Float64[np.ndarray, "ny nx"]) -> None:
+        """Pins placed again, and insts of full gcells unplaced, as chosen or where there is no room for blockages."""
+        has_free_pins = self.config.place_pins == "auto" and self.has_no_room and bool(self.found.free_ports)
+        if self.choice.place_pins or has_free_pins:
+            self.actions.insert(0, Action("place_pins", "", round(float(self.excess.sum()), 6)))
+        if self.choice.unplace_always or (self.choice.unplace and self.has_no_room):
+            full = (hot > 0) & (self.congestion > FULL)
+            actions, note = unplace_actions(self.prediction, self.design, self.congestion, full)
+            self.actions += actions
+            self._note(note)
 
-        Boxes lie on gcell edges; the Tcl side grows them by one database unit, because the router inverts the
-        adjustment in the outer tiles of a region whose edges lie exactly on theirs.
-        """
-        layers = sorted(self.manifest.get("layer_adjustment") or {})
-        if not self.config.region_adjustment or not layers:
+    def plan_region_adjustments(self) -> None:
+        """Tracks taken from hot regions, on request."""
+        if not self.config.region_adjustment:
             return
-        units = np.rint(10 * np.clip(4 * (self.congestion - 0.9), 0, 0.8)).astype(np.int64)
-        units[self.excess <= 0] = 0
-        regions = sorted(merge_equal(units), key=lambda r: (-self._score(r), r.y0, r.x0))
-        kept = regions[: self.config.max_regions // len(layers)]
-        if len(kept) < len(regions):
-            self.notes.append(f"{len(regions) - len(kept)} of {len(regions)} region adjustments dropped.")
-        for r in kept:
-            for layer in layers:
-                value = number(round(r.value / 10, 6))
-                self.actions.append(
-                    Action("region_adjustment", value, self._score(r), box_um=self._box(r), layer=layer)
-                )
+        actions, note = adjustment_actions(
+            self.prediction,
+            self.congestion,
+            self.excess,
+            layers=sorted(self.manifest.get("layer_adjustment") or {}),
+            max_regions=self.config.max_regions,
+        )
+        self.actions += actions
+        self._note(note)
 
     def plan_padding(self) -> None:
         """Padding of the hottest movable insts, within its own and the common budget; off by default."""
-        config = self.config
-        if not config.padding:
+        if not self.config.padding:
             return
-        insts = movable_insts(self.design) if self.design is not None else None
-        heat = self.prediction.inst_congestion
-        if self.design is None or insts is None or len(heat) != len(self.design.insts):
-            self.notes.append("No padding planned: the export's tables are needed for it.")
-            return
-        table = self.design.insts
-        height = table["height_um"].to_numpy()
-        site = site_um(table["width_um"].to_numpy()[insts], self.manifest)
-        each = (config.padding_left + config.padding_right) * site * height
-        hot = np.flatnonzero(insts & (heat > 1.0))
-        hot = hot[np.argsort(-heat[hot], kind="stable")]
-        budget = min(config.padding_budget_frac * self.free_um2, self.budget_um2 - self.used_um2)
-        chosen = hot[np.cumsum(each[hot]) <= budget]
-        if len(chosen) < len(hot):
-            self.notes.append(f"{len(hot) - len(chosen)} of {len(hot)} hot insts not padded: the budget is used up.")
-        self.used_um2 += float(each[chosen].sum())
-        names = table["name"].take(chosen).to_pylist()
-        value = f"{config.padding_left};{config.padding_right}"
-        self.actions += [
-            Action("padding", value, round(float(heat[i]) - 1.0, 6), target=str(name))
-            for i, name in zip(chosen, names, strict=True)
-        ]
+        left_um2 = self.budget_um2 - self.used_um2
+        actions, used_um2, note = padding_actions(
+            self.prediction, self.design, self.config, free_um2=self.free_um2, left_um2=left_um2
+        )
+        self.actions += actions
+        self.used_um2 += used_um2
+        self._note(note)
+
+    def _note(self, note: str) -> None:
+        if note:
+            self.notes.append(note)
 
     def finish(self) -> Plan:
         """The plan, with a verdict."""
+        trouble = self.choice.trouble
         counts = Counter(a.action for a in self.actions)
         if self.actions:
             parts = ", ".join(f"{n} x {name}" for name, n in counts.items())
-            where = {"local": "in some places", "everywhere": "everywhere", "none": "nowhere"}[self.trouble]
+            where = {"local": "in some places", "none": "nowhere"}.get(trouble, "everywhere")
             verdict = f"Planned: {parts}. Tracks are short {where}; the design wants {100 * self.load:.0f} % of them."
         else:
-            verdict = f"Nothing planned: {self._why_nothing()}."
+            why = self.choice.reason or self.reason or "blockages are switched off"
+            verdict = f"Nothing planned: {why}."
         return replace(
             self.plan,
             actions=tuple(self.actions),
             verdict=verdict,
-            trouble=self.trouble,
+            advice=advise(self.found, self.choice),
+            trouble=trouble,
             load=self.load,
             free_area_um2=self.free_um2,
             budget_um2=self.budget_um2,
             used_um2=self.used_um2,
             notes=tuple(self.notes),
         )
-
-    def _why_nothing(self) -> str:
-        if self.trouble == "none":
-            peak = float(self.congestion.max())
-            return f"no gcell exceeds {self.config.threshold:g} after smoothing (highest {peak:.2f})"
-        if self.reason:
-            return self.reason
-        if not self.config.blockages:
-            return "blockages are switched off"
-        return "no hot area exceeds its uncertainty or lies where insts can be placed"
-
-
-def _load(prediction: Prediction) -> float:
-    """All predicted demand over all tracks, both directions."""
-    demand = tracks = 0.0
-    for d in "hv":
-        capacity = prediction.maps[f"capacity_{d}"].astype(np.float64)
-        part = prediction.maps[f"congestion_{d}"] * capacity
-        seen = np.isfinite(part)
-        demand, tracks = demand + float(part[seen].sum()), tracks + float(capacity[seen].sum())
-    return demand / tracks if tracks > 0 else 0.0
 
 
 def _empty_plan(prediction: Prediction, manifest: Mapping[str, Any]) -> Plan:

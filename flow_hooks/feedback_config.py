@@ -37,13 +37,25 @@ class FeedbackConfig(BaseModel):
     min_gain_sigmas: float = Field(
         default=1.0, ge=0, description="a hot area is relieved only if its excess is above so many standard deviations"
     )
-    blockages: bool = Field(default=True, description="plan density blockages")
-    gentle: Switch = Field(
-        default="auto", description="routability mode with small steps; auto: if tracks are short everywhere"
-    )
-    uniform_density: Switch = Field(default="auto", description="place at the uniform density; auto: as for gentle")
     local_load: float = Field(
-        default=0.84, gt=0, description="demand over tracks of the design up to which trouble is local"
+        default=0.88, gt=0, description="demand over tracks of the design up to which trouble is local"
+    )
+    hopeless_load: float = Field(
+        default=1.05, gt=0, description="demand over tracks of the design above which nothing is planned"
+    )
+    blockages: Switch = Field(default="auto", description="density blockages; auto: wherever there is trouble")
+    uniform_density: Switch = Field(
+        default="auto", description="place at the uniform density; auto: if tracks are short everywhere"
+    )
+    gentle: Switch = Field(
+        default="auto", description="routability mode with small steps; auto: if the worst slack is known and negative"
+    )
+    place_pins: Switch = Field(
+        default="auto",
+        description="pins placed again for the placement; auto: if some may move and tracks are short everywhere",
+    )
+    unplace: Switch = Field(
+        default="auto", description="insts of gcells above full placed again; auto: if there is no room for a blockage"
     )
     region_adjustment: bool = Field(
         default=False, description="take tracks from hot regions in the placer (measured: no gain)"

@@ -1,13 +1,12 @@
 """The plan and its two files: feedback.tsv, which Tcl carries out, and feedback.json, which says why.
 
 The first line of feedback.tsv is `#gsr-feedback 1 design=.. die_um=x1,y1,x2,y2 grid=nx,ny def_sha256=.. run_id=..
-rows=n`; the second names the columns; then comes one action a line. Text is percent-encoded (`flow_hooks.tsv`), an
-unused field is empty. Boxes lie on gcell edges; lengths are um.
+rows=n verdict=.. advice=..`; the second names the columns; then comes one action a line. Text is percent-encoded
+(`flow_hooks.tsv`), an unused field is empty. Boxes lie on gcell edges; lengths are um.
 """
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from circuit_io.atomic import write_files
 from circuit_io.errors import Faults, InputError, did_you_mean
 from circuit_io.manifest import to_json
 from circuit_io.text import read_bytes
+from flow_hooks.actions import ACTIONS, Action
 from flow_hooks.tsv import decode, encode, number
 
 MAGIC, VERSION = "#gsr-feedback", 1
@@ -27,102 +27,13 @@ HEADER_KEYS = ("design", "die_um", "grid", "def_sha256", "run_id")
 
 
 @dataclass(frozen=True)
-class Action:
-    """One thing to do.
-
-    Attributes:
-        action: one of `ACTIONS`.
-        value: what it means depends on the action, see `ACTIONS`.
-        score: predicted excess that it acts on; the higher, the more it is worth.
-        target: an inst's name, or "".
-        box_um: x1, y1, x2, y2, or None.
-        layer: a layer's name, or "".
-    """
-
-    action: str
-    value: str
-    score: float
-    target: str = ""
-    box_um: tuple[float, float, float, float] | None = None
-    layer: str = ""
-
-
-def _is_density(value: str) -> bool:
-    return 0 < float(value) <= 100
-
-
-def _is_gentle(value: str) -> bool:
-    coefficient, ratio = map(float, value.split(";"))
-    return 0 < coefficient <= 10 and 1 <= ratio <= 10
-
-
-def _is_addon(value: str) -> bool:
-    return 0 <= float(value) <= 0.99
-
-
-def _is_margin(value: str) -> bool:
-    return 0 <= float(value or 0) <= 0.5
-
-
-def _is_adjustment(value: str) -> bool:
-    return -1 <= float(value) <= 1
-
-
-def _is_padding(value: str) -> bool:
-    left, right = map(int, value.split(";"))
-    return 0 <= left <= 100 and 0 <= right <= 100
-
-
-def _is_share(value: str) -> bool:
-    return 0 <= float(value) <= 1
-
-
-@dataclass(frozen=True)
-class ActionKind:
-    """What an action does, which fields it uses, and which values it takes."""
-
-    meaning: str
-    is_valid: Callable[[str], bool]
-    has_box: bool = False
-    has_target: bool = False
-    has_layer: bool = False
-
-
-ACTIONS: dict[str, ActionKind] = {
-    "density_blockage": ActionKind(
-        "soft blockage around global_placement; value: highest density, 0..100", _is_density, has_box=True
-    ),
-    "routability_gentle": ActionKind(
-        "-routability_driven with small steps; value: inflation_ratio_coef;max_inflation_ratio", _is_gentle
-    ),
-    "uniform_density": ActionKind(
-        "global_placement at the density that is left when blockages are in place, plus the value", _is_margin
-    ),
-    "placement_density_addon": ActionKind("the value instead of the flow's PLACE_DENSITY_LB_ADDON", _is_addon),
-    "padding": ActionKind(
-        "padding in detailed placement; value: sites left;right, global padding included", _is_padding, has_target=True
-    ),
-    "region_adjustment": ActionKind(
-        "set_global_routing_region_adjustment; value: share of the tracks taken away, 0..1",
-        _is_share,
-        has_box=True,
-        has_layer=True,
-    ),
-    "layer_adjustment": ActionKind(
-        "set_global_routing_layer_adjustment, for placement or (target route) routing; value: share of the tracks",
-        _is_adjustment,
-        has_layer=True,
-    ),
-}
-
-
-@dataclass(frozen=True)
 class Plan:
     """What to do about a predicted congestion, and why.
 
     Attributes:
         verdict: one sentence: what is planned, or why nothing is.
-        trouble: "none", "local" or "everywhere" (docs/prediction.md).
+        advice: what the user can do besides.
+        trouble: "none", "local", "everywhere" or "hopeless" (docs/prediction.md).
         load: all predicted demand over all tracks.
         free_area_um2: core less fixed and movable area and what the placer adds for pin density.
         budget_um2: area that the plan may take of it; `used_um2` is what it takes.
@@ -136,6 +47,7 @@ class Plan:
     run_id: str
     actions: tuple[Action, ...] = ()
     verdict: str = ""
+    advice: tuple[str, ...] = ()
     trouble: str = ""
     load: float = math.nan
     free_area_um2: float = math.nan
@@ -172,7 +84,8 @@ def feedback_tsv(plan: Plan) -> str:
         encode(plan.run_id),
     )
     pairs = (f"{key}={value}" for key, value in zip(HEADER_KEYS, values, strict=True))
-    lines = [f"{MAGIC} {VERSION} {' '.join(pairs)} rows={len(plan.actions)}", "\t".join(COLUMNS)]
+    said = f"verdict={encode(plan.verdict)} advice={encode(chr(10).join(plan.advice))}"
+    lines = [f"{MAGIC} {VERSION} {' '.join(pairs)} rows={len(plan.actions)} {said}", "\t".join(COLUMNS)]
     for a in plan.actions:
         box = map(number, a.box_um) if a.box_um else ("",) * 4
         lines.append("\t".join([a.action, encode(a.target), *box, encode(a.layer), a.value, number(a.score)]))
@@ -192,7 +105,7 @@ def write_feedback(path: Path | str, plan: Plan, *, overwrite: bool = False) -> 
 
 
 def read_feedback(path: Path | str) -> Plan:
-    """The plan of a feedback.tsv; verdict, notes and areas come from the .json beside it, if it is there.
+    """The plan of a feedback.tsv; trouble, notes and areas come from the .json beside it, if it is there.
 
     Raises:
         InputError: names each line that is wrong.
@@ -238,9 +151,12 @@ def _read_header(path: Path, line: str) -> tuple[Plan, int]:
             raise ValueError("an empty die or grid")
         num_rows = int(values.get("rows", -1))
         design, def_sha256, run_id = (decode(values[key]) for key in ("design", "def_sha256", "run_id"))
+        verdict, advice = (decode(values.get(key, "")) for key in ("verdict", "advice"))
     except (KeyError, ValueError, InputError) as e:
         raise InputError(f"the first line is incomplete or wrong: {e}", path=path, line=1, mend="Plan again.") from e
-    return Plan(design, (x1, y1, x2, y2), (nx, ny), def_sha256, run_id), num_rows
+    said = tuple(line for line in advice.split("\n") if line)
+    plan = Plan(design, (x1, y1, x2, y2), (nx, ny), def_sha256, run_id, verdict=verdict, advice=said)
+    return plan, num_rows
 
 
 def _read_row(row: str, die_um: tuple[float, float, float, float]) -> Action:
@@ -286,7 +202,6 @@ def _read_json(path: Path, run_id: str) -> dict[str, object]:
         floats = {key: content[key] for key in ("load", "free_area_um2", "budget_um2", "used_um2")}
         return {
             **{key: math.nan if value is None else float(value) for key, value in floats.items()},
-            "verdict": str(content["verdict"]),
             "trouble": str(content["trouble"]),
             "notes": tuple(map(str, content["notes"])),
         }

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
+from circuit_io.maps import Prediction
+
 
 @dataclass(frozen=True)
 class Region:
@@ -55,3 +57,9 @@ def _run(same: Bool[np.ndarray, " n"]) -> int:
 def region_sum(values: Float64[np.ndarray, "ny nx"], r: Region) -> float:
     """Sum of `values` over the gcells of a region, to six digits."""
     return round(float(values[r.y0 : r.y1 + 1, r.x0 : r.x1 + 1].sum()), 6)
+
+
+def box_um(prediction: Prediction, r: Region) -> tuple[float, float, float, float]:
+    """x1, y1, x2, y2 of a region, on gcell edges."""
+    x, y = prediction.x_um, prediction.y_um
+    return float(x[r.x0]), float(y[r.y0]), float(x[r.x1 + 1]), float(y[r.y1 + 1])

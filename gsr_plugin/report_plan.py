@@ -1,7 +1,8 @@
 """The feedback plan in a report: what is planned, why, and what became of it."""
 
 from circuit_io.maps import Prediction
-from flow_hooks.feedback_file import ACTIONS, Plan, blocked_share
+from flow_hooks.actions import ACTIONS
+from flow_hooks.feedback_file import Plan, blocked_share
 from flow_hooks.feedback_record import Record
 from gsr_plugin.document import Block, Bullets, Cell, Code, Details, Figure, Heading, InMarkdown, Paragraph, Table
 from gsr_plugin.figures import Picture, ramp_picture
@@ -29,6 +30,8 @@ def plan_section(prediction: Prediction, plan: Plan, record: Record | None, pict
         blocks.append(Paragraph(f"{used}; free area {plan.free_area_um2:,.0f} um^2."))
     if plan.notes:
         blocks.append(Bullets(list(plan.notes)))
+    if plan.advice:
+        blocks += [Paragraph("Besides:"), Bullets(list(plan.advice))]
     if plan.actions:
         blocks.append(_actions(plan, record))
     return blocks

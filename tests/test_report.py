@@ -459,7 +459,7 @@ def test_contents_of_hot_spots(case: Case) -> None:
 
 def test_padding_is_shown_where_its_inst_lies(case: Case) -> None:
     plan = plan_feedback(
-        case.prediction, case.design.manifest, FeedbackConfig(padding=True, blockages=False), design=case.design
+        case.prediction, case.design.manifest, FeedbackConfig(padding=True, blockages="never"), design=case.design
     )
     assert plan.of("padding")
     spots = find_hotspots(case.prediction)

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tcl_session import UGLY_NAMES, add_insts, run_tcl, statuses, tcl_word
+from tcl_session import UGLY_NAMES, add_insts, read_record, run_tcl, statuses, tcl_word
 
 from circuit_io.export_sources import sources_of_hook, sources_of_labels
 from circuit_io.labels import read_gcell_grid, read_usage
+from flow_hooks.actions import ACTIONS, Action
 from flow_hooks.annotate import hotspots_tsv, metrics_tsv
 from flow_hooks.child_python import FOREIGN, OWN, hook_python
-from flow_hooks.feedback_file import ACTIONS, Action, Plan, feedback_tsv
+from flow_hooks.feedback_file import Plan, feedback_tsv
 from flow_hooks.tsv import encode
 
 DIE = (0.0, 0.0, 100.0, 80.0)
@@ -50,8 +51,20 @@ def test_both_take_the_same_python(tmp_path: Path, home: str) -> None:
         assert (named_by == "GSR_PYTHON") == (case["GSR_PYTHON"] != "")
 
 
-def plan_of(*actions: Action, design: str = "top") -> str:
-    return feedback_tsv(Plan(design, DIE, (10, 8), "00", "run 1", actions=actions))
+def plan_of(*actions: Action, design: str = "top", verdict: str = "", advice: tuple[str, ...] = ()) -> str:
+    plan = Plan(design, DIE, (10, 8), "00", "run 1", actions=actions, verdict=verdict, advice=advice)
+    return feedback_tsv(plan)
+
+
+def test_verdict_and_advice_reach_log_and_record(tmp_path: Path) -> None:
+    verdict, advice = 'Nothing planned: 100 % = [exit] $x; "é".', ("Do {this}\\.", "a=b\tc")
+    (tmp_path / "feedback.tsv").write_text(plan_of(verdict=verdict, advice=advice), encoding="utf-8")
+    run = run_tcl(tmp_path, "gsr_apply_feedback -file feedback.tsv -out_dir out", env={"GSR_MODE": "apply"})
+    assert run.code == 0, run.out
+    record = read_record(tmp_path / "out")
+    assert (record["verdict"], record["advice"]) == (verdict, list(advice))
+    assert '[INFO FLW-7007] Nothing planned: 100 % = [exit] $x; "\\u00e9".' in run.out
+    assert "[INFO FLW-7008] Advice: Do {this}\\." in run.out
 
 
 def test_every_action_of_the_planner_is_carried_out(tmp_path: Path) -> None:
@@ -64,10 +77,12 @@ def test_every_action_of_the_planner_is_carried_out(tmp_path: Path) -> None:
         Action("padding", "1;2", 0.5, target="u1"),
         Action("region_adjustment", "0.3", 0.5, box_um=box, layer="metal2"),
         Action("layer_adjustment", "0.4", 0.5, target="place", layer="metal3"),
+        Action("place_pins", "metal3;metal2,metal4", 0.5),
+        Action("unplace", "", 0.5, target="u1"),
     ]
     assert {a.action for a in actions} == set(ACTIONS)
     (tmp_path / "feedback.tsv").write_text(plan_of(*actions))
-    script = "gsr_apply_feedback -file feedback.tsv -out_dir out\nglobal_placement -density 0.6"
+    script = "write_def design.def\ngsr_apply_feedback -file feedback.tsv -out_dir out\nglobal_placement -density 0.6"
     run = run_tcl(tmp_path, script, env={"GSR_MODE": "apply"}, before="stub::add_inst u1")
     assert run.code == 0, run.out
     assert statuses(tmp_path / "out") == [("applied", "")] * len(actions)

@@ -22,7 +22,8 @@ proc do_apply_feedback { options } {
   set step [lindex [split_hook [option $options step]] 1]
   set actions [regexp -all -inline {[^\s,]+} [option $options actions]]
   if { [llength $actions] == 0 } { set actions [setting_words GSR_FEEDBACK] }
-  return [apply_feedback $file $out_dir $step $actions [dict exists $options dry_run]]
+  set def [option $options def]
+  return [apply_feedback $file $out_dir $step $actions [dict exists $options dry_run] $def]
 }
 
 # The folder whose plan is carried out: an earlier run's, when GSR_PREDICTION_DIR names one.
@@ -32,7 +33,8 @@ proc prediction_dir { default } {
   return $default
 }
 
-proc apply_feedback { file out_dir step actions dry_run } {
+# `def` is the placement that the plan was made for, if it does not lie beside it.
+proc apply_feedback { file out_dir step actions dry_run { def "" } } {
   variable record
   variable is_armed
   variable pending_reason
@@ -40,7 +42,7 @@ proc apply_feedback { file out_dir step actions dry_run } {
   clear_feedback
   set is_armed 0
   set record [dict create file [file normalize $file] out_dir $out_dir step $step header {} \
-    refused "" rows {}]
+    refused "" rows {} placement $def]
   if { [catch { read_plan $file $block } plan details] } {
     dict set record refused $plan
     write_record

@@ -15,7 +15,7 @@ variable command_keys {
   gsr_loop_placement {
     keys { out_dir rounds lef lib sdc verilog rtl timeout device weights } flags { with_verilog }
   }
-  gsr_apply_feedback { keys { file out_dir actions step } flags { dry_run } }
+  gsr_apply_feedback { keys { file def out_dir actions step } flags { dry_run } }
   gsr_clear_feedback { keys { step out_dir } flags {} }
   gsr_annotate { keys { out_dir file category } flags { markers properties } }
   gsr_report_prediction { keys { out_dir file worst } flags {} }
@@ -32,7 +32,8 @@ variable command_help {
     [-weights file] [-previous feedback.tsv]}
   gsr_loop_placement {[-out_dir dir] [-rounds n] [-lef files] [-lib files] [-sdc file] \
     [-verilog file] [-rtl files] [-with_verilog] [-timeout seconds] [-device name] [-weights file]}
-  gsr_apply_feedback {[-file feedback.tsv] [-out_dir dir] [-actions list] [-step step] [-dry_run]}
+  gsr_apply_feedback {[-file feedback.tsv] [-def placed.def] [-out_dir dir] [-actions list] \
+    [-step step] [-dry_run]}
   gsr_clear_feedback {[-step step] [-out_dir dir]}
   gsr_annotate {[-out_dir dir] [-file markers] [-category name] [-markers] [-properties]}
   gsr_report_prediction {[-out_dir dir] [-file hotspots.tsv] [-worst n]}

@@ -305,6 +305,24 @@ proc placement_settings { } {
       lappend pairs [string tolower $name] [json_number $value]
     }
   }
+  if { [setting ENABLE_DPO] in { 0 1 } } {
+    lappend pairs improve_placement [expr { [setting ENABLE_DPO] ? "true" : "false" }]
+  }
+  if { [routability_mode] ne "" } {
+    lappend pairs routability_driven [json_string [routability_mode]]
+  }
   return $pairs
+}
+
+# Of ORFS's global placement: off, default, gentle (small steps), or nothing where it is not known.
+proc routability_mode { } {
+  set words [regexp -all -inline {[^\s{}\"]+} [setting GLOBAL_PLACEMENT_ARGS]]
+  set is_on [expr { [setting GPL_ROUTABILITY_DRIVEN] eq "1" || "-routability_driven" in $words }]
+  if { $is_on && [is_number [last_value $words -routability_max_inflation_ratio] ratio] } {
+    if { $ratio <= 1.5 } { return gentle }
+  }
+  if { $is_on } { return default }
+  if { [setting GPL_ROUTABILITY_DRIVEN] ne "" } { return off }
+  return ""
 }
 }

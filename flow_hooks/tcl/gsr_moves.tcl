@@ -2,19 +2,22 @@
 # (place_pins), and insts taken out of it to be placed again among the others (unplace).
 
 namespace eval ::gsr {
-# True when the loaded placement is the one that the plan was made for: OpenROAD writes it as the
-# DEF beside the plan.
+# True when the loaded placement is the one that the plan was made for: the insts are written as
+# they are in the DEF of the export, which lies beside the plan.
 proc is_planned_placement { } {
   variable record
   if { [dict exists $record is_same] } { return [dict get $record is_same] }
-  set planned [file join [file dirname [dict get $record file]] design.def]
+  set planned [option $record placement]
+  if { $planned eq "" } {
+    set planned [file join [file dirname [dict get $record file]] design.def]
+  }
   set same 0
   if { [file isfile $planned] } {
     file mkdir [dict get $record out_dir]
     set present [file join [dict get $record out_dir] present.[pid].tmp.def]
     try {
       ::write_def $present
-      set same [same_bytes $present $planned]
+      set same [expr { [def_components $present] eq [def_components $planned] }]
     } finally {
       catch { file delete $present }
     }
@@ -23,24 +26,21 @@ proc is_planned_placement { } {
   return $same
 }
 
-proc same_bytes { path other } {
-  if { [file size $path] != [file size $other] } { return 0 }
-  set first [open $path rb]
-  set second [open $other rb]
+# The components of a DEF as they stand there.
+proc def_components { path } {
+  set channel [open $path rb]
   try {
-    while { ![eof $first] } {
-      if { [read $first 1048576] ne [read $second 1048576] } { return 0 }
-    }
+    set text [read $channel]
   } finally {
-    close $first
-    close $second
+    close $channel
   }
-  return 1
+  set start [string first "\nCOMPONENTS " $text]
+  return [string range $text $start [string first "\nEND COMPONENTS" $text]]
 }
 
 proc require_planned_placement { } {
   if { [is_planned_placement] } { return }
-  raise_failure "what is loaded is not the placement of the plan (design.def beside it)"
+  raise_failure "what is loaded is not the placement of the plan (design.def beside it, or -def)"
 }
 
 # --- place_pins -------------------------------------------------------------------------
