@@ -69,6 +69,15 @@ def area_maps(design: Design, grid: GcellGrid) -> tuple[Map, Map]:
     return _cover(design.inst_rect_dbu[~fixed], grid), np.minimum(_cover(blocks, grid), 1.0)
 
 
+def edge_window(values: Map, direction: int, half_rows: int, half_columns: int) -> Map:
+    """Mean over a window of true edges; 0 on the border entries that are none."""
+    out = np.zeros_like(values)
+    edges = (slice(None), slice(0, -1)) if direction == HORIZONTAL else (slice(0, -1), slice(None))
+    if values[edges].size:
+        out[edges] = demand.window_mean(values[edges], half_rows, half_columns)
+    return out
+
+
 def _cover(rect: Int64[np.ndarray, "n 4"], grid: GcellGrid) -> Map:
     """Area of the rectangles in each gcell over the gcell's own."""
     x0, x1, y0, y1 = grid.column(rect[:, 0]), grid.column(rect[:, 2]), grid.row(rect[:, 1]), grid.row(rect[:, 3])

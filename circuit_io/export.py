@@ -20,6 +20,8 @@ from circuit_io.guides import TABLE as GUIDES
 from circuit_io.guides import Guides, read_guides
 from circuit_io.netlist_check import check_netlist
 from circuit_io.nodes import Nodes
+from circuit_io.router_features import with_router
+from circuit_io.router_supply import demand_left, supply_of
 from circuit_io.store import SCHEMA, write_design
 from circuit_io.text import sha256_of_file
 
@@ -61,12 +63,18 @@ def export_design(
         _log.warning(warning)
         warnings.append(warning)
     graph, _, nodes = build_graph(design, grid, adjustment)
+    done = _parameters(sources.labels)
+    if done.get("is_approximate"):
+        of_router: dict[str, Any] = {"runs": 0, "why": "the labels are of the embedded router itself"}
+    else:
+        task = demand_left(graph, supply_of(design, grid, adjustment))
+        graph, of_router = with_router(graph, task, runs=sources.router_runs)
     labels = label_files.read_labels(sources.labels, grid, design.net_names, adjustment) if sources.labels else None
     manifest = _manifest(sources, design, grid, adjustment, graph.num_pins, nodes)
     manifest["warnings"] = [*design.warnings, *grid.warnings, *warnings]
     nets = timing.add_to(net_table(design, graph.net_box))
     insts, nets, tables, of_modules = modules.tables(inst_table(design, nodes), nets, nodes)
-    manifest |= of_modules | timing.said
+    manifest |= of_modules | timing.said | {"router": of_router}
     more = (
         {
             "pins": pin_table(design, nodes, graph),
@@ -76,8 +84,7 @@ def export_design(
         if parquet
         else None
     )
-    if sources.labels and label_files.has(sources.labels, "done.json"):
-        done = label_files.read_parameters(sources.labels)
+    if done:
         manifest["labels_from"] = {key: done[key] for key in ("router", "openroad", "is_approximate") if key in done}
     if sources.labels and label_files.has(sources.labels, GUIDES_FILE):
         tables |= {GUIDES: _guides(label_files.find(sources.labels, GUIDES_FILE), design, grid).table()}
@@ -92,6 +99,13 @@ def export_design(
         overwrite=overwrite,
     )
     return manifest
+
+
+def _parameters(labels: Path | None) -> dict[str, Any]:
+    """What `done.json` of the labels tells, if there is one."""
+    if labels is None or not label_files.has(labels, "done.json"):
+        return {}
+    return label_files.read_parameters(labels)
 
 
 def _guides(path: Path, design: Design, grid: GcellGrid) -> Guides:

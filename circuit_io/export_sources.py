@@ -50,7 +50,7 @@ class ExportSources:
     """The files of one design and what the flow knows beside them.
 
     `layer_adjustment` is by layer name or "*", and was read in `adjustment_path`. `hook` is what the flow's hook
-    said of the design, which the DEF must agree with.
+    said of the design, which the DEF must agree with. `router_runs`: see `router_features.with_router`.
     """
 
     lef: list[Path]
@@ -69,6 +69,7 @@ class ExportSources:
     variant: str | None = None
     rtl: RtlSources = field(default_factory=RtlSources)
     timing: TimingSources = field(default_factory=TimingSources)
+    router_runs: int | None = None
 
 
 def parse_layer_range(text: str) -> tuple[str, str]:
@@ -196,6 +197,7 @@ def sources_of_options(
     spef: Path | None = None,
     sdc: Path | None = None,
     sdc_variable: Sequence[str] = (),
+    router_runs: int | None = None,
 ) -> ExportSources:
     """What a hook or a label folder says, overridden by the options that are given.
 
@@ -226,6 +228,7 @@ def sources_of_options(
         "variant": variant,
         "stage": stage,
         "labels": labels,
+        "router_runs": router_runs,
         "rtl": RtlSources(rtl, rtl_define, rtl_include) if rtl else None,
         "timing": _timing(base.timing, spef, sdc, sdc_variable) if spef or sdc or sdc_variable else None,
     }

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64, Shaped
 
-from circuit_io import demand, fields
+from circuit_io import fields
 from circuit_io.design import CLOCK, INPUT, Design
-from circuit_io.edge_maps import Map, Maps, area_maps, edge_maps
+from circuit_io.edge_maps import Maps, area_maps, edge_maps, edge_window
 from circuit_io.gcells import HORIZONTAL, VERTICAL, GcellGrid
 from circuit_io.graph import CircuitGraph
 from circuit_io.nodes import Nodes, drivers, select_nodes
@@ -243,6 +243,7 @@ def _gcell_features(
     }  # fmt: skip
     for direction, letter in ((HORIZONTAL, "h"), (VERTICAL, "v")):
         columns |= _demand_columns(grid, maps, direction, letter)
+    columns |= {name: np.zeros(n) for name in fields.names(fields.ROUTER_FEATURES)}  # router_features.py fills them
     return _table({k: np.asarray(v).ravel() for k, v in columns.items()}, fields.GCELL_FEATURES)
 
 
@@ -269,20 +270,11 @@ def _demand_columns(grid: GcellGrid, maps: Maps, direction: int, letter: str) ->
         "rudy": maps.rudy[direction] * scale * is_edge,
         "demand_l": (maps.demand_l[direction] + maps.blocked[direction]) * scale * is_edge,
         "demand_z": z,
-        "across3": _edge_window(z, direction, *across),
-        "along3": _edge_window(z, direction, *along),
-        "box5": _edge_window(z, direction, 2, 2),
-        "box11": _edge_window(z, direction, 5, 5),
+        "across3": edge_window(z, direction, *across),
+        "along3": edge_window(z, direction, *along),
+        "box5": edge_window(z, direction, 2, 2),
+        "box11": edge_window(z, direction, 5, 5),
         "mean": np.full(z.shape, z.sum() / edges),
         "full": np.full(z.shape, (z > 1).sum() / edges),
     }
     return {f"{name}_{letter}": value for name, value in values.items()}
-
-
-def _edge_window(values: Map, direction: int, half_rows: int, half_columns: int) -> Map:
-    """Mean over a window of true edges; 0 on the border entries that are none."""
-    out = np.zeros_like(values)
-    edges = (slice(None), slice(0, -1)) if direction == HORIZONTAL else (slice(0, -1), slice(None))
-    if values[edges].size:
-        out[edges] = demand.window_mean(values[edges], half_rows, half_columns)
-    return out

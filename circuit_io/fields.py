@@ -90,6 +90,20 @@ PIN_FEATURES: tuple[Field, ...] = (
     Field("has_cap", "flag", "Liberty tells the capacitance"),
 )
 
+ROUTER_FEATURES: tuple[Field, ...] = (
+    *_both("router_{}", "share of capacity", "{} demand by the embedded router, mean of its runs", edge=True),
+    *_both("router_first_{}", "share of capacity", "{} demand by the first run of the router", edge=True),
+    *_both("router_spread_{}", "share of capacity", "standard deviation of the {} demand of its runs", edge=True),
+    *_both("router_over_{}", "share of capacity", "{} demand above the capacity, mean of its runs", edge=True),
+    *_both("router_across3_{}", "share of capacity", "router, mean of 3 gcells across the {} direction", edge=True),
+    *_both("router_along3_{}", "share of capacity", "router, mean of 3 gcells along the {} direction", edge=True),
+    *_both("router_box5_{}", "share of capacity", "{} router, mean of 5 x 5 gcells", edge=True),
+    *_both("router_mean_{}", "share of capacity", "mean of {} router over the design"),
+    *_both("router_full_{}", "share", "share of the design's {} edges with router over 1"),
+    Field("router_pressure", "log1p(tracks a gcell)", "overflow that the router left, and its rounds of rip-up"),
+    Field("router_runs", "runs / 8", "runs of the embedded router; 0: the router was not asked"),
+)  # last among those of a gcell, since exports and models without them are read too
+
 GCELL_FEATURES: tuple[Field, ...] = (
     *_both("capacity_{}", "tracks / 15", "{} tracks that adjustments leave, all signal layers"),
     *_both("layers_{}", "count", "{} signal layers"),
@@ -113,6 +127,7 @@ GCELL_FEATURES: tuple[Field, ...] = (
     *_both("mean_{}", "share of capacity", "mean of {} demand_z over the design"),
     *_both("full_{}", "share", "share of the design's {} edges with demand_z over 1"),
     Field("density", "share", "mean of cell_area + fixed_area over the design"),
+    *ROUTER_FEATURES,
 )
 
 

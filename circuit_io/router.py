@@ -43,12 +43,16 @@ class _Passes(Protocol):
 
 @dataclass(frozen=True)
 class Run:
-    """One run: wires on each edge, routed length of each net in gcells, rounds of rip-up, wires above capacity left."""
+    """One run: wires on each edge, routed length of each net in gcells, rounds of rip-up, wires above capacity left.
+
+    `searched` counts the gcells that its detours looked at, which is what a run costs on a design that is not easy.
+    """
 
     wires: Pair
     net_gcells: Int64[np.ndarray, " nets"]
     rounds: int
     overflow: int
+    searched: int
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class Routing:
         v: the same of the edge above.
         spread_h: standard deviation of `h` between the runs.
         spread_v: the same of `v`.
+        first_h: `h` of the first run alone.
+        first_v: `v` of the first run alone.
         overflow_h: demand above capacity, in tracks.
         overflow_v: the same.
         net_gcells: routed length of each net in gcells.
@@ -72,6 +78,8 @@ class Routing:
     v: MapF
     spread_h: MapF
     spread_v: MapF
+    first_h: MapF
+    first_v: MapF
     overflow_h: MapF
     overflow_v: MapF
     net_gcells: Float32[np.ndarray, " nets"]
@@ -94,7 +102,7 @@ def is_compiled() -> bool:
     return router_native.is_built()
 
 
-def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0) -> Routing:
+def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0, most_searched: int = 0) -> Routing:
     """Mean congestion per edge over several runs of the router, with its spread.
 
     Run n differs from the others in the order of the nets, and in the mirror and the aspect in which its trees are
@@ -105,6 +113,8 @@ def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0) -> Rou
         design: a graph, or what `demand_of` made of it.
         runs: how many.
         seed: number of the first.
+        most_searched: make no further run that would bring the gcells searched above this; 0 makes all. The first run
+            is always made.
 
     Raises:
         InputError: no run, a negative seed, a grid of one gcell, pins outside the grid, maps that do not fit it or hold
@@ -126,9 +136,16 @@ def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0) -> Rou
     shape = (task.ny, task.nx)
     total, square, over = (tuple(np.zeros(shape, np.int64) for _ in "hv") for _ in range(3))
     length = np.zeros(task.num_nets, np.int64)
-    overflow, rounds = [], []
+    overflow: list[int] = []
+    rounds, searched = [], 0
+    first: Pair = task.blocked
     for number in range(seed, seed + runs):
+        made = len(overflow)
+        if most_searched and made and searched + searched // made > most_searched:
+            break
         run = route_once(task, number)
+        first = first if made else run.wires
+        searched += run.searched
         for d in range(2):
             need = run.wires[d].astype(np.int64) + task.blocked[d]
             total[d][:] += need
@@ -137,14 +154,15 @@ def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0) -> Rou
         length += run.net_gcells
         overflow.append(run.overflow)
         rounds.append(run.rounds)
-    maps = []
+    made, maps = len(overflow), []
     for d, seen in enumerate(is_edge(shape)):
         capacity = np.where(seen & (task.capacity[d] > 0), task.capacity[d], np.nan)
-        variance = np.maximum(square[d] * runs - total[d] * total[d], 0)  # exact in whole numbers, times runs^2
-        maps += [total[d] / runs / capacity, np.sqrt(variance) / runs / capacity,
-                 np.where(np.isnan(capacity), np.nan, over[d] / runs)]  # fmt: skip
-    h, spread_h, over_h, v, spread_v, over_v = (m.astype(np.float32) for m in maps)
-    return Routing(h, v, spread_h, spread_v, over_h, over_v, (length / runs).astype(np.float32),
+        variance = np.maximum(square[d] * made - total[d] * total[d], 0)  # exact in whole numbers, times made^2
+        maps += [total[d] / made / capacity, np.sqrt(variance) / made / capacity,
+                 (first[d] + task.blocked[d]) / capacity,
+                 np.where(np.isnan(capacity), np.nan, over[d] / made)]  # fmt: skip
+    h, spread_h, first_h, over_h, v, spread_v, first_v, over_v = (m.astype(np.float32) for m in maps)
+    return Routing(h, v, spread_h, spread_v, first_h, first_v, over_h, over_v, (length / made).astype(np.float32),
                    tuple(overflow), tuple(rounds), seed)  # fmt: skip
 
 
@@ -165,21 +183,22 @@ def route_once(task: Demand, number: int, *, passes: _Passes | None = None) -> R
     past: Pair = (np.zeros_like(board.wires[0]), np.zeros_like(board.wires[1]))
     overflow, most = board.overflow()
     height = 8.0 if most > 700 else 4.0
+    searched = 0
     for least, spare, reach in _EASY:
         price = _price(board, height, _steepness(most))
-        steps.route_via(board, past, Detours(price, least, spare, reach, 1 << 20))
+        searched += steps.route_via(board, past, Detours(price, least, spare, reach, 1 << 20))
         overflow, most = board.overflow()
-    rounds = _rip_up(board.unbound(), steps, past, overflow, most)
+    rounds, more = _rip_up(board.unbound(), steps, past, overflow, most)
     net_gcells = np.bincount(board.net, weights=board.lengths(), minlength=task.num_nets).astype(np.int64)
-    return Run(board.wires, net_gcells, rounds, board.overflow()[0])
+    return Run(board.wires, net_gcells, rounds, board.overflow()[0], searched + more)
 
 
-def _rip_up(board: Board, steps: _Passes, past: Pair, overflow: int, most: int) -> int:
-    """Route anew what crosses overflowing edges until none is left or it does not pay any more; rounds made."""
-    height, steepness, reach, before = 4.0, 0.0, 15, overflow
+def _rip_up(board: Board, steps: _Passes, past: Pair, overflow: int, most: int) -> tuple[int, int]:
+    """Route anew what crosses overflowing edges until none is left; rounds made and gcells searched."""
+    height, steepness, reach, before, searched = 4.0, 0.0, 15, overflow, 0
     for number in range(1, _ROUNDS + 1):
         if not overflow:
-            return number - 1
+            return number - 1, searched
         for old, wires, room in zip(past, board.wires, board.room, strict=True):
             above = wires - room
             old[:] = np.where(above > 0, old + above, old * 9 // 10)
@@ -188,11 +207,11 @@ def _rip_up(board: Board, steps: _Passes, past: Pair, overflow: int, most: int) 
         steepness = max(steepness, _steepness(most))
         least = max(14 - 4 * number, 0)  # short segments have no detour that pays at first
         price = _price(board, height, steepness, slope=_SLOPE)
-        steps.route_via(board, past, Detours(price, least, -1, reach, number // 6 + 3))
+        searched += steps.route_via(board, past, Detours(price, least, -1, reach, number // 6 + 3))
         overflow, most = board.overflow()
         height += 5 if overflow > 0.7 * before else 0
         before = overflow
-    return _ROUNDS
+    return _ROUNDS, searched
 
 
 def _steepness(most: int) -> float:

@@ -3,7 +3,7 @@
 import csv
 import gzip
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,11 @@ from jaxtyping import Float64, Int64
 from circuit_io.atomic import write_files
 from circuit_io.design import Design
 from circuit_io.features import build_graph
-from circuit_io.gcells import HORIZONTAL, VERTICAL, GcellGrid, RoutingLayer, adjusted, blocked_tracks, crossing
-from circuit_io.graph import CircuitGraph
+from circuit_io.gcells import HORIZONTAL, VERTICAL, GcellGrid
 from circuit_io.labels import UsageTable
-from circuit_io.router import Demand, demand_of, route_once
-from circuit_io.router_demand import MapI, check_demand, is_edge
+from circuit_io.router import Demand, route_once
+from circuit_io.router_demand import check_demand, is_edge
+from circuit_io.router_supply import Supply, demand_left, supply_of
 
 
 @dataclass(frozen=True)
@@ -26,44 +26,6 @@ class RoutedTables:
     usage: UsageTable
     net_gcells: Float64[np.ndarray, " nets"]
     overflow: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Supply:
-    """Tracks of every signal layer: all, those that adjustments leave, and those that fixed shapes leave of these.
-
-    FastRoute takes fixed shapes away first and adjusts what is left, so that a blocked track is not adjusted too.
-    """
-
-    layers: tuple[RoutingLayer, ...]
-    capacity: Int64[np.ndarray, "l ny nx"]
-    adjusted: Int64[np.ndarray, "l ny nx"]
-    left: Int64[np.ndarray, "l ny nx"]
-
-    def of(self, direction: int) -> list[int]:
-        """Rows of the layers of one direction."""
-        return [i for i, layer in enumerate(self.layers) if layer.direction == direction]
-
-    def blocked(self, direction: int) -> MapI:
-        """What fixed shapes take of the tracks that adjustments leave, in one direction."""
-        mine = self.of(direction)
-        taken: MapI = (self.adjusted[mine] - self.left[mine]).sum(axis=0).astype(np.int32)
-        return taken
-
-
-def supply_of(design: Design, grid: GcellGrid, adjustment: dict[str, float]) -> Supply:
-    """The tracks of a placed design; `adjustment` is by name of signal layer."""
-    low, high = grid.signal
-    layers = tuple(layer for layer in grid.layers if low <= layer.level <= high)
-    capacity, after, left = [], [], []
-    for layer in layers:
-        shapes = [crossing(grid, layer, part) for part in design.obstacles.parts(layer.level)]
-        tracks, share = grid.capacity(layer), adjustment.get(layer.name, 0.0)
-        taken = np.minimum(blocked_tracks(grid, layer, np.concatenate(shapes)), tracks)
-        capacity.append(tracks)
-        after.append(adjusted(tracks, share))
-        left.append(adjusted(tracks - taken, share))
-    return Supply(layers, np.stack(capacity), np.stack(after), np.stack(left))
 
 
 def route_tables(task: Demand, supply: Supply, *, runs: int, seed: int) -> RoutedTables:
@@ -106,11 +68,6 @@ def route_tables(task: Demand, supply: Supply, *, runs: int, seed: int) -> Route
         length / runs,
         tuple(overflow),
     )
-
-
-def demand_left(graph: CircuitGraph, supply: Supply) -> Demand:
-    """What a design asks of the router, with blocked tracks counted as FastRoute does."""
-    return replace(demand_of(graph), blocked=(supply.blocked(HORIZONTAL), supply.blocked(VERTICAL)))
 
 
 def _shares(need: Int64[np.ndarray, "ny nx"], left: Int64[np.ndarray, "l ny nx"]) -> Int64[np.ndarray, "l ny nx"]:

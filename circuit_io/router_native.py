@@ -38,10 +38,10 @@ def route_via(board: Board, past: Pair, detours: Detours) -> int:
     """
     numbers = (len(detours.price) // 2, detours.least, detours.spare, detours.reach, detours.times)
     maps = [values.ctypes.data_as(c_void_p) for values in (*past, detours.price)]
-    done = _call("route_via", board, *maps, *map(c_int64, numbers))
-    if done < 0:
+    searched = _call("route_via", board, *maps, *map(c_int64, numbers))
+    if searched < 0:
         raise MemoryError("no memory for the window of a segment")
-    return done
+    return searched
 
 
 def _call(name: str, board: Board, *arguments: c_void_p | c_int64) -> int:

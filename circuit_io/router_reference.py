@@ -60,13 +60,13 @@ def route_z(board: Board, least: int) -> None:
 
 
 def route_via(board: Board, past: Pair, detours: Detours) -> int:
-    """Two L shapes by way of the best gcell around each segment whose route is full; how many routes were made anew.
+    """Two L shapes by way of the best gcell around each segment whose route is full; how many gcells were searched.
 
     `past` counts as wires on each edge. Ways are tried row by row from below, in a row the straight or Z way along it
     first, then from left to right those of three bends.
     """
     ny, nx = board.wires[0].shape
-    done = 0
+    searched = 0
     for s, (x1, y1, x2, y2) in enumerate(board.ends.tolist()):
         low, high = min(y1, y2), max(y1, y2)
         length = x2 - x1 + high - low
@@ -84,8 +84,8 @@ def route_via(board: Board, past: Pair, detours: Detours) -> int:
         )
         board.via[s] = x + left, y + down
         _add(board, s, 1)
-        done += 1
-    return done
+        searched += (right - left + 1) * (up - down + 1)
+    return searched
 
 
 def _search(

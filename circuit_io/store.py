@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import Float32
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from circuit_io.atomic import new_folder
 from circuit_io.errors import InputError
-from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, names
+from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, ROUTER_FEATURES, names
 from circuit_io.graph import CircuitGraph
 from circuit_io.labels import Labels
 from circuit_io.manifest import (
@@ -59,11 +60,13 @@ EXPORT_KINDS = {
     "clocks": OBJECTS,
     "flow": OBJECT,
     "labels_from": OBJECT,
+    "router": OBJECT,
     "files": TEXT_TABLE,
     "fields": OBJECT.must(),
     "warnings": TEXTS,
 }
 FEATURES = {"inst": INST_FEATURES, "net": NET_FEATURES, "gcell": GCELL_FEATURES, "pin": PIN_FEATURES}
+EARLIER = {"gcell": (names(GCELL_FEATURES)[: -len(ROUTER_FEATURES)],)}  # of exports that are read still
 
 
 @dataclass(frozen=True)
@@ -147,13 +150,15 @@ def open_design(folder: Path | str, *, verify: bool = True) -> StoredDesign:
     if verify:
         check_files(folder, manifest, mend=_AGAIN)
     for kind, declared in FEATURES.items():
-        if manifest["fields"].get(kind) != names(declared):
+        if manifest["fields"].get(kind) not in (names(declared), *EARLIER.get(kind, ())):
             raise InputError(
                 f"its {kind} features are not those of this program", path=folder / MANIFEST,
                 mend="Export the design again with this version.",
             )  # fmt: skip
     try:
         arrays = load_file(folder / "graph.safetensors")
+        for kind in EARLIER:
+            arrays |= {f"{kind}_features": _grown(arrays[f"{kind}_features"], len(manifest["fields"][kind]), kind)}
         graph = CircuitGraph(nx=manifest["grid"]["nx"], ny=manifest["grid"]["ny"], **arrays)
         insts, nets = _table(folder / "insts.parquet"), _table(folder / "nets.parquet")
         modules = _table(folder / "modules.parquet") if "modules.parquet" in manifest["files"] else None
@@ -165,6 +170,13 @@ def open_design(folder: Path | str, *, verify: bool = True) -> StoredDesign:
     _check_graph(folder, graph, insts, nets, labels)
     _check_modules(folder, modules, insts, nets)
     return StoredDesign(folder, manifest, insts, nets, graph, labels, modules)
+
+
+def _grown(values: Float32[np.ndarray, "rows stored"], stored: int, kind: str) -> Float32[np.ndarray, "rows fields"]:
+    """Features of an earlier export with the columns that came later, 0: not known."""
+    if values.shape[1:] != (stored,):
+        return values  # told by the check of shapes
+    return np.pad(values, ((0, 0), (0, len(FEATURES[kind]) - stored)))
 
 
 def _check_modules(folder: Path, modules: pa.Table | None, insts: pa.Table, nets: pa.Table) -> None:

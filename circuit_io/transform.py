@@ -4,13 +4,23 @@ Insts, nets and pins keep their order; gcells and edges move. An entry of an edg
 of H, the last row of V) stays where it is.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int32, Shaped
 
-from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, Field, column
+from circuit_io.fields import (
+    GCELL_FEATURES,
+    INST_FEATURES,
+    NET_FEATURES,
+    PIN_FEATURES,
+    ROUTER_FEATURES,
+    Field,
+    column,
+    names,
+)
 from circuit_io.graph import CircuitGraph
 from circuit_io.labels import Labels
 
@@ -77,11 +87,16 @@ def without_liberty(graph: CircuitGraph) -> CircuitGraph:
     return replace(graph, inst_features=inst, net_features=net, pin_features=pin)
 
 
+def without_router(graph: CircuitGraph) -> CircuitGraph:
+    """The graph as it would be had the embedded router not been asked."""
+    return replace(graph, gcell_features=_blank(graph.gcell_features, GCELL_FEATURES, names(ROUTER_FEATURES)))
+
+
 def _blank(
-    values: Float32[np.ndarray, "rows fields"], fields: tuple[Field, ...], names: tuple[str, ...]
+    values: Float32[np.ndarray, "rows fields"], fields: tuple[Field, ...], unknown: Sequence[str]
 ) -> Float32[np.ndarray, "rows fields"]:
     out = values.copy()
-    out[:, [column(fields, name) for name in names]] = 0
+    out[:, [column(fields, name) for name in unknown]] = 0
     return out
 
 

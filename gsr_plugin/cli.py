@@ -189,6 +189,12 @@ def _size(manifest: dict[str, Any]) -> str:
 @click.option("--stage", help="What has run before: place, cts, ...")
 @click.option("--labels", type=FOLDER, help="Router results; with done.json, --def and the settings come from there.")
 @click.option("--hook", type=FILE, help="hook.json of gsr_export_design, which names all files and settings.")
+@click.option(
+    "--router-runs",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Runs of the embedded router for its features, 0: none; else 8, fewer where they take long.",
+)
 @click.option("--parquet", is_flag=True, help="Write tables of pins, gcells and masters too, beside insts and nets.")
 @click.option("--out", type=OUT, required=True, help="Folder to write.")
 @_common

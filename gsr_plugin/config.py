@@ -70,6 +70,9 @@ class TrainConfig(BaseModel):
     )
     augment: bool = Field(default=True, description="mirror in x, in y, and exchange the axes at random")
     drop_liberty: float = Field(default=0.1, ge=0, le=1, description="share of steps that hide what Liberty tells")
+    drop_router: float = Field(
+        default=0.1, ge=0, le=1, description="share of steps that hide the embedded router's maps"
+    )
     seed: int = Field(default=0, ge=0, lt=2**31, description="seed of weights, order and augmentation")
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="where to compute; auto takes a GPU if there is one"

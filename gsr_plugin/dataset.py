@@ -17,11 +17,11 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from circuit_io.errors import InputError, did_you_mean
-from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, Field, column
+from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, ROUTER_FEATURES, Field, column, names
 from circuit_io.graph import CircuitGraph
 from circuit_io.labels import Labels
 from circuit_io.manifest import check_kinds
-from circuit_io.store import EXPORT_KINDS, open_design
+from circuit_io.store import EARLIER, EXPORT_KINDS, open_design
 from circuit_io.text import read_bytes
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,8 @@ _OVER_CAPACITY = (
 )  # fmt: skip
 MASKED_BY = {
     "inst": {"drive": "has_liberty", "input_cap": "has_liberty"},
-    "gcell": {f"{name}_{d}": f"layers_{d}" for name in _OVER_CAPACITY for d in "hv"},
+    "gcell": {f"{name}_{d}": f"layers_{d}" for name in _OVER_CAPACITY for d in "hv"}
+    | {name: "router_runs" for name in names(ROUTER_FEATURES) if name != "router_runs"},
 }  # feature: the flag without which it is no data; an import has no layers
 CLIP = 8.0  # normalised features are cut here: a new technology may lie far outside
 
@@ -279,10 +280,11 @@ class Normaliser:
         """Normalised features of each node type; what is masked is 0, what is far out is cut at 8 deviations."""
         out = {}
         for kind in KINDS:
-            values = features_of(graph, kind)
-            scaled = np.clip((values - self.mean[kind]) / self.std[kind], -CLIP, CLIP)
+            values, known = features_of(graph, kind), len(self.mean[kind])
+            scaled = np.clip((values[:, :known] - self.mean[kind]) / self.std[kind], -CLIP, CLIP)
             for feature, seen in feature_masks(kind, values).items():
-                scaled[:, feature] *= seen
+                if feature < known:
+                    scaled[:, feature] *= seen
             out[kind] = scaled
         return out
 
@@ -302,7 +304,8 @@ class Normaliser:
         for kind, declared in KINDS.items():
             for part in ("mean", "std"):
                 found = stored.get(f"{kind}_{part}")
-                if found is None or found.shape != (len(declared),):
+                counts = {len(declared), *map(len, EARLIER.get(kind, ()))}
+                if found is None or found.ndim != 1 or len(found) not in counts:
                     raise InputError(f'statistics "{kind}_{part}" are missing or too short', path=path)
         target = stored.get("target")
         if target is None or target.shape != (2,):

@@ -20,6 +20,7 @@ class Step:
     hide_liberty: bool
     weight: float
     place: tuple[float, float] = (0.0, 0.0)  # of the window, when the settings cut one
+    hide_router: bool = False
 
 
 def epoch_plan(entries: Sequence[Entry], settings: TrainConfig, epoch: int) -> list[Step]:
@@ -35,7 +36,9 @@ def epoch_plan(entries: Sequence[Entry], settings: TrainConfig, epoch: int) -> l
         for i in sorted(rng.choice(len(variants), num, replace=False).tolist()):
             symmetry = SYMMETRIES[int(rng.integers(len(SYMMETRIES)))] if settings.augment else Symmetry()
             hide = bool(rng.random() < settings.drop_liberty)
-            plan.append(Step(variants[i], symmetry, hide, 1 / num, (float(rng.random()), float(rng.random()))))
+            place = (float(rng.random()), float(rng.random()))
+            hide_router = bool(rng.random() < settings.drop_router)
+            plan.append(Step(variants[i], symmetry, hide, 1 / num, place, hide_router))
     scale = len(plan) / len(designs)
     return [replace(plan[i], weight=plan[i].weight * scale) for i in rng.permutation(len(plan)).tolist()]
 

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from circuit_io.crop import crop, window_at
 from circuit_io.errors import GsrError, InputError
-from circuit_io.transform import transform, transform_edges, without_liberty
+from circuit_io.transform import transform, transform_edges, without_liberty, without_router
 from gsr_plugin.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from gsr_plugin.config import RunConfig, TrainConfig, load_config
 from gsr_plugin.dataset import Entry, Loader, Normaliser, Sample, find_designs, fit_normaliser, read_split
@@ -281,7 +281,8 @@ def placement_loss(
     graph, labels = sample.graph, sample.labels
     if settings.crop_gcells and max(graph.nx, graph.ny) > settings.crop_gcells:
         graph, labels = crop(graph, labels, window_at(graph.nx, graph.ny, settings.crop_gcells, item.place))
-    graph = transform(without_liberty(graph) if item.hide_liberty else graph, item.symmetry)
+    graph = without_liberty(graph) if item.hide_liberty else graph
+    graph = transform(without_router(graph) if item.hide_router else graph, item.symmetry)
     maps = transform_edges(labels.congestion_h, labels.congestion_v, item.symmetry)
     truth = torch.from_numpy(np.stack([m.ravel() for m in maps], axis=1)).to(device)
     features = [torch.from_numpy(x).to(device) for x in normaliser.features(graph).values()]
@@ -344,6 +345,7 @@ _ADDED = {  # what runs had before they told it
     "processes": "1",
     "train.full_rate_layers": "0",
     "model.branch_dtype": '"float32"',
+    "train.drop_router": "0",
 }
 
 

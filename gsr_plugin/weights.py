@@ -37,6 +37,7 @@ from circuit_io.manifest import (
     check_version,
     json_object,
 )
+from circuit_io.store import EARLIER
 from circuit_io.text import sha256
 from gsr_plugin.checkpoint import check_tensors
 from gsr_plugin.config import RunConfig
@@ -169,10 +170,11 @@ def _model_config(stored: dict[str, Any], path: Path | str) -> ModelConfig:
 
 def _check_features(card: ModelCard, path: Path | str) -> None:
     for kind, fields in KINDS.items():
-        if getattr(card.model, f"num_{kind}_features") != len(fields):
-            raise InputError(f"model.num_{kind}_features is not {len(fields)}", path=path, mend="Train again.")
         found = card.features.get(kind)
-        if found != names(fields):
+        wanted = next((earlier for earlier in EARLIER.get(kind, ()) if earlier == found), names(fields))
+        if getattr(card.model, f"num_{kind}_features") != len(wanted):
+            raise InputError(f"model.num_{kind}_features is not {len(wanted)}", path=path, mend="Train again.")
+        if found != wanted:
             other = sorted(set(found or ()) ^ set(names(fields))) or ["another order"]
             raise InputError(
                 f"the model and this version differ in the {kind} features: {', '.join(other)}",

@@ -24,6 +24,8 @@ from circuit_io.gcells import make_grid
 from circuit_io.labels import find
 from circuit_io.netlist_check import check_netlist
 from circuit_io.nodes import select_nodes
+from circuit_io.router_features import with_router
+from circuit_io.router_supply import demand_left, supply_of
 from circuit_io.store import open_design, write_arrays
 from circuit_io.text import read_bytes
 
@@ -52,7 +54,9 @@ def test_an_export_reads_back_as_it_was_built(sources: ExportSources, exported: 
     design = read_design(sources.lef, sources.def_, lib=sources.lib)
     grid = make_grid(design.die_dbu, design.layers, signal_layers=sources.signal_layers)
     adjustment = dict.fromkeys([k.name for k in grid.layers], sources.layer_adjustment["*"])
-    graph, _, nodes = build_graph(design, grid, adjustment)
+    bare, _, nodes = build_graph(design, grid, adjustment)
+    graph, of_router = with_router(bare, demand_left(bare, supply_of(design, grid, adjustment)))
+    assert stored.manifest["router"] == of_router
     for name in ("inst_gcell", "pin_inst", "pin_net", "pin_gcell", "net_box", "inst_features", "gcell_features"):
         np.testing.assert_array_equal(getattr(stored.graph, name), getattr(graph, name))
     counts = stored.manifest["counts"]

@@ -27,7 +27,7 @@ from gsr_plugin.dataset import MASKED_BY, Loader, find_designs, fit_normaliser
 
 LAYOUT = "12-toy-core-a-1-c2-u0.8-m1-p1-f0"
 NO_LIBERTY = {"has_liberty", "drive", "input_cap", "driver", "has_cap"}
-NO_LAYERS = {"layers_h", "layers_v", *MASKED_BY["gcell"]}
+NO_LAYERS = {"layers_h", "layers_v", "router_runs", *MASKED_BY["gcell"]}
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from circuit_io.design import read_design
 from circuit_io.gcells import VERTICAL, make_grid
 from circuit_io.labels import edge_mask, find, read_parameters, read_usage
 from circuit_io.router import route
-from circuit_io.router_labels import demand_left, supply_of
+from circuit_io.router_supply import demand_left, supply_of
 from circuit_io.store import open_design
 from flow_hooks.batch import keys_table, read_batch
 from flow_hooks.job_pool import Start, run_pool

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_graph import synthetic_graph, synthetic_labels
 
-from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, column
+from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, ROUTER_FEATURES, column
 from circuit_io.transform import (
     SYMMETRIES,
     Symmetry,
@@ -17,6 +17,7 @@ from circuit_io.transform import (
     transform_edges,
     transform_labels,
     without_liberty,
+    without_router,
 )
 
 ALL_FIELDS = {"inst": INST_FEATURES, "net": NET_FEATURES, "pin": PIN_FEATURES, "gcell": GCELL_FEATURES}
@@ -77,14 +78,15 @@ def test_edges_move_as_the_design_says() -> None:
     np.testing.assert_array_equal(t_v, h.T)
 
 
+@pytest.mark.parametrize("name", ["demand_z", "router", "router_first", "router_spread", "router_across3"])
 @pytest.mark.parametrize("symmetry", SYMMETRIES)
-def test_edge_features_move_like_edge_labels(symmetry: Symmetry) -> None:
+def test_edge_features_move_like_edge_labels(symmetry: Symmetry, name: str) -> None:
     graph = synthetic_graph(4)
-    shape = (graph.ny, graph.nx)
-    pick = [graph.gcell_features[:, column(GCELL_FEATURES, n)].reshape(shape) for n in ("demand_z_h", "demand_z_v")]
+    shape, both = (graph.ny, graph.nx), (f"{name}_h", f"{name}_v")
+    pick = [graph.gcell_features[:, column(GCELL_FEATURES, n)].reshape(shape) for n in both]
     want = transform_edges(pick[0], pick[1], symmetry)
     turned = transform(graph, symmetry)
-    for name, expected in zip(("demand_z_h", "demand_z_v"), want, strict=True):
+    for name, expected in zip(both, want, strict=True):
         got = turned.gcell_features[:, column(GCELL_FEATURES, name)].reshape(turned.ny, turned.nx)
         np.testing.assert_array_equal(got, expected)
 
@@ -125,3 +127,12 @@ def test_without_liberty_clears_features_and_flags() -> None:
     assert not bare.pin_features[:, column(PIN_FEATURES, "cap")].any()
     assert graph.pin_features[:, column(PIN_FEATURES, "cap")].any()
     np.testing.assert_array_equal(bare.gcell_features, graph.gcell_features)
+
+
+def test_without_router_clears_its_features_alone() -> None:
+    graph = synthetic_graph(8)
+    bare, first = without_router(graph), len(GCELL_FEATURES) - len(ROUTER_FEATURES)
+    assert GCELL_FEATURES[first:] == ROUTER_FEATURES
+    assert not bare.gcell_features[:, first:].any()
+    assert graph.gcell_features[:, first:].all()
+    np.testing.assert_array_equal(bare.gcell_features[:, :first], graph.gcell_features[:, :first])

@@ -187,10 +187,10 @@ static void search(window *w) {
 
 /* Two L shapes by way of the best gcell within `reach` of the box, for segments longer than `least` that cross an edge
  * with at most `spare` wires to spare; `reach` is at most `times` the length. `price` holds 2 * half + 1 prices of an
- * edge by what is free on it; `past_h` and `past_v` count as wires. The routes made anew, or -1: no memory. */
+ * edge by what is free on it; `past_h` and `past_v` count as wires. The gcells searched, or -1: no memory. */
 SCAN_API int64_t route_via(const route_board *b, const int32_t *past_h, const int32_t *past_v, const int32_t *price,
                            int64_t half, int64_t least, int64_t spare, int64_t reach, int64_t times) {
-    int64_t done = 0, nx = b->nx;
+    int64_t searched = 0, nx = b->nx;
     window w = {0};
     for (int64_t s = 0; s < b->count; s++) {
         const int32_t *e = b->ends + 4 * s, *box = b->box + 4 * s;
@@ -227,8 +227,8 @@ SCAN_API int64_t route_via(const route_board *b, const int32_t *past_h, const in
         b->via[2 * s] = (int32_t)(w.x + l), b->via[2 * s + 1] = (int32_t)(w.y + d);
         b->turn[s] = w.turn;
         add_route(b, s, 1);
-        done++;
+        searched += w.wide * w.tall;
     }
     free(w.row);
-    return done;
+    return searched;
 }
