@@ -39,6 +39,8 @@ _KEYS = [
     MetricKey("gsr__hotspot__area", "um^2", "lower", "area of the gcells at these edges"),
     MetricKey("gsr__hotspot__peak", "1 = full", "lower", "highest congestion of these edges"),
     MetricKey("gsr__gcell__count", "gcells", "neither", "size of the grid"),
+    MetricKey("gsr__drift__count", "measures", "lower", "measures of the design outside of what the model has seen"),
+    MetricKey("gsr__drift__farthest", "widths", "lower", "how far the farthest of them is, in widths of its range"),
     MetricKey("gsr__feedback__actions", "actions", "neither", "actions that the feedback plan holds"),
     MetricKey("gsr__feedback__blocked_area", "um^2", "neither", "placement area that the feedback plan blocks"),
 ]

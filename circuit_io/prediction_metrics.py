@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from circuit_io.drift import drift_of
 from circuit_io.hotspots import hot_totals
 from circuit_io.maps import FULL, Prediction
 from circuit_io.metric_keys import DIRECTIONS, metric
@@ -40,6 +41,10 @@ def prediction_metrics(prediction: Prediction) -> dict[str, float]:
     values["gsr__hotspot__count"] = hot.num_edges
     values["gsr__hotspot__area"] = hot.area_um2
     values["gsr__hotspot__peak"] = hot.peak
+    drift = drift_of(prediction.manifest, path=prediction.path or "prediction")
+    if drift is not None:
+        values["gsr__drift__count"] = len(drift)
+        values["gsr__drift__farthest"] = max((d.far for d in drift if math.isfinite(d.far)), default=0.0)
     stage = prediction.stage
     return {metric(stage, name): float(value) for name, value in sorted(values.items()) if math.isfinite(value)}
 

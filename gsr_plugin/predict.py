@@ -1,5 +1,6 @@
 """From an export folder and weights to a prediction folder: what `gsr predict` does."""
 
+import logging
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from jaxtyping import Float32
 
 from circuit_io.atomic import refuse_folder
 from circuit_io.crop import crop_graph, tiles_of
+from circuit_io.drift import drift_text
 from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, column
 from circuit_io.graph import CircuitGraph
@@ -21,6 +23,7 @@ from circuit_io.store import StoredDesign, open_design
 from circuit_io.transform import SYMMETRIES, inverse, transform, transform_edges
 from gsr_plugin.weights import SHIPPED, EdgeMaps, Weights, load_weights, versions
 
+_log = logging.getLogger(__name__)
 KINDS = ("congestion", "overflow_prob", "sigma")
 TRACKS_PER_UNIT = 15.0  # the unit of the `capacity_*` features
 HALO = 8  # gcells; docs/prediction.md has what other widths cost
@@ -73,10 +76,23 @@ def predict(
         versions=versions(),
         run_id=run_id,
     )
+    manifest |= _drift(design, model)
     whole = Prediction(
         manifest, prediction.x_um, prediction.y_um, prediction.maps, prediction.inst_congestion, prediction.net_demand
     )
     return write_prediction(out, whole, export=export, overwrite=overwrite)
+
+
+def _drift(design: StoredDesign, model: Weights) -> dict[str, Any]:
+    """What the manifest says of the training range; warns once where the design lies outside."""
+    known = model.card.training_range
+    if not known.is_known:
+        return {}
+    drift = known.drift(design.graph, design.manifest)
+    if drift:
+        name = design.manifest["design"]
+        _log.warning("%s lies outside of what the model was trained on: %s", name, drift_text(drift))
+    return {"drift": [d.to_json() for d in drift]}
 
 
 def predict_design(

@@ -25,7 +25,7 @@ from gsr_plugin.figures import Picture
 from gsr_plugin.report_contents import spot_contents
 from gsr_plugin.report_page import page_data
 from gsr_plugin.report_plan import plan_section
-from gsr_plugin.report_provenance import provenance_section, reading_section
+from gsr_plugin.report_provenance import drift_section, provenance_section, reading_section
 from gsr_plugin.report_truth import Recall, Routed, accuracy_section, net_recalls, recall_paragraph
 
 __all__ = ["Report", "Routed", "build_report", "report", "write_report"]
@@ -189,6 +189,7 @@ def build_report(
     pictures: list[Picture] = []
     blocks: list[Block] = [
         part.verdict_section(prediction, spots),
+        *drift_section(prediction),
         part.cards_section(prediction, spots, plan, truth),
         Heading("Maps", "maps"),
         Workbench(data),

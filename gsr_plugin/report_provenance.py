@@ -1,10 +1,11 @@
 """Where a report comes from, and what its words mean."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from circuit_io.drift import Drift, drift_of, drift_text
 from circuit_io.maps import PlacedDesign, Prediction
-from gsr_plugin.document import Block, Bullets, Cell, Code, Heading, Table
+from gsr_plugin.document import Block, Bullets, Cell, Code, Heading, Paragraph, Table
 from gsr_plugin.report_words import flat, setting
 
 
@@ -27,10 +28,35 @@ def provenance_section(
     for name, version in sorted((manifest.get("versions") or {}).items()):
         rows.append([f"version: {name}", str(version)])
     blocks: list[Block] = [Heading("Model, inputs, versions", "provenance"), Table(["", ""], rows)]
+    drift = drift_of(manifest, path=prediction.path or "prediction")
+    if drift is None:
+        blocks.append(Paragraph("These weights do not tell what they were trained on, so drift was not looked for."))
+    else:
+        blocks += _drift_table(drift)
     warnings = list(design.manifest.get("warnings") or []) if design is not None else []
     if warnings:
         blocks.append(Bullets([f"Warning of the export: {w}" for w in warnings]))
     return blocks
+
+
+def drift_section(prediction: Prediction) -> list[Block]:
+    """A banner where the design lies outside of what the model was trained on."""
+    drift = drift_of(prediction.manifest, path=prediction.path or "prediction")
+    if not drift:
+        return []
+    return [Paragraph(f"The design lies outside of what the model was trained on: {drift_text(drift)}.", "warn")]
+
+
+def _drift_table(drift: Sequence[Drift]) -> list[Block]:
+    if not drift:
+        return [Paragraph("The design lies within what the model was trained on.")]
+    rows: list[list[Cell]] = [
+        [Code(d.name), d.meaning, *([d.found, "", str(d.high), ""] if isinstance(d.found, str) else
+         [f"{v:.3g}" for v in (d.found, d.low, d.high, d.far)])]
+        for d in drift
+    ]  # fmt: skip
+    columns = ["outside of training", "meaning", "here", "lowest in training", "highest", "widths beyond"]
+    return [Table(columns, rows, frozenset({2, 3, 4, 5}))]
 
 
 def reading_section() -> list[Block]:

@@ -13,17 +13,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from circuit_io.drift import TECHNOLOGY, Drift
 from circuit_io.fields import Field, column, names
 from circuit_io.graph import CircuitGraph
 from circuit_io.manifest import BOX, NUMBERS, is_number
-from gsr_plugin.dataset import KINDS, Entry, Loader, feature_masks, features_of
+from gsr_plugin.dataset import KINDS, MASKED_BY, Entry, Loader, feature_masks, features_of
 
 MARGIN = 0.25  # of the width of a range that a design may lie beyond it; docs/prediction.md has what others would give
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)  # over placements, of what the weights keep
-_FROM_LIBERTY: dict[
-    str, set[str]
-] = {  # not measured in a design without Liberty, which training has seen (`train.drop_liberty`)
-    "inst": {"is_sequential", "is_buffer", "has_liberty", "drive", "input_cap"},
+_FROM_LIBERTY: dict[str, set[str]] = {
+    "inst": {"is_sequential", "is_buffer", "drive", "input_cap"},
     "net": {"driver", "load"},
     "gcell": set(),
 }
@@ -37,31 +36,6 @@ _OF_DESIGN = (
 )
 
 Values = dict[str, tuple[float, ...]]  # a measure, and its values in one design: of both directions, or of four sides
-
-
-@dataclass(frozen=True)
-class Drift:
-    """Where a design lies outside of what a model was trained on.
-
-    Attributes:
-        name: of the measure, as in the weights, or "technology".
-        meaning: what was measured.
-        found: value in the design.
-        low, high: of the training placements; "" and their technologies for "technology".
-        far: distance to the nearer of the two, in widths of the range; infinite for a technology.
-    """
-
-    name: str
-    meaning: str
-    found: float | str
-    low: float | str
-    high: float | str
-    far: float
-
-    def __str__(self) -> str:
-        if isinstance(self.found, str):
-            return f'{self.meaning} "{self.found}" (trained on {self.high})'
-        return f"{self.meaning} {self.found:.3g} (trained on {self.low:.3g} to {self.high:.3g})"
 
 
 @dataclass(frozen=True)
@@ -95,7 +69,8 @@ class TrainingRange:
         out = []
         technology = str(manifest.get("technology") or "")
         if technology and technology not in self.technologies:
-            out.append(Drift("technology", "technology", technology, "", ", ".join(self.technologies), math.inf))
+            known = ", ".join(self.technologies)
+            out.append(Drift(TECHNOLOGY, "name of the technology", technology, "", known, math.inf))
         declared = measures()
         for name, values in measure(graph, manifest).items():
             if name not in self.quantiles:
@@ -127,14 +102,14 @@ def measures() -> dict[str, Field]:
             first = orbit[0]
             name = first.name.removesuffix("_h")
             meaning = first.meaning.replace("horizontal ", "")
-            found[f"{kind}.{name}"] = Field(name, first.unit, f"{kind}: mean of {meaning}")
+            found[f"{kind}.{name}"] = Field(name, first.unit, f"{meaning}; mean over {kind}s")
             if first.place != "gcell":
-                found[f"{kind}.{name}.high"] = Field(name, first.unit, f"{kind}: highest 1 % of {meaning}")
+                found[f"{kind}.{name}.high"] = Field(name, first.unit, f"{meaning}; what 1 % of {kind}s exceed")
     return found
 
 
 def measure(graph: CircuitGraph, manifest: Mapping[str, Any]) -> Values:
-    """The measures of one design, those left out that it does not tell."""
+    """The measures of one design, without those of inputs that it does not have (Liberty, maps of the router)."""
     grid = manifest.get("grid") or {}
     tile_um, row_um = grid.get("tile_um"), manifest.get("row_height_um")
     found: Values = {}
@@ -158,7 +133,7 @@ def _of_kind(graph: CircuitGraph, kind: str, declared: tuple[Field, ...]) -> Val
     everywhere = np.ones(len(values), bool)
     is_cell = values[:, names_.index("is_port")] < 0.5 if kind == "inst" else everywhere
     has_liberty = bool(graph.inst_features[:, column(KINDS["inst"], "has_liberty")].any())
-    out: Values = {}
+    flags, out = set(MASKED_BY.get(kind, {}).values()), Values()
     if kind == "inst":
         macros = values[values[:, names_.index("is_macro")] > 0]
         area = (macros[:, names_.index("width")] * macros[:, names_.index("height")]).sum(dtype=np.float64)
@@ -170,6 +145,8 @@ def _of_kind(graph: CircuitGraph, kind: str, declared: tuple[Field, ...]) -> Val
         rows = everywhere if first.name == "is_port" else is_cell
         parts = [values[rows & known.get(f.name, everywhere), names_.index(f.name)] for f in orbit]
         parts = [part for part in parts if len(part)]
+        if first.name in flags and not any(part.any() for part in parts):
+            continue
         if parts:
             out[name] = tuple(float(part.mean(dtype=np.float64)) for part in parts)
         if parts and first.place != "gcell":

@@ -4,17 +4,23 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from synthetic_graph import synthetic_graph, write_corpus, write_synthetic
 
+from circuit_io.drift import drift_of, drift_text
 from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, column
 from circuit_io.graph import CircuitGraph
+from circuit_io.prediction import read_prediction
+from circuit_io.store import write_design
 from circuit_io.transform import SYMMETRIES, transform, without_liberty
 from gsr_plugin.config import load_config
 from gsr_plugin.dataset import KINDS, Loader, find_designs
+from gsr_plugin.predict import predict
+from gsr_plugin.report import build_report
 from gsr_plugin.train import train
 from gsr_plugin.training_range import QUANTILES, TrainingRange, measure, measures
 from gsr_plugin.weights import WEIGHTS, load_weights
@@ -82,9 +88,9 @@ def test_a_design_outside_is_told_by_feature_and_distance(known: TrainingRange) 
     outside = with_column(synthetic_graph(1), "gcell", "density", low - 2 * (high - low))
     found = known.drift(outside, {**MANIFEST, "technology": "other"})
     assert [d.name for d in found] == ["technology", "gcell.density"]
-    assert str(found[0]) == 'technology "other" (trained on made_up)'
+    assert str(found[0]) == "technology other (trained on made_up)"
     assert found[1].far == pytest.approx(2, rel=1e-3)
-    assert f"{found[1].found:.3g} (trained on {low:.3g} to {high:.3g})" in str(found[1])
+    assert str(found[1]) == f"gcell.density {found[1].found:.3g} (trained on {low:.3g} to {high:.3g})"
 
 
 def test_a_value_that_all_training_placements_share_has_a_width(tmp_path: Path) -> None:
@@ -132,3 +138,66 @@ def test_weights_without_a_range_tell_no_drift(run: Path, tmp_path: Path) -> Non
     old = load_weights(with_card(run, tmp_path, {}, drop="ranges")).card.training_range
     assert not old.is_known
     assert old.drift(synthetic_graph(1), {"technology": "other"}) == []
+
+
+def placed(folder: Path, graph_seed: int, **words: object) -> Path:
+    """An export that can be predicted: with the borders of its gcells and a name."""
+    graph = synthetic_graph(graph_seed)
+    for name in ("capacity_h", "capacity_v", "cell_area", "fixed_area"):
+        mean = float(graph.gcell_features[:, column(GCELL_FEATURES, name)].mean())
+        graph = with_column(graph, "gcell", name, mean)  # a prediction checks that they are not negative
+    grid = {"nx": graph.nx, "ny": graph.ny, "tile_um": 5.0,
+            "x_um": [5.0 * i for i in range(graph.nx + 1)], "y_um": [5.0 * i for i in range(graph.ny + 1)]}  # fmt: skip
+    insts = pa.table({"name": [f"u{i}" for i in range(graph.num_insts)]})
+    nets = pa.table({"name": [f"n{i}" for i in range(graph.num_nets)]})
+    manifest = {"design": "one", "family": "one", "technology": "made_up", "grid": grid, **words}
+    write_design(folder, manifest=manifest, insts=insts, nets=nets, graph=graph)
+    return folder
+
+
+def test_a_prediction_warns_once_and_tells_metrics_and_report(
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    predict(placed(tmp_path / "in", 3), tmp_path / "p_in", weights=run, device="cpu")
+    assert caplog.records == []
+    predict(placed(tmp_path / "out", 3, technology="x|y"), tmp_path / "p_out", weights=run, device="cpu")
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.message == ("one lies outside of what the model was trained on: technology x|y (trained on made_up)")
+    for name, count in (("in", 0), ("out", 1)):
+        metrics = json.loads((tmp_path / f"p_{name}" / "metrics.json").read_text())
+        assert metrics["detailedplace__gsr__drift__count"] == count
+        assert metrics["detailedplace__gsr__drift__farthest"] == 0
+        text = build_report(read_prediction(tmp_path / f"p_{name}")).markdown("figures")
+        assert ("The design lies outside of what the model was trained on: technology x" in text) is bool(count)
+        assert ("The design lies within what the model was trained on." in text) is not bool(count)
+
+
+def test_old_weights_warn_of_nothing_and_the_report_says_so(
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    export = placed(tmp_path / "design", 2, technology="other")
+    manifest = predict(export, tmp_path / "p", weights=with_card(run, old, {}, drop="ranges"), device="cpu")
+    assert caplog.records == []
+    assert "drift" not in manifest
+    assert not any("drift" in key for key in json.loads((tmp_path / "p" / "metrics.json").read_text()))
+    text = build_report(read_prediction(tmp_path / "p")).markdown("figures")
+    assert "do not tell what they were trained on" in text
+
+
+@pytest.mark.parametrize(
+    "bad", ["x", [1], [{"name": "a"}], [{"name": "a", "meaning": "b", "found": 1, "low": 0, "high": "x", "far": 1}]]
+)
+def test_a_garbled_drift_is_refused(bad: object) -> None:
+    with pytest.raises(InputError, match=r"drift|is missing|wrong kind"):
+        drift_of({"drift": bad})
+
+
+def test_drift_comes_back_from_its_manifest(known: TrainingRange) -> None:
+    graph = with_column(synthetic_graph(1), "gcell", "density", 9.0)
+    found = known.drift(graph, {**MANIFEST, "technology": "other"})
+    assert drift_of({"drift": json.loads(json.dumps([d.to_json() for d in found]))}) == found
+    assert drift_of({}) is None
+    assert drift_text([*found, *found, *found]).endswith(" and 2 more")
