@@ -27,6 +27,7 @@ from circuit_io.fields import names
 from circuit_io.graph import CircuitGraph
 from circuit_io.manifest import (
     COUNT,
+    NUMBER_TABLE,
     OBJECT,
     TEXT,
     TEXT_TABLE,
@@ -51,6 +52,10 @@ SCHEMA, VERSION = "gsr-model", 1
 SHIPPED = Path(__file__).parent / "models" / "gsr-base"
 WEIGHTS, CARD = "weights.safetensors", "model.json"
 MAX_HEAD_WIDTH = 65_536
+_CALIBRATION = Kind(
+    "an object of numbers with sigma_scale above 0",
+    lambda v: v == {} or (NUMBER_TABLE.test(v) and v.get("sigma_scale", 0) > 0),
+)
 _STEP = Kind("a whole number from 0", lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 0)
 _CARD = {
     "model": OBJECT.must(),
@@ -61,6 +66,7 @@ _CARD = {
     "technologies": TEXTS.must(),
     "fold": _STEP,
     "ranges": Kind(f"an object of {len(QUANTILES)} numbers each", is_table),
+    "calibration": _CALIBRATION,
     "held_out_families": TEXTS,
     "technology_out": TEXT,
     "settings": OBJECT,
@@ -86,6 +92,7 @@ class ModelCard:
     held_out_families: tuple[str, ...] = ()
     technology_out: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, float] = field(default_factory=dict)  # see gsr_plugin/calibration.py
     step: int = 0
     epoch: int = 0
     versions: dict[str, str] = field(default_factory=dict)
@@ -120,6 +127,11 @@ class ModelCard:
     def training_range(self) -> TrainingRange:
         """What the training placements were like."""
         return TrainingRange(self.technologies, self.ranges)
+
+    @property
+    def sigma_scale(self) -> float:
+        """What the network's sigma is multiplied by; 1 until it is calibrated."""
+        return self.calibration.get("sigma_scale", 1.0)
 
     def at(self, *, step: int, epoch: int) -> "ModelCard":
         """The card after so many steps."""
@@ -225,11 +237,12 @@ class Weights:
         Raises:
             InputError: a prediction that is not finite.
         """
-        return predict_maps(self.model, self.normaliser, graph)
+        maps, scale = predict_maps(self.model, self.normaliser, graph), np.float32(self.card.sigma_scale)
+        return replace(maps, sigma_h=maps.sigma_h * scale, sigma_v=maps.sigma_v * scale)
 
 
 def predict_maps(model: GsrGnn, normaliser: Normaliser, graph: CircuitGraph) -> EdgeMaps:
-    """See `Weights.predict`."""
+    """What the network itself predicts, its sigma not calibrated; see `Weights.predict`."""
     device = next(model.parameters()).device
     features = [torch.from_numpy(x).to(device) for x in normaliser.features(graph).values()]
     with torch.no_grad():

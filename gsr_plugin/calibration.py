@@ -1,0 +1,184 @@
+"""Honest spread: the factor that makes a model's sigma hold on families that it has not seen.
+
+The error of a normal variable is below 1.645 standard deviations in 90 % of cases. The factor is what brings the errors
+of unseen families there: the 0.9 quantile of |truth - mean| / sigma over 1.645, families, their designs, those'
+placements and their edges each with the same weight. A model that was refitted on all data takes the factor of its
+cross-validation, whose runs each tell of the families that they held out.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float64
+from scipy import stats
+
+from circuit_io.errors import InputError
+from gsr_plugin.dataset import Entry, Loader, find_designs
+from gsr_plugin.weights import SHIPPED, Weights, load_weights, write_weights
+
+LEVEL = 0.9
+LEAST_SIGMA = 1e-6  # a sigma of 0 would make an error infinitely many of them
+
+Values = Float[np.ndarray, " n"]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """|truth - mean| over sigma on the unmasked edges of one placement, H and V together."""
+
+    family: str
+    design: tuple[str, str, str]
+    ratio: Values
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the card tells of sigma.
+
+    Attributes:
+        sigma_scale: what the network's sigma is multiplied by.
+        level: share of edges that `mean +- deviations x sigma` is made to hold.
+        coverage: share that it holds on a family when the factor is that of the other families: mean over families.
+        least_coverage: the same on the family where it is least.
+        most_coverage: and where it is most.
+        num_families: families that the factor is of.
+        num_placements: their placements.
+    """
+
+    sigma_scale: float
+    level: float
+    coverage: float
+    least_coverage: float
+    most_coverage: float
+    num_families: int
+    num_placements: int
+
+
+def deviations(level: float = LEVEL) -> float:
+    """Standard deviations either side of the mean that hold `level` of a normal variable."""
+    return float(stats.norm.ppf((1 + level) / 2))
+
+
+def errors_of(truth: Iterable[np.ndarray], mean: Iterable[np.ndarray], sigma: Iterable[np.ndarray]) -> Values:
+    """|truth - mean| / sigma of several maps on the edges that `truth` does not mask."""
+    parts = []
+    for t, m, s in zip(truth, mean, sigma, strict=True):
+        seen = np.isfinite(t)
+        parts.append(np.abs(t[seen] - m[seen]) / np.maximum(s[seen], LEAST_SIGMA))
+    return np.concatenate(parts).astype(np.float64)
+
+
+def edge_weights(errors: Sequence[Errors]) -> Float64[np.ndarray, " edges"]:
+    """Weight of every edge, those of a family 1 together, shared alike by designs, by placements, and by edges."""
+    designs: dict[str, dict[tuple[str, str, str], int]] = {}
+    for e in errors:
+        of = designs.setdefault(e.family, {})
+        of[e.design] = of.get(e.design, 0) + 1
+    shares = [1 / (len(designs[e.family]) * designs[e.family][e.design] * len(e.ratio)) for e in errors]
+    return np.concatenate([np.full(len(e.ratio), share) for e, share in zip(errors, shares, strict=True)])
+
+
+def quantile(errors: Sequence[Errors], level: float = LEVEL) -> float:
+    """The error that `level` of the weight does not exceed."""
+    ratio, weight = np.concatenate([e.ratio for e in errors]), edge_weights(errors)
+    order = np.argsort(ratio, kind="stable")
+    total = np.cumsum(weight[order])
+    return float(ratio[order][np.searchsorted(total, level * total[-1])])
+
+
+def coverage(errors: Sequence[Errors], reach: float) -> dict[str, float]:
+    """Share of the edges of each family whose error is at most `reach`."""
+    found = {}
+    for family in sorted({e.family for e in errors}):
+        mine = [e for e in errors if e.family == family]
+        ratio, weight = np.concatenate([e.ratio for e in mine]), edge_weights(mine)
+        found[family] = float(weight[ratio <= reach].sum() / weight.sum())
+    return found
+
+
+def left_out(errors: Sequence[Errors], level: float = LEVEL) -> dict[str, float]:
+    """Coverage of each family by the quantile of all others; of one family alone there is none."""
+    found: dict[str, float] = {}
+    for family in sorted({e.family for e in errors}):
+        others = [e for e in errors if e.family != family]
+        if others:
+            found |= coverage([e for e in errors if e.family == family], quantile(others, level))
+    return found
+
+
+def fit(errors: Sequence[Errors], level: float = LEVEL) -> Calibration:
+    """The factor for all families, with the coverage that it has on a family when that is left out.
+
+    Raises:
+        InputError: fewer than two families.
+    """
+    held = left_out(errors, level)
+    if len(held) < 2:
+        raise InputError(
+            f"{len(held)} families that the model has not seen",
+            mend="Give data of at least two: the factor of one says nothing of the next.",
+        )
+    return Calibration(
+        sigma_scale=quantile(errors, level) / deviations(level),
+        level=level,
+        coverage=float(np.mean(list(held.values()))),
+        least_coverage=min(held.values()),
+        most_coverage=max(held.values()),
+        num_families=len(held),
+        num_placements=len(errors),
+    )
+
+
+def unseen_errors(weights: Weights, entries: Sequence[Entry], load: Loader) -> list[Errors]:
+    """Errors of a model, by its own sigma, on the placements whose families it has not seen."""
+    found = []
+    plain = replace(weights, card=replace(weights.card, calibration={}))
+    for entry in entries:
+        if entry.family in weights.card.families:
+            continue
+        sample = load(entry)
+        maps = plain.predict(sample.graph)
+        truth = (sample.labels.congestion_h, sample.labels.congestion_v)
+        ratio = errors_of(truth, maps.congestion, (maps.sigma_h, maps.sigma_v))
+        found.append(Errors(entry.family, entry.design_key, ratio))
+    return found
+
+
+def calibrate(path: Path, data: Sequence[Path], *, runs: Sequence[Path] = (), device: str = "auto") -> Calibration:
+    """Find the factor for a model's sigma and store it in its weights.
+
+    Args:
+        path: a run folder; its weights are written anew, with the factor in the card.
+        data: folders that hold folders written by `gsr export --labels`.
+        runs: run folders of the same recipe that tell of what each has not seen, those of a cross-validation; without
+            them the model tells of what itself has not seen.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        InputError: a run of another recipe, fewer than two unseen families, a family that two runs tell of, or the
+            shipped weights.
+    """
+    if not path.is_dir():
+        raise InputError("is no run folder", path=path, mend="Give the folder that holds the weights.")
+    if path.resolve() == SHIPPED.resolve():
+        raise InputError("is the shipped model", path=path, mend="Copy the folder and calibrate the copy.")
+    model = load_weights(path, device=device)
+    entries, load = find_designs(data), Loader()
+    errors: list[Errors] = []
+    for run in runs or (path,):
+        weights = load_weights(run, device=device)
+        if (weights.card.model, weights.card.features) != (model.card.model, model.card.features):
+            raise InputError(f"has another model than {path}", path=run, mend="Give runs of the same settings.")
+        found = unseen_errors(weights, entries, load)
+        twice = {e.family for e in errors} & {e.family for e in found}
+        if twice:
+            raise InputError(
+                f'family "{min(twice)}" was held out by another run too', path=run, mend="Give each fold once."
+            )
+        errors += found
+    calibration = fit(errors)
+    card = replace(model.card, calibration={name: round(value, 5) for name, value in vars(calibration).items()})
+    write_weights(path, model.model.state_dict(), model.normaliser, card)
+    return calibration
