@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -86,11 +87,19 @@ class _Run:
     seconds: float = 0.0
     last_loss: float = math.nan
     held_out_pearson: float = math.nan
+    plan: tuple[int, list[Step]] = (-1, [])  # of the epoch under way
 
-    @property
+    @cached_property
     def steps_per_epoch(self) -> int:
         settings = self.config.train
         return math.ceil(len(epoch_plan(self.train_set, settings, 0)) / settings.placements_per_step)
+
+    def group(self, epoch: int, nth: int) -> list[Step]:
+        """The placements of a step of an epoch."""
+        if self.plan[0] != epoch:
+            self.plan = (epoch, epoch_plan(self.train_set, self.config.train, epoch))
+        num = self.config.train.placements_per_step
+        return self.plan[1][nth * num : (nth + 1) * num]
 
     @property
     def device(self) -> torch.device:
@@ -198,8 +207,7 @@ def _loop(run: _Run, started: float, *, quiet: bool, stop_after: int) -> str:
         write_line(log, "resume" if first else "start", step=first, card=run.card.to_json())
         while run.step < total and stopped == "done":
             epoch, nth = divmod(run.step, run.steps_per_epoch)
-            plan = epoch_plan(run.train_set, settings, epoch)
-            group = plan[nth * settings.placements_per_step : (nth + 1) * settings.placements_per_step]
+            group = run.group(epoch, nth)
             rate = learning_rate(settings, run.step, total)
             found = _update(run, group, rate, device)
             run.step += 1
