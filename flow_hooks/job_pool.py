@@ -16,22 +16,27 @@ _PAUSE_S = 0.02
 
 @dataclass(frozen=True)
 class Start(Generic[T]):
-    """A process to start: for what, its command, where its output goes, and how long it may take."""
+    """A process to start: for what, its command, where its output goes, and how long it may take.
+
+    `proof` is a file that is there, whole, once the process has done its work.
+    """
 
     what: T
     command: list[str]
     log: Path
     time_s: float
+    proof: Path | None = None
 
 
 @dataclass(frozen=True)
 class End(Generic[T]):
-    """How a process ended: its exit code, negative for a signal, and whether it took too long."""
+    """How a process ended: its exit code, negative for a signal, whether it took too long, and why it never ran."""
 
     what: T
     code: int
     seconds: float
     is_late: bool
+    reason: str = ""
 
 
 @dataclass

@@ -4,6 +4,7 @@
 files and `result.json`, or `error.txt`.
 """
 
+import ctypes
 import json
 import os
 import resource
@@ -20,6 +21,8 @@ from circuit_io.errors import GsrError
 from circuit_io.manifest import to_json
 
 OUT_OF_MEMORY = 4
+_PR_SET_PDEATHSIG = 1  # of Linux's sys/prctl.h
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 RESULT, ERROR = "result.json", "error.txt"
 
 
@@ -31,7 +34,7 @@ def job_main(run: Callable[[dict[str, Any], Path], dict[str, Any]]) -> int:
     """
     task_path, folder = Path(sys.argv[1]), Path(sys.argv[2])
     task = json.loads(task_path.read_bytes())
-    _end_with_parent()
+    _end_with_owner()
     memory = task["memory_mb"] << 20
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -50,7 +53,13 @@ def job_main(run: Callable[[dict[str, Any], Path], dict[str, Any]]) -> int:
     return 0
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """For `preexec_fn`: the process ends at once when this one does, even when this one has no time to end it."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _end_with_owner() -> None:
     """End this process and all it started when whoever started it is gone: then its end of stdin is closed."""
     if os.getsid(0) != os.getpid():
         return  # run by hand: the group is not ours alone

@@ -4,13 +4,9 @@ Below the output: `technology/design/variant/` of each job that is done, `failed
 `manifest.json`. What is done is told by these folders alone: a job counts as done when its folder names its hash.
 """
 
-import fcntl
 import shutil
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +16,24 @@ from circuit_io.errors import InputError
 from circuit_io.manifest import MANIFEST, read_json_object, to_json
 from circuit_io.text import sha256_of_file
 from flow_hooks.batch import Batch, read_batch
+from flow_hooks.job_folders import (
+    DONE,
+    FAIL,
+    JOB_FILE,
+    LOG_FILE,
+    PENDING,
+    RUNNING,
+    SKIPPED,
+    TASK_FILE,
+    JobFolders,
+    open_output,
+)
 from flow_hooks.job_pool import End, Start, run_pool
+from flow_hooks.job_process import RESULT
 from flow_hooks.label_jobs import EMBEDDED, OPENROAD, Job, jobs_of, own_version
 from flow_hooks.openroad import find_openroad, probe_openroad
 
 SCHEMA, JOB_SCHEMA = "gsr-label-batch", "gsr-label-job"
-JOB_FILE, LOG_FILE, FAILED, RUNNING = "job.json", "log.txt", "failed", ".running"
-DONE, FAIL, SKIPPED, PENDING = "done", "failed", "skipped", "pending"
-_SHOWN = 2000  # signs of an error
 
 
 @dataclass(frozen=True)
@@ -98,9 +104,10 @@ def label(
     plan: Plan,
     out: Path,
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
     only: int | None = None,
     retry: bool = False,
+    ray: str = "",
     on_end: Callable[[int, str], None] = lambda done, name: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Labelled:
@@ -109,19 +116,21 @@ def label(
     Args:
         plan: what `plan_batch` found.
         out: the folder to write, or to go on with.
-        jobs: how many to run at a time.
+        jobs: how many to run at a time; by default one, on a cluster as many as it has room for.
         only: number of the one job to run, as a task of an array does; no manifest is written then.
         retry: run jobs again that failed.
+        ray: address of the Ray cluster that runs them; empty for this machine.
         on_end: told of each job that ended: how many of the batch have, and which.
         should_stop: asked between jobs; those under way are given up then, and run again another time.
 
     Raises:
-        InputError: an `out` of something else, another batch at work in it, or no such job.
+        InputError: an `out` of something else, another batch at work in it, no such job, or no cluster that can.
     """
     if only is not None and not 0 <= only < len(plan.jobs):
         raise InputError(f"there is no job {only}", path=plan.path, mend=f"It has jobs 0 to {len(plan.jobs) - 1}.")
-    _check_out(out)
-    with _locked(out, shared=only is not None):
+    with open_output(
+        out, is_ours=_is_batch(out), holds="batch of labels", command="gsr label", shared=only is not None
+    ):
         run = _Run(out, plan)
         states = [run.state(job) for job in plan.jobs]
         if only is None:
@@ -134,9 +143,8 @@ def label(
             if state["status"] in wanted and not job.fault and only in (None, i)
         ]
         renewed = sum(run.is_stale(plan.jobs[i]) for i in due)
-        for new, end in enumerate(
-            run_pool((run.start(plan.jobs[i], i) for i in due), width=jobs, should_stop=should_stop), start=1
-        ):
+        ends = run.on_cluster(due, ray, jobs, should_stop) if ray else run.on_this_machine(due, jobs, should_stop)
+        for new, end in enumerate(ends, start=1):
             states[end.what] = run.finish(plan.jobs[end.what], end)
             on_end(len(states) - len(due) + new, plan.jobs[end.what].name)
         if only is None:
@@ -146,29 +154,8 @@ def label(
     return Labelled(out, mine, ended, renewed, run.strangers(states) if only is None else [])
 
 
-def _check_out(out: Path) -> None:
-    """Refuse a folder that holds something else."""
-    if out.exists() and not out.is_dir():
-        raise InputError("exists and is no folder", path=out, mend="Choose another --out.")
-    if out.is_dir() and any(out.iterdir()) and not (out / RUNNING).is_dir() and not _is_batch(out):
-        raise InputError("holds no batch of labels", path=out, mend="Choose another --out.")
-    (out / RUNNING).mkdir(parents=True, exist_ok=True)
-
-
 def _is_batch(out: Path) -> bool:
     return (out / MANIFEST).is_file() and read_json_object(out / MANIFEST).get("schema") == SCHEMA
-
-
-@contextmanager
-def _locked(out: Path, *, shared: bool) -> Iterator[None]:
-    """Alone at work in `out`, or one of the tasks of an array; the lock goes with the process, however that ends."""
-    with (out / RUNNING / "lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError as e:
-            mend = "Wait for it, or choose another --out."
-            raise InputError("another gsr label is at work here", path=out, mend=mend) from e
-        yield
 
 
 class _Run:
@@ -176,7 +163,9 @@ class _Run:
 
     def __init__(self, out: Path, plan: Plan) -> None:
         self._out, self._plan, self._limits = out, plan, plan.batch.limits
+        self._jobs = JobFolders(out, schema=JOB_SCHEMA, memory_mb=self._limits.memory_mb, time_s=self._limits.time_s)
         self._folders: dict[str, Path] = {}
+        self.clean = self._jobs.clean
 
     def state(self, job: Job) -> dict[str, Any]:
         """What is known of a job before it runs."""
@@ -185,21 +174,11 @@ class _Run:
             return said | {"status": SKIPPED, "reason": job.skip}
         if job.fault:
             return said | {"status": FAIL, "reason": job.fault}
-        for folder in (self._out / job.name, self._out / FAILED / job.name):
-            record = _record(folder)
-            if record is not None and record["sha256"] == job.sha256:
-                return record
-        return said | {"status": PENDING}
+        return self._jobs.record(job.name, job.sha256) or said | {"status": PENDING}
 
     def is_stale(self, job: Job) -> bool:
         """Whether a folder of the job's name is there, made from other inputs."""
         return (self._out / job.name).exists()
-
-    def clean(self) -> None:
-        """Remove what killed runs left half done."""
-        for left in (self._out / RUNNING).iterdir():
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)  # a job of theirs may be just ending
 
     def strangers(self, states: list[dict[str, Any]]) -> list[str]:
         """Folders of earlier jobs that this batch has not done; training would take them for its own."""
@@ -207,53 +186,45 @@ class _Run:
         names = [p.parent.relative_to(self._out).as_posix() for p in self._out.glob(f"*/*/*/{JOB_FILE}")]
         return sorted(set(names) - done)
 
-    def start(self, job: Job, number: int) -> Start[int]:
+    def on_this_machine(
+        self, due: Sequence[int], width: int | None, should_stop: Callable[[], bool]
+    ) -> Iterator[End[int]]:
+        """The ends of the jobs with these numbers, as they come."""
+        return run_pool((self.start(i) for i in due), width=width or 1, should_stop=should_stop)
+
+    def on_cluster(
+        self, due: Sequence[int], address: str, width: int | None, should_stop: Callable[[], bool]
+    ) -> Iterator[End[int]]:
+        """The same from the machines of a Ray cluster."""
+        from flow_hooks.ray_pool import check_machines, connected, run_cluster, token_in
+
+        plan, memory = self._plan, self._limits.memory_mb << 20
+        files = [one["path"] for i in due for one in plan.jobs[i].inputs]
+        needs = token_in(self._out.resolve() / RUNNING, files, binary=plan.binary, binary_version=plan.version)
+        try:
+            with connected(address):
+                room = check_machines(needs, memory_bytes=memory)
+                yield from run_cluster(
+                    (self.start(i) for i in due), again=self.start, needs=needs, memory_bytes=memory,
+                    width=width or room, should_stop=should_stop,
+                )  # fmt: skip
+        finally:
+            needs.token.unlink(missing_ok=True)
+
+    def start(self, number: int) -> Start[int]:
         """A process for a job, in a folder that has no lasting name yet."""
-        folder = Path(tempfile.mkdtemp(prefix=f"{job.sha256[:16]}.", dir=self._out / RUNNING))
-        folder.chmod(0o755)
-        self._folders[job.name] = folder
+        job = self._plan.jobs[number]
+        if job.name in self._folders:  # left behind by a machine that died
+            shutil.rmtree(self._folders[job.name], ignore_errors=True)
         task = {"name": job.name, "settings": job.settings, "inputs": job.inputs, "openroad": self._plan.binary}
-        limits = {"memory_mb": self._limits.memory_mb, "time_s": self._limits.time_s}
-        (folder / "task.json").write_bytes(to_json(task | limits))
-        command = [sys.executable, "-m", "flow_hooks.label_job", str(folder / "task.json"), str(folder)]
-        return Start(number, command, folder / LOG_FILE, self._limits.time_s)
+        folder = self._folders[job.name] = self._jobs.begin(job.sha256, task).resolve()
+        command = [sys.executable, "-m", "flow_hooks.label_job", str(folder / TASK_FILE), str(folder)]
+        return Start(number, command, folder / LOG_FILE, self._limits.time_s, proof=folder / RESULT)
 
     def finish(self, job: Job, end: End[int]) -> dict[str, Any]:
         """Give the folder of an ended job its name; its record."""
-        folder = self._folders.pop(job.name)
-        said: dict[str, Any] = {"name": job.name, "sha256": job.sha256, "ended": _now()}
-        if end.code == 0 and (folder / "result.json").is_file():
-            files = sorted(p for p in folder.glob("*/*") if p.is_file())
-            hashes = {p.relative_to(folder).as_posix(): sha256_of_file(p) for p in files}
-            said |= read_json_object(folder / "result.json") | {"status": DONE, "files": hashes}
-            target = self._out / job.name
-        else:
-            said |= {"status": FAIL, "reason": self._reason(folder, end), "seconds": round(end.seconds, 3)}
-            target = self._out / FAILED / job.name
-        record = said | {"schema": JOB_SCHEMA, "schema_version": 1, "settings": job.settings, "inputs": job.inputs}
-        write_whole(folder / JOB_FILE, to_json(record))
-        for name in ("task.json", "result.json", "error.txt"):
-            (folder / name).unlink(missing_ok=True)
-        if said["status"] == FAIL:
-            shutil.rmtree(folder / "design", ignore_errors=True)  # no half design for training to find
-        for old in (self._out / job.name, self._out / FAILED / job.name):
-            if old.exists():
-                old.rename(self._out / RUNNING / f"{folder.name}.{old.parts[-4] == FAILED}.old")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder.rename(target)
-        for old in (self._out / RUNNING).glob(f"{folder.name}.*.old"):
-            shutil.rmtree(old)
-        return record
-
-    def _reason(self, folder: Path, end: End[int]) -> str:
-        if end.is_late:
-            return f"was ended after {self._limits.time_s:g} s, its limit"
-        if (folder / "error.txt").is_file():
-            return (folder / "error.txt").read_text("utf-8", "replace")[:_SHOWN]
-        log = (folder / LOG_FILE).read_text("utf-8", "replace")
-        last = " ".join([line.strip() for line in log.splitlines() if line.strip()][-1:])[:_SHOWN]
-        how = f"ended by signal {-end.code}" if end.code < 0 else f"exit code {end.code}"
-        return f"{how} (its memory is limited to {self._limits.memory_mb} MB){': ' if last else ''}{last}"
+        said = {"sha256": job.sha256, "settings": job.settings, "inputs": job.inputs}
+        return self._jobs.finish(self._folders.pop(job.name), job.name, end, said)
 
     def write_manifest(self, states: list[dict[str, Any]]) -> None:
         """`manifest.json` of the batch."""
@@ -271,20 +242,3 @@ class _Run:
             "jobs": [{k: v for k, v in state.items() if k not in ("schema", "schema_version")} for state in states],
         }
         write_whole(self._out / MANIFEST, to_json(manifest))
-
-
-def _record(folder: Path) -> dict[str, Any] | None:
-    """The record of a job's folder, if that is whole."""
-    try:
-        record = read_json_object(folder / JOB_FILE)
-    except InputError:
-        return None
-    if record.get("schema") != JOB_SCHEMA or not isinstance(record.get("sha256"), str) or "status" not in record:
-        return None
-    if any(not (folder / name).is_file() for name in record.get("files", {})):
-        return None
-    return record
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from circuit_io.errors import ToolError
 from circuit_io.text import read_bytes
+from flow_hooks.job_process import end_with_parent
 from flow_hooks.openroad import FLAGS
 from flow_hooks.tsv import encode
 
@@ -49,8 +50,9 @@ def run_script(
     with log.open("wb") as out:
         try:
             child = subprocess.Popen(
-                command, env=wanted, cwd=log.parent, stdin=subprocess.DEVNULL, stdout=out, stderr=out
-            )
+                command, env=wanted, cwd=log.parent, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                preexec_fn=end_with_parent,
+            )  # fmt: skip
         except OSError as e:
             raise ToolError(f"{openroad}: cannot be run ({e.strerror})") from e
         try:
