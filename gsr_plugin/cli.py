@@ -386,14 +386,8 @@ def route(design: Path, out: Path, runs: int, seed: int, overwrite: bool, quiet:
     "--router", type=click.Choice(["openroad", "embedded"]), default="openroad", show_default=True,
     help="embedded: approximate labels of placed DEFs, where no OpenROAD is installed.",
 )  # fmt: skip
-@click.option(
-    "--jobs", type=click.IntRange(min=1), help="How many to run at a time; one, with --ray as the cluster has room."
-)
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="How many to run at a time.")
 @click.option("--retry", is_flag=True, help="Run jobs again that failed.")
-@click.option(
-    "--ray", is_flag=False, flag_value="auto", metavar="[ADDRESS]",
-    help="Run on a Ray cluster: the one at HOST:PORT, else that of this machine or of RAY_ADDRESS.",
-)  # fmt: skip
 @click.option("--job", "only", type=int, help="Run this one job alone, as a task of an array.")
 @click.option("--slurm", type=OUT, metavar="FILE", help="Write a Slurm array of the jobs instead, --jobs at a time.")
 @_common
@@ -401,9 +395,8 @@ def label(
     batch: Path,
     out: Path,
     router: str,
-    jobs: int | None,
+    jobs: int,
     retry: bool,
-    ray: str | None,
     only: int | None,
     slurm: Path | None,
     overwrite: bool,
@@ -417,29 +410,23 @@ def label(
     \b
     gsr label batch.toml --out labels --jobs 8
     gsr label batch.toml --out labels --router embedded
-    gsr label batch.toml --out labels --ray
     gsr label batch.toml --out labels --jobs 50 --slurm array.sh && sbatch array.sh
     gsr train labels --out runs/all
     """
-    if ray is not None and (slurm is not None or only is not None):
-        raise InputError("is for a whole batch", path="--ray", mend="Leave --slurm and --job out.")
     if slurm is not None:
         from circuit_io.atomic import write_files
         from flow_hooks.slurm import array_script
 
-        script = array_script(batch, out, router=router, width=jobs or 1)
+        script = array_script(batch, out, router=router, width=jobs)
         write_files({slurm: script}, overwrite=overwrite)
         return _Result({"script": slurm}, f"{slurm}: sbatch {slurm}")
-    from flow_hooks.job_folders import FAIL, PENDING
+    from flow_hooks.labeler import FAIL, PENDING, plan_batch
     from flow_hooks.labeler import label as run
-    from flow_hooks.labeler import plan_batch
     from gsr_plugin.progress import Progress, stop_signals
 
     plan = plan_batch(batch, router=router)
     with stop_signals() as should_stop, Progress(len(plan.jobs), quiet=quiet, what="label") as progress:
-        found = run(
-            plan, out, jobs=jobs, only=only, retry=retry, ray=ray or "", on_end=progress.update, should_stop=should_stop
-        )
+        found = run(plan, out, jobs=jobs, only=only, retry=retry, on_end=progress.update, should_stop=should_stop)
         is_cut = should_stop() and found.count(PENDING) > 0
     return _Result(found, found.text(), exit_code=INTERRUPTED if is_cut else int(found.count(FAIL) > 0))
 
@@ -539,6 +526,51 @@ def bench(name: str, arguments: tuple[str, ...], quick: bool, overwrite: bool, q
     with redirect_stdout(sys.stderr if to_stdout else sys.stdout):
         code = run_bench(name, [*arguments, *(["--quick"] if quick else [])])
     return _Result({"bench": name, "exit_code": code}, "", code)
+
+
+@main.command(cls=_ManyValues)
+@click.option(
+    "--designs", type=FOLDER, multiple=True, required=True, metavar="DIR..",
+    help="Folders with labels at any depth, beside the files of their technologies.",
+)  # fmt: skip
+@click.option("--openroad", type=FILE, envvar="GSR_OPENROAD", required=True, help="The binary to place and route with.")
+@click.option("--out", type=OUT, required=True, help="Folder to write, or to go on with.")
+@click.option("--arms", default="a,b,g,c,d,e,t", show_default=True, help="Which to run, see docs/feedback.md.")
+@click.option("--cases", multiple=True, metavar="PATTERN..", help="Only cases of such names, as in 'labels/gsr45/*'.")
+@click.option("--runs", type=FOLDER, help="Runs 0, 1, ..: each case is predicted by the one that held its family out.")
+@click.option("--fold", type=int, help="Only cases of the families of this fold.")
+@click.option("--folds", type=FILE, help="Which family is in which fold; else folds.toml in or beside the designs.")
+@click.option("--weights", type=ANY, envvar="GSR_MODEL", help="Run folder or weights; else the shipped model.")
+@click.option("--rounds", type=click.IntRange(1, 9), default=2, show_default=True, help="Most placements with a plan.")
+@click.option(
+    "--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting of the planner (docs/prediction.md)."
+)
+@click.option("--min-overflow", type=click.FloatRange(min=0), default=100, show_default=True, help="Tracks of a case.")
+@click.option("--limit-s", type=click.FloatRange(min=1), default=1800, show_default=True, help="Limit of each process.")
+@click.option("--memory-mb", type=click.IntRange(min=64), default=8192, show_default=True, help="Limit of each arm.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="How many arms at a time.")
+@click.option("--retry", is_flag=True, help="Run arms again that failed.")
+@_common
+def loop(out: Path, jobs: int, retry: bool, overwrite: bool, quiet: bool, **options: Any) -> _Result:  # noqa: ANN401
+    """Close the loop on labelled layouts: place, predict, plan, place again; then the router judges every arm.
+
+    What is done is not done again: the same command goes on after a kill. One failing arm does not stop the others;
+    exit code 1 when some failed.
+
+    \b
+    gsr loop --designs demos/kit/labels --openroad openroad --out loop
+    gsr loop --designs data/labels data/labels_hard --runs runs --jobs 4 --openroad openroad --out loop
+    """
+    from flow_hooks.loop import FAIL, PENDING, run_loop
+    from gsr_plugin.loop import plan_closed_loop
+    from gsr_plugin.progress import Progress, stop_signals
+
+    plan = plan_closed_loop(**options)
+    total = len(plan.cases) * len(plan.arms)
+    with stop_signals() as should_stop, Progress(total, quiet=quiet, what="loop") as progress:
+        found = run_loop(plan, out, jobs=jobs, retry=retry, on_end=progress.update, should_stop=should_stop)
+        is_cut = should_stop() and found.count(PENDING) > 0
+    return _Result(found.results, found.text(), exit_code=INTERRUPTED if is_cut else int(found.count(FAIL) > 0))
 
 
 @main.command()

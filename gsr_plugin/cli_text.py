@@ -13,6 +13,7 @@ TWINS = {
     "route": "circuit_io.router_prediction.route_export",
     "label": "flow_hooks.labeler.label",
     "feedback": "flow_hooks.plan_prediction.plan_prediction",
+    "loop": "flow_hooks.loop.run_loop",
     "report": "gsr_plugin.report.report",
     "check": "gsr_plugin.check.check",
     "bench": "gsr_plugin.bench.run_bench",
