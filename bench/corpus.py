@@ -13,20 +13,12 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from circuit_io.data_folder import library_files
 from circuit_io.errors import GsrError
 from circuit_io.export import export_design
 from circuit_io.export_sources import sources_of_labels
 
-
-def library_files(data: Path, tech: str) -> tuple[list[Path], list[Path]]:
-    """LEF (technology first) and Liberty files of a technology."""
-    home = data / "pdk" / tech
-    lef_dir, lib_dir = (home / "lef", home / "lib") if home.is_dir() else (data / "tech", data / "tech")
-    files = lambda folder, kinds: [p for p in folder.iterdir() if p.name.removesuffix(".gz").endswith(kinds)]  # noqa: E731
-    lef = sorted(
-        files(lef_dir, (".lef", ".tlef")), key=lambda p: ("tech" not in p.name and "tlef" not in p.name, p.name)
-    )
-    return lef, sorted(files(lib_dir, (".lib",)))
+__all__ = ["export_one", "label_folders", "library_files", "main"]
 
 
 def label_folders(data: Path, sets: list[str]) -> list[Path]:

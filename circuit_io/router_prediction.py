@@ -1,5 +1,6 @@
 """The embedded router's maps as a prediction folder, for reports, feedback and annotations: what `gsr route` does."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,37 @@ def prediction_of(design: StoredDesign, routing: Routing, manifest: dict[str, An
     Raises:
         InputError: the export lacks the borders of its gcells.
     """
+    over = (np.nan_to_num(routing.overflow_h), np.nan_to_num(routing.overflow_v))
+    spread = {"sigma_h": routing.spread_h, "sigma_v": routing.spread_v}
+    return prediction_of_maps(design, (routing.h, routing.v), over, manifest, more=spread)
+
+
+def prediction_of_labels(design: StoredDesign, manifest: dict[str, Any]) -> Prediction:
+    """What the router did to `design`, as a prediction that is certain: there is no sigma.
+
+    Raises:
+        InputError: the export has no labels, or lacks the borders of its gcells.
+    """
+    labels = design.labels
+    if labels is None:
+        raise InputError("has no labels", path=design.path, mend="Export it with --labels.")
+    over = (np.nan_to_num(labels.overflow_h), np.nan_to_num(labels.overflow_v))
+    return prediction_of_maps(design, (labels.congestion_h, labels.congestion_v), over, manifest)
+
+
+def prediction_of_maps(
+    design: StoredDesign,
+    congestion: tuple[Map, Map],
+    overflow: tuple[Map, Map],
+    manifest: dict[str, Any],
+    *,
+    more: Mapping[str, Map] | None = None,
+) -> Prediction:
+    """A prediction of `design` with these maps of congestion and overflow in tracks, H and V, and `more`.
+
+    Raises:
+        InputError: the export lacks the borders of its gcells.
+    """
     graph, grid = design.graph, design.manifest["grid"]
     borders = [np.asarray(grid.get(axis) or [], np.float64) for axis in ("x_um", "y_um")]
     for axis, found, n in zip("xy", borders, (graph.nx, graph.ny), strict=True):
@@ -63,12 +95,7 @@ def prediction_of(design: StoredDesign, routing: Routing, manifest: dict[str, An
             what = f'"grid.{axis}_um" does not hold the {n + 1} borders of {n} gcells'
             raise InputError(what, path=design.path / MANIFEST, mend="Export the design again.")
     task = demand_of(graph)
-    maps: dict[str, Map] = {
-        "congestion_h": routing.h,
-        "congestion_v": routing.v,
-        "sigma_h": routing.spread_h,
-        "sigma_v": routing.spread_v,
-    }
+    maps: dict[str, Map] = {"congestion_h": congestion[0], "congestion_v": congestion[1], **(more or {})}
     for letter, capacity in zip("hv", task.capacity, strict=True):
         maps[f"capacity_{letter}"] = capacity.astype(np.float32)
         rudy = graph.gcell_features[:, column(GCELL_FEATURES, f"rudy_{letter}")]
@@ -79,12 +106,11 @@ def prediction_of(design: StoredDesign, routing: Routing, manifest: dict[str, An
         maps[f"{kind}_um2"] = (share * tile).astype(np.float32)
     bare = without_borders(Prediction(manifest, borders[0], borders[1], maps))
     per_gcell = (bare.per_gcell("congestion_h") + bare.per_gcell("congestion_v")) / np.float32(2)
-    over = [np.nan_to_num(m) for m in (routing.overflow_h, routing.overflow_v)]
     return Prediction(
         manifest,
         borders[0],
         borders[1],
         bare.maps,
         inst_congestion=per_gcell.ravel()[graph.inst_gcell],
-        net_demand=net_overflow(graph, *over),
+        net_demand=net_overflow(graph, *overflow),
     )

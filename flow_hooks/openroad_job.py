@@ -14,7 +14,7 @@ from circuit_io.export_sources import fractions_of
 from circuit_io.gcells import HORIZONTAL, VERTICAL
 from circuit_io.router_labels import usage_text
 from flow_hooks.label_jobs import Job
-from flow_hooks.openroad_script import TCL, job_tsv, plain_copy, run_script
+from flow_hooks.openroad_script import TCL, job_tsv, layer_rows, plain_copy, run_script
 from flow_hooks.tsv import number
 
 _UNPACKED = ("lef", "def")  # what openroad reads plain alone
@@ -47,13 +47,9 @@ def job_text(job: Job, labels: Path, *, unpack: Path) -> str:
         unpack: a folder for plain copies of packed files.
     """
     settings = job.settings
-    low, high = settings["signal_layers"]
-    rows: dict[str, list[str]] = {"out_dir": [str(labels)], "signal_layers": [f"{low}-{high}"]}
-    rows["congestion_iterations"] = [str(settings["router"]["congestion_iterations"])]
     adjustment = fractions_of(settings["layer_adjustment"], "layer_adjustment")
-    rows["layer_adjustment"] = [f"{low}-{high}", number(adjustment.pop("*", 0.0))]
-    for layer, value in sorted(adjustment.items()):
-        rows["layer_adjustment"] += [layer, number(value)]
+    rows: dict[str, list[str]] = {"out_dir": [str(labels)], **layer_rows(settings["signal_layers"], adjustment)}
+    rows["congestion_iterations"] = [str(settings["router"]["congestion_iterations"])]
     for key in _COPIED:
         if settings.get(key) is not None and settings[key] != "":
             value = settings[key]

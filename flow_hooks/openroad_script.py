@@ -10,7 +10,7 @@ from circuit_io.errors import ToolError
 from circuit_io.text import read_bytes
 from flow_hooks.job_process import end_with_parent
 from flow_hooks.openroad import FLAGS
-from flow_hooks.tsv import encode
+from flow_hooks.tsv import encode, number
 
 TCL = Path(__file__).parent / "tcl"
 _ERROR = re.compile(r"^\[ERROR [A-Z]{2,4}-\d{4}\].*$", re.MULTILINE)
@@ -19,6 +19,15 @@ _ERROR = re.compile(r"^\[ERROR [A-Z]{2,4}-\d{4}\].*$", re.MULTILINE)
 def job_tsv(rows: Mapping[str, Sequence[str]]) -> str:
     """The TSV that gsr_job.tcl reads: a key, a tab, and percent-encoded words with blanks between."""
     return "".join(f"{key}\t{' '.join(encode(word) for word in words)}\n" for key, words in rows.items())
+
+
+def layer_rows(signal_layers: Sequence[str], adjustment: Mapping[str, float]) -> dict[str, list[str]]:
+    """The rows of a job that say which layers are used and what is taken from them; "*" stands for every layer."""
+    low, high = signal_layers
+    adjustments = [f"{low}-{high}", number(adjustment.get("*", 0.0))]
+    for layer in sorted(set(adjustment) - {"*"}):
+        adjustments += [layer, number(adjustment[layer])]
+    return {"signal_layers": [f"{low}-{high}"], "layer_adjustment": adjustments}
 
 
 def run_script(

@@ -386,8 +386,14 @@ def route(design: Path, out: Path, runs: int, seed: int, overwrite: bool, quiet:
     "--router", type=click.Choice(["openroad", "embedded"]), default="openroad", show_default=True,
     help="embedded: approximate labels of placed DEFs, where no OpenROAD is installed.",
 )  # fmt: skip
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="How many to run at a time.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), help="How many to run at a time; one, with --ray as the cluster has room."
+)
 @click.option("--retry", is_flag=True, help="Run jobs again that failed.")
+@click.option(
+    "--ray", is_flag=False, flag_value="auto", metavar="[ADDRESS]",
+    help="Run on a Ray cluster: the one at HOST:PORT, else that of this machine or of RAY_ADDRESS.",
+)  # fmt: skip
 @click.option("--job", "only", type=int, help="Run this one job alone, as a task of an array.")
 @click.option("--slurm", type=OUT, metavar="FILE", help="Write a Slurm array of the jobs instead, --jobs at a time.")
 @_common
@@ -395,8 +401,9 @@ def label(
     batch: Path,
     out: Path,
     router: str,
-    jobs: int,
+    jobs: int | None,
     retry: bool,
+    ray: str | None,
     only: int | None,
     slurm: Path | None,
     overwrite: bool,
@@ -410,23 +417,29 @@ def label(
     \b
     gsr label batch.toml --out labels --jobs 8
     gsr label batch.toml --out labels --router embedded
+    gsr label batch.toml --out labels --ray
     gsr label batch.toml --out labels --jobs 50 --slurm array.sh && sbatch array.sh
     gsr train labels --out runs/all
     """
+    if ray is not None and (slurm is not None or only is not None):
+        raise InputError("is for a whole batch", path="--ray", mend="Leave --slurm and --job out.")
     if slurm is not None:
         from circuit_io.atomic import write_files
         from flow_hooks.slurm import array_script
 
-        script = array_script(batch, out, router=router, width=jobs)
+        script = array_script(batch, out, router=router, width=jobs or 1)
         write_files({slurm: script}, overwrite=overwrite)
         return _Result({"script": slurm}, f"{slurm}: sbatch {slurm}")
-    from flow_hooks.labeler import FAIL, PENDING, plan_batch
+    from flow_hooks.job_folders import FAIL, PENDING
     from flow_hooks.labeler import label as run
+    from flow_hooks.labeler import plan_batch
     from gsr_plugin.progress import Progress, stop_signals
 
     plan = plan_batch(batch, router=router)
     with stop_signals() as should_stop, Progress(len(plan.jobs), quiet=quiet, what="label") as progress:
-        found = run(plan, out, jobs=jobs, only=only, retry=retry, on_end=progress.update, should_stop=should_stop)
+        found = run(
+            plan, out, jobs=jobs, only=only, retry=retry, ray=ray or "", on_end=progress.update, should_stop=should_stop
+        )
         is_cut = should_stop() and found.count(PENDING) > 0
     return _Result(found, found.text(), exit_code=INTERRUPTED if is_cut else int(found.count(FAIL) > 0))
 

@@ -97,4 +97,14 @@ proc processor_ticks { } {
   set fields [split [string range $text [string last ) $text] end]]
   return [expr { [lindex $fields 12] + [lindex $fields 13] }]
 }
+
+# What a job tells: processor seconds by step, then more keys and values.
+proc write_laps { path { more {} } } {
+  variable laps
+  set text ""
+  foreach { key value } [concat $laps $more] {
+    append text "$key\t[printable $value]\n"
+  }
+  write_file $path $text
+}
 }
