@@ -48,12 +48,16 @@ class TrainingRange:
     @classmethod
     def of(cls, entries: Iterable[Entry], load: Loader) -> "TrainingRange":
         """The range of exported placements."""
-        found: dict[str, list[float]] = {}
-        technologies = set()
-        for entry in entries:
-            technologies.add(entry.technology)
-            for name, values in measure(load(entry).graph, load(entry).manifest).items():
-                found.setdefault(name, []).extend(values)
+        return cls.over((e.technology, measure(load(e).graph, load(e).manifest)) for e in entries)
+
+    @classmethod
+    def over(cls, placements: Iterable[tuple[str, Values]]) -> "TrainingRange":
+        """The range of placements by technology and measures."""
+        technologies, found = set(), dict[str, list[float]]()
+        for technology, values in placements:
+            technologies.add(technology)
+            for name, several in values.items():
+                found.setdefault(name, []).extend(several)
         kept = {name: [float(f"{q:.5g}") for q in np.quantile(values, QUANTILES)] for name, values in found.items()}
         return cls(tuple(sorted(technologies)), kept)
 
@@ -62,23 +66,25 @@ class TrainingRange:
         """Whether the weights tell what they were trained on; older ones do not."""
         return bool(self.quantiles)
 
-    def drift(self, graph: CircuitGraph, manifest: Mapping[str, Any], *, margin: float = MARGIN) -> list[Drift]:
+    def drift(self, graph: CircuitGraph, manifest: Mapping[str, Any]) -> list[Drift]:
         """Where a design lies outside, the farthest first; nothing when the range is not known."""
         if not self.is_known:
             return []
+        return self.outside(str(manifest.get("technology") or ""), measure(graph, manifest))
+
+    def outside(self, technology: str, values: Values, *, margin: float = MARGIN) -> list[Drift]:
+        """The measures beyond the range by more than `margin` of its width; a technology without a name is none."""
         out = []
-        technology = str(manifest.get("technology") or "")
         if technology and technology not in self.technologies:
             known = ", ".join(self.technologies)
             out.append(Drift(TECHNOLOGY, "name of the technology", technology, "", known, math.inf))
         declared = measures()
-        for name, values in measure(graph, manifest).items():
+        for name, several in values.items():
             if name not in self.quantiles:
                 continue
             low, *_, high = self.quantiles[name]
-            width = max(high - low, _width(declared[name].unit))
-            value = max(values, key=lambda v: max(low - v, v - high))
-            far = max(low - value, value - high) / width
+            value = max(several, key=lambda v: max(low - v, v - high))
+            far = max(low - value, value - high) / max(high - low, _width(declared[name].unit))
             if far > margin:
                 out.append(Drift(name, declared[name].meaning, value, low, high, far))
         return sorted(out, key=lambda d: -d.far)

@@ -63,6 +63,8 @@ def test_a_design_is_measured_by_what_its_manifest_and_features_say() -> None:
 @pytest.mark.parametrize("symmetry", SYMMETRIES)
 def test_mirrors_and_turns_do_not_move_a_design(known: TrainingRange, symmetry: object) -> None:
     graph = with_column(synthetic_graph(1), "gcell", "blocked_v", 9.0)
+    for flag in ("router_runs", "layers_h", "layers_v"):  # of a real design the same everywhere
+        graph = with_column(graph, "gcell", flag, 0.75)
     turned = transform(graph, symmetry)  # type: ignore[arg-type]
     mine, theirs = measure(graph, MANIFEST), measure(turned, MANIFEST)
     assert set(mine) == set(theirs)
