@@ -47,7 +47,7 @@ _TURN = Symmetry(mirror_x=True, mirror_y=True)
 
 @dataclass
 class Round:
-    """A placement of an arm: how it was made, what it cost, and what was expected of it."""
+    """A placement of an arm: how it was made, what it cost, what was expected of it, and the plan that this led to."""
 
     folder: Path
     placement: Placement
@@ -60,12 +60,12 @@ class Round:
         """As it is recorded."""
         said: dict[str, Any] = {
             "place_s": self.placement.seconds, "laps": self.placement.laps, "predict_s": self.predict_s,
-            "expected": self.expected, **self.more,
+            "expected": self.expected, "states": self.placement.states, **self.more,
         }  # fmt: skip
         if self.plan is not None:
             kinds = sorted({a.action for a in self.plan.actions})
             said["plan"] = {
-                "verdict": self.plan.verdict, "trouble": self.plan.trouble, "states": self.placement.states,
+                "verdict": self.plan.verdict, "trouble": self.plan.trouble,
                 "actions": {kind: len(self.plan.of(kind)) for kind in kinds}, "notes": list(self.plan.notes),
             }  # fmt: skip
         return said

@@ -54,7 +54,7 @@ class Placement:
 
     placed: Path
     laps: dict[str, float]
-    states: dict[str, int]  # actions of the plan by what became of them
+    states: dict[str, int]  # actions of the plan it was made with, by what became of them
 
     @property
     def seconds(self) -> float | None:
@@ -95,14 +95,14 @@ def place(
     """
     folder.mkdir(parents=True)
     kind, value = density or case.density
-    floorplan, is_floorplan, rows = Path(case.placed), True, dict[str, Sequence[str]]()
+    floorplan, keeps_insts, rows = Path(case.placed), False, dict[str, Sequence[str]]()
     if plan is not None:
         rows["plan"] = [str(plan[1])]
-        if any(plan[0].of(action) for action in NEEDS_PLACEMENT):
-            floorplan, is_floorplan = plan[1].with_name(PLACED), False
+        floorplan = plan[1].with_name(PLACED)  # with the pins that an earlier plan may have moved
+        keeps_insts = any(plan[0].of(action) for action in NEEDS_PLACEMENT)
     rows |= {
         **_design_rows(case, floorplan, folder / "inputs"),
-        "unplace": [str(int(is_floorplan))],
+        "unplace": [str(int(not keeps_insts))],
         kind: [number(value)],
         "options": list(options),
         "out_dir": [str(folder)],
