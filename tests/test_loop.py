@@ -20,6 +20,7 @@ from loop_standin import Standin, make_standin
 from tcl_session import find_tclsh
 from test_label import processes_of
 
+from bench.loop import main as bench_loop
 from circuit_io.errors import InputError, ToolError
 from circuit_io.prediction import write_prediction
 from flow_hooks.feedback_config import FeedbackConfig
@@ -281,6 +282,8 @@ def test_the_loop_keeps_the_better_placement_and_goes_on_where_it_was(standin: S
     (row,) = results["cases"]
     assert row["overflow"] == {arm: found.states[V0][arm]["judged"]["overflow"] for arm in "ac"}
     assert row["is_local"]
+    assert bench_loop([str(tmp_path / "out"), "--out", str(tmp_path / "bench.json")]) == 0
+    assert json.loads((tmp_path / "bench.json").read_text())["arms_missing"] == 0
     before = standin.runs()
     again = run_loop(plan, tmp_path / "out")
     assert again.num_new == 0
