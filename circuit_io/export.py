@@ -8,6 +8,9 @@ from typing import Any
 from circuit_io import labels as label_files
 from circuit_io.atomic import refuse_folder
 from circuit_io.design import Design, read_design
+from circuit_io.drc import FILE as DRC_FILE
+from circuit_io.drc import TABLE as DRC
+from circuit_io.drc import DrcCounts, count_violations, read_drc
 from circuit_io.errors import Faults, InputError, did_you_mean
 from circuit_io.export_modules import find_modules
 from circuit_io.export_sources import HOOK_FACTS, ExportSources, fractions_of
@@ -88,6 +91,10 @@ def export_design(
         manifest["labels_from"] = {key: done[key] for key in ("router", "openroad", "is_approximate") if key in done}
     if sources.labels and label_files.has(sources.labels, GUIDES_FILE):
         tables |= {GUIDES: _guides(label_files.find(sources.labels, GUIDES_FILE), design, grid).table()}
+    if sources.labels and label_files.has(sources.labels, DRC_FILE):
+        violations = _violations(label_files.find(sources.labels, DRC_FILE), design, grid)
+        manifest["drc_violations"] = violations.by_kind()
+        tables |= {DRC: violations.table()}
     write_design(
         out,
         manifest=manifest,
@@ -106,6 +113,11 @@ def _parameters(labels: Path | None) -> dict[str, Any]:
     if labels is None or not label_files.has(labels, "done.json"):
         return {}
     return label_files.read_parameters(labels)
+
+
+def _violations(path: Path, design: Design, grid: GcellGrid) -> DrcCounts:
+    um = 1.0 / design.dbu_per_um
+    return count_violations(read_drc(path), x_um=grid.x_dbu() * um, y_um=grid.y_dbu() * um, path=path)
 
 
 def _guides(path: Path, design: Design, grid: GcellGrid) -> Guides:

@@ -60,6 +60,7 @@ EXPORT_KINDS = {
     "clocks": OBJECTS,
     "flow": OBJECT,
     "labels_from": OBJECT,
+    "drc_violations": NUMBER_TABLE,
     "router": OBJECT,
     "files": TEXT_TABLE,
     "fields": OBJECT.must(),

@@ -478,6 +478,7 @@ def feedback(
 @click.option(
     "--guides", type=FILE, help="Route guides of this placement (write_guides), to see which nets were named."
 )
+@click.option("--drc", type=FILE, help="DRC report of its detailed route (-output_drc), to see which hot spots held.")
 @_common
 def report(
     pred: Path,
@@ -485,6 +486,7 @@ def report(
     feedback: Path | None,
     record: Path | None,
     guides: Path | None,
+    drc: Path | None,
     overwrite: bool,
     quiet: bool,
 ) -> _Result:
@@ -497,7 +499,7 @@ def report(
     with _status(f"reporting on {pred}", quiet=quiet):
         from gsr_plugin.report import report as run
 
-        files = run(pred, out, feedback=feedback, record=record, guides=guides, overwrite=overwrite)
+        files = run(pred, out, feedback=feedback, record=record, guides=guides, drc=drc, overwrite=overwrite)
     return _Result({"files": files}, str(out))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from circuit_io.atomic import refuse_existing, write_files
+from circuit_io.drc import DrcCounts, count_violations, read_drc, read_stored_drc
 from circuit_io.errors import InputError
 from circuit_io.guides import Guides, read_guides, read_stored_guides
 from circuit_io.hotspots import HotspotConfig, find_hotspots
@@ -23,6 +24,7 @@ from gsr_plugin.document import Block, Document, Heading, Workbench, to_markdown
 from gsr_plugin.document_html import to_html
 from gsr_plugin.figures import Picture
 from gsr_plugin.report_contents import spot_contents
+from gsr_plugin.report_drc import drc_section
 from gsr_plugin.report_page import page_data
 from gsr_plugin.report_plan import plan_section
 from gsr_plugin.report_provenance import drift_section, provenance_section, reading_section
@@ -56,6 +58,7 @@ def report(
     feedback: Path | str | None = None,
     record: Path | str | None = None,
     guides: Path | str | None = None,
+    drc: Path | str | None = None,
     model_card: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
@@ -68,6 +71,8 @@ def report(
         record: what became of that plan in the flow, gsr_feedback.json; without it the one beside `feedback`, if any.
         guides: route guides of this placement, which tell which nets the router led through the hot spots; without
             them those that were exported with the labels, if any.
+        drc: report of a detailed route of this placement (-output_drc); without it the one that was exported with
+            the labels, if any.
         model_card: the card of the weights; without it only what the prediction's manifest says of them.
         overwrite: replace files that are there.
 
@@ -87,6 +92,7 @@ def report(
         record=find_record(feedback, record, plan),
         truth=design.labels,
         guides=_find_guides(guides, design),
+        drc=_find_drc(drc, design),
         model_card=model_card,
     )
     return write_report(out, made, overwrite=overwrite)
@@ -99,6 +105,14 @@ def _find_guides(path: Path | str | None, design: StoredDesign) -> Guides | None
     x_um, y_um = (np.asarray(grid[axis], np.float64) for axis in ("x_um", "y_um"))
     names = design.nets["name"].to_pylist()
     return read_guides(path, names, x_um=x_um, y_um=y_um, dbu_per_um=int(design.manifest["dbu_per_um"]))
+
+
+def _find_drc(path: Path | str | None, design: StoredDesign) -> DrcCounts | None:
+    if path is None:
+        return read_stored_drc(design)
+    grid = design.manifest["grid"]
+    x_um, y_um = (np.asarray(grid[axis], np.float64) for axis in ("x_um", "y_um"))
+    return count_violations(read_drc(path), x_um=x_um, y_um=y_um, path=path)
 
 
 def find_record(feedback: Path | str | None, record: Path | str | None, plan: Plan) -> Record | None:
@@ -158,6 +172,7 @@ def build_report(
     record: Record | None = None,
     truth: Routed | None = None,
     guides: Guides | None = None,
+    drc: DrcCounts | None = None,
     model_card: Mapping[str, Any] | None = None,
     hotspots: HotspotConfig | None = None,
     top: int = 20,
@@ -171,6 +186,7 @@ def build_report(
         record: what became of it.
         truth: the router's result, if known.
         guides: its route guides, if known.
+        drc: violations of a detailed route, if known.
         model_card: the card of the weights.
         hotspots: what counts as hot.
         top: nets and insts shown for each hot spot.
@@ -185,7 +201,9 @@ def build_report(
     recalls: list[Recall | None] = [None for _ in spots]
     if guides is not None:
         recalls = net_recalls(guides, spots, contents)
-    data = page_data(prediction, design, spots, contents, plan=plan, record=record, truth=truth, recalls=recalls)
+    data = page_data(
+        prediction, design, spots, contents, plan=plan, record=record, truth=truth, recalls=recalls, drc=drc
+    )
     pictures: list[Picture] = []
     blocks: list[Block] = [
         part.verdict_section(prediction, spots),
@@ -198,6 +216,7 @@ def build_report(
         *(part.worst_nets_section(prediction, design) if design else []),
         *(plan_section(prediction, plan, record, pictures) if plan else []),
         *(accuracy_section(prediction, truth, recalls) if truth else recall_paragraph(recalls)),
+        *(drc_section(prediction, drc, spots) if drc is not None else []),
         *provenance_section(prediction, design, model_card),
         *reading_section(),
     ]

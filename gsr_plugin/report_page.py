@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from circuit_io.drc import DrcCounts
 from circuit_io.hotspots import HotSpot
 from circuit_io.maps import FULL, PlacedDesign, Prediction
 from flow_hooks.feedback_file import Plan, blocked_share
@@ -48,6 +49,7 @@ def page_data(
     record: Record | None,
     truth: Routed | None,
     recalls: Sequence[Recall | None],
+    drc: DrcCounts | None = None,
 ) -> str:
     """Everything that the page's script shows, as JSON that may stand inside a `script` element."""
     maps = _maps(prediction, truth)
@@ -55,6 +57,9 @@ def page_data(
     packed = {name: pack(m, step=STEPS.get(name[:-2], SHARE_STEP)) for name, m in maps.items()}
     if plan and plan.of("density_blockage"):
         packed["plan"] = pack(blocked_share(plan, prediction.x_um, prediction.y_um), step=SHARE_STEP)
+    if drc is not None and len(drc.count):
+        ny, nx = prediction.shape
+        packed["drc"] = pack(drc.total(ny=ny, nx=nx).astype(np.float64), step=1.0)
     rows = _Rows(prediction, design)
     data = {
         "design": visible(prediction.design),

@@ -14,6 +14,7 @@ from browser import CHROMIUM, Browser
 from PIL import Image
 from synthetic import SyntheticDesign, SyntheticLabels, make_export, make_labels, make_prediction
 
+from circuit_io.drc import DrcCounts
 from circuit_io.guides import read_guides
 from circuit_io.hotspots import HotSpot, find_hotspots
 from circuit_io.prediction import Prediction
@@ -86,7 +87,8 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     guide.write_text("".join(f"{n}\n(\n{line}\n)\n" for n in design.nets["name"].to_pylist() if n.startswith("n1")))
     names = design.nets["name"].to_pylist()
     guides = read_guides(guide, names, x_um=prediction.x_um, y_um=prediction.y_um, dbu_per_um=1000)
-    made = build_report(prediction, design, plan=plan, record=record, truth=labels, guides=guides)
+    drc = DrcCounts(np.array([2]), np.array([1]), ("Short",), ("M2",), np.array([3]))
+    made = build_report(prediction, design, plan=plan, record=record, truth=labels, guides=guides, drc=drc)
     page = folder / "report.html"
     page.write_text(made.html(), "utf-8")
     return Case(design, prediction, labels, plan, find_hotspots(prediction), page)
@@ -237,7 +239,7 @@ def test_hover_ends_with_the_pointer(browser: Browser, case: Case) -> None:
 
 
 def test_maps_switch_by_button_and_key(browser: Browser) -> None:
-    names = ["prediction", "uncertainty", "rudy", "router", "difference", "plan"]
+    names = ["prediction", "uncertainty", "rudy", "router", "difference", "plan", "drc"]
     assert browser.run("[...document.querySelectorAll('#kinds button')].map((b) => b.dataset.kind)") == names
     pictures = {}
     for i, name in enumerate(names, 1):

@@ -53,7 +53,7 @@ function drawValues(c, kind, area) {
     if (py(Y[iy]) < area.y || py(Y[iy + 1]) > area.y + area.h) continue;
     for (let ix = 0; ix < NX; ix++) {
       const v = values[iy * NX + ix], left = px(X[ix]), right = px(X[ix + 1]);
-      if (Number.isNaN(v) || right < area.x || left > area.x + area.w || (kind.map === "plan" && v === 0)) continue;
+      if (Number.isNaN(v) || right < area.x || left > area.x + area.w || (kind.isGcell && v === 0)) continue;
       const [r, g, b] = scale.colour(v);
       c.fillStyle = 0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#10151c" : "#ffffff";
       c.fillText(v.toFixed(2), (left + right) / 2, (py(Y[iy]) + py(Y[iy + 1])) / 2);

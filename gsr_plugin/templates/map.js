@@ -11,7 +11,8 @@ const KINDS = [
   { name: "rudy", title: "RUDY", map: "rudy", scale: "congestion", unit: "RUDY / tracks" },
   { name: "router", title: "Router", map: "truth", scale: "congestion", unit: "routed demand / tracks" },
   { name: "difference", title: "Difference", map: "difference", scale: "signed", unit: "prediction − router" },
-  { name: "plan", title: "Plan", map: "plan", scale: "share", unit: "share of the gcell kept free" },
+  { name: "plan", title: "Plan", map: "plan", scale: "share", unit: "share of the gcell kept free", isGcell: true },
+  { name: "drc", title: "DRC", map: "drc", scale: "ramp", unit: "violations of the detailed route", isGcell: true },
 ];
 const DIRECTIONS = { h: "Horizontal", v: "Vertical", w: "Worst" };
 const state = { kind: "prediction", d: "w", cursor: null, hover: null, spot: null, mark: null };
@@ -44,7 +45,7 @@ async function unpackAll() {
   }
 }
 
-const has = (kind) => kind.map === "plan" ? Boolean(MAPS.plan) : Boolean(MAPS[`${kind.map}_h`]);
+const has = (kind) => Boolean(MAPS[kind.isGcell ? kind.map : `${kind.map}_h`]);
 
 function worse(a, b) {
   if (Number.isNaN(a)) return b;
@@ -54,7 +55,7 @@ function worse(a, b) {
 /** The values of a map; the last column (H) or row (V), where no edge is, repeats its neighbour. */
 function valuesOf(kind, d) {
   const name = `${kind.map}_shown_${d}`;
-  if (kind.map === "plan") return MAPS.plan;
+  if (kind.isGcell) return MAPS[kind.map];
   if (!MAPS[name]) {
     const h = MAPS[`${kind.map}_h`], v = MAPS[`${kind.map}_v`];
     const out = d === "w" ? h.map((value, i) => worse(value, v[i])) : Float32Array.from(d === "h" ? h : v);
@@ -90,7 +91,7 @@ function makeScale(kind) {
     return { low: 0, high: DATA.limit, step, colour };
   }
   let top = kind.scale === "share" ? 0.5 : 0.01;
-  for (const d of kind.map === "plan" ? "w" : "hv") for (const v of valuesOf(kind, d)) if (Math.abs(v) > top) top = Math.abs(v);
+  for (const d of kind.isGcell ? "w" : "hv") for (const v of valuesOf(kind, d)) if (Math.abs(v) > top) top = Math.abs(v);
   if (kind.scale === "signed") {
     top = Math.max(0.1, Math.min(top, 1));
     return { low: -top, high: top, step: nice(top / 2), colour: (v) => between(v < 0 ? stops.minus : stops.plus, Math.abs(v) / top) };
@@ -114,7 +115,7 @@ function imageOf(kind, d) {
   for (let y = 0, i = 0; y < NY; y++) {
     for (let x = 0, at = (NY - 1 - y) * NX * 4; x < NX; x++, i++, at += 4) {
       const v = values[i];
-      if (Number.isNaN(v) || (kind.map === "plan" && v === 0)) continue;
+      if (Number.isNaN(v) || (kind.isGcell && v === 0)) continue;
       const place = (v - scale.low) / (scale.high - scale.low) * (size - 1);
       picture.data.set(table[Math.min(Math.max(Math.round(place), 0), size - 1)], at);
       picture.data[at + 3] = 255;

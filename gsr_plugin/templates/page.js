@@ -18,10 +18,10 @@ function update() {
   for (const button of document.querySelectorAll("#kinds button")) button.setAttribute("aria-pressed", button.dataset.kind === state.kind);
   for (const button of document.querySelectorAll("#directions button")) {
     button.setAttribute("aria-pressed", button.dataset.direction === state.d);
-    button.disabled = kindOf(state.kind).map === "plan";
+    button.disabled = Boolean(kindOf(state.kind).isGcell);
   }
   const kind = kindOf(state.kind);
-  $("map").setAttribute("aria-label", `${kind.title}${kind.map === "plan" ? "" : `, ${DIRECTIONS[state.d].toLowerCase()}`}: map of ${NX} by ${NY} gcells, ${DATA.spots.length} hot spots`);
+  $("map").setAttribute("aria-label", `${kind.title}${kind.isGcell ? "" : `, ${DIRECTIONS[state.d].toLowerCase()}`}: map of ${NX} by ${NY} gcells, ${DATA.spots.length} hot spots`);
   fillReadout();
   draw();
 }

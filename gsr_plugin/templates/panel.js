@@ -33,6 +33,7 @@ function valuesAt([ix, iy]) {
   }
   rows.push(["capacity (tracks)", ...both((d) => show(at("capacity", d), 1))]);
   if (MAPS.plan) rows.push(["kept free by the plan", percent(MAPS.plan[i])]);
+  if (MAPS.drc) rows.push(["DRC violations", MAPS.drc[i].toFixed(0)]);
   return rows;
 }
 
@@ -49,7 +50,7 @@ function fillReadout() {
 /** One line for the screen reader, and for the tip at the pointer. */
 function sentence(cell) {
   const kind = kindOf(state.kind), value = valuesOf(kind, state.d)[cell[1] * NX + cell[0]];
-  const spot = spotAt(cell), direction = kind.map === "plan" ? "" : ` ${DIRECTIONS[state.d].toLowerCase()}`;
+  const spot = spotAt(cell), direction = kind.isGcell ? "" : ` ${DIRECTIONS[state.d].toLowerCase()}`;
   return `gcell ${cell[0]}, ${cell[1]}: ${kind.title.toLowerCase()}${direction} ${kind.scale === "signed" ? signed(value) : show(value)}${spot ? `, ${title(spot)}` : ""}`;
 }
 
