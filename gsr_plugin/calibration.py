@@ -146,7 +146,9 @@ def unseen_errors(weights: Weights, entries: Sequence[Entry], load: Loader) -> l
     return found
 
 
-def calibrate(path: Path, data: Sequence[Path], *, runs: Sequence[Path] = (), device: str = "auto") -> Calibration:
+def calibrate(
+    path: Path, data: Sequence[Path], *, runs: Sequence[Path] = (), device: str = "auto", overwrite: bool = False
+) -> Calibration:
     """Find the factor for a model's sigma and store it in its weights.
 
     Args:
@@ -155,16 +157,19 @@ def calibrate(path: Path, data: Sequence[Path], *, runs: Sequence[Path] = (), de
         runs: run folders of the same recipe that tell of what each has not seen, those of a cross-validation; without
             them the model tells of what itself has not seen.
         device: "auto", "cpu" or "cuda".
+        overwrite: replace a factor that the card holds.
 
     Raises:
-        InputError: a run of another recipe, fewer than two unseen families, a family that two runs tell of, or the
-            shipped weights.
+        InputError: a factor is there and may not be replaced, a run of another recipe, fewer than two unseen families,
+            a family that two runs tell of, or the shipped weights.
     """
     if not path.is_dir():
         raise InputError("is no run folder", path=path, mend="Give the folder that holds the weights.")
     if path.resolve() == SHIPPED.resolve():
         raise InputError("is the shipped model", path=path, mend="Copy the folder and calibrate the copy.")
     model = load_weights(path, device=device)
+    if model.card.calibration and not overwrite:
+        raise InputError("is calibrated already", path=path, mend="Pass --overwrite to do it anew.")
     entries, load = find_designs(data), Loader()
     errors: list[Errors] = []
     for run in runs or (path,):

@@ -323,6 +323,37 @@ def evaluate(
 
 
 @main.command()
+@click.argument("run_folder", metavar="RUN", type=FOLDER)
+@click.argument("data", type=FOLDER, nargs=-1, required=True)
+@click.option("--runs", type=FOLDER, help="Runs 0, 1, .. of a cross-validation; else RUN tells of what it held out.")
+@_device
+@_common
+def calibrate(
+    run_folder: Path, data: tuple[Path, ...], runs: Path | None, device: str, overwrite: bool, quiet: bool
+) -> _Result:
+    """Make the sigma of RUN's predictions hold on families never seen, by errors on the labelled designs below DATA.
+
+    The factor goes into RUN's weights. It is taken from families that the predicting run has not seen: those that RUN
+    held out or, for a run on all data, those that each run of its cross-validation did.
+
+    \b
+    gsr calibrate runs/f0 data/labels
+    gsr calibrate runs/all data/labels --runs runs
+    """
+    from gsr_plugin.calibration import calibrate as run
+
+    folds = sorted((p for p in runs.iterdir() if p.name.isdigit()), key=lambda p: int(p.name)) if runs else []
+    if runs and not folds:
+        raise InputError("holds no runs 0, 1, ..", path=runs, mend="Give the folder of a cross-validation.")
+    found = run(run_folder, data, runs=folds, device=device, overwrite=overwrite)
+    text = (
+        f"{run_folder}: sigma times {found.sigma_scale:.3f}; {found.level:.0%} intervals hold {found.coverage:.1%} "
+        f"({found.least_coverage:.1%} to {found.most_coverage:.1%}) of {found.num_families} families left out in turn"
+    )
+    return _Result(found, text)
+
+
+@main.command()
 @click.argument("design", type=FOLDER)
 @click.option("--out", type=OUT, required=True, help="Folder to write.")
 @click.option("--weights", type=ANY, envvar="GSR_MODEL", help="Run folder or weights; else the shipped model.")

@@ -9,6 +9,7 @@ TWINS = {
     "import": "circuit_io.importers.import_design",
     "train": "gsr_plugin.train.train",
     "evaluate": "gsr_plugin.evaluate.evaluate",
+    "calibrate": "gsr_plugin.calibration.calibrate",
     "predict": "gsr_plugin.predict.predict",
     "route": "circuit_io.router_prediction.route_export",
     "label": "flow_hooks.labeler.label",

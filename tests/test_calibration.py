@@ -1,13 +1,16 @@
 """The factor that makes sigma hold on families never seen."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from synthetic_graph import write_corpus
 
 from circuit_io.errors import InputError
 from gsr_plugin.calibration import Errors, calibrate, coverage, deviations, edge_weights, errors_of, fit, quantile
+from gsr_plugin.cli import main
 from gsr_plugin.config import load_config
 from gsr_plugin.dataset import Loader, find_designs
 from gsr_plugin.train import train
@@ -87,7 +90,24 @@ def test_a_refit_takes_the_factor_of_its_cross_validation(corpus: Path, runs: Pa
     for d in "hv":
         ratio = getattr(after, f"sigma_{d}") / getattr(before, f"sigma_{d}")
         assert ratio[np.isfinite(ratio)] == pytest.approx(found.sigma_scale, rel=1e-4)
-    assert calibrate(runs / "all", [corpus], runs=[runs / "0", runs / "1"]) == found  # not the factor of the factor
+    again = calibrate(runs / "all", [corpus], runs=[runs / "0", runs / "1"], overwrite=True)
+    assert again == found  # not the factor of the factor
+
+
+def test_the_command_tells_what_it_found(corpus: Path, runs: Path) -> None:
+    asked = ["calibrate", str(runs / "1"), str(corpus), "--json"]
+    found = CliRunner().invoke(main, asked)
+    assert found.exit_code == 0, found.output
+    told = json.loads(found.stdout)
+    assert (told["num_families"], told["level"]) == (2, 0.9)
+    assert load_weights(runs / "1").card.sigma_scale == pytest.approx(told["sigma_scale"], abs=1e-5)
+    assert CliRunner().invoke(main, asked).exit_code == 2
+    text = CliRunner().invoke(main, [*asked[:-1], "--runs", str(runs), "--overwrite"])
+    assert text.exit_code == 0, text.output
+    assert "of 4 families" in text.stdout
+    empty = CliRunner().invoke(main, [*asked[:-1], "--runs", str(corpus), "--overwrite"])
+    assert empty.exit_code == 2
+    assert "no runs" in empty.stderr
 
 
 def test_a_run_tells_of_what_it_held_out(corpus: Path, runs: Path) -> None:
@@ -105,7 +125,7 @@ def test_what_cannot_be_calibrated_is_refused(corpus: Path, runs: Path) -> None:
         (SHIPPED, [], "is the shipped model"),
     ):
         with pytest.raises(InputError, match=words):
-            calibrate(path, [corpus], runs=with_runs)
+            calibrate(path, [corpus], runs=with_runs, overwrite=True)
     assert (runs / "all" / "weights.safetensors").read_bytes() == before
     card = load_weights(runs / "all").card
     for bad in ({"sigma_scale": 0}, {"sigma_scale": "2"}, {"level": 0.9}):
