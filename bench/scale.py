@@ -31,7 +31,7 @@ STAGES = (  # modules of circuit_io and the functions timed in them; none runs i
     ("design", ("read_lef", "read_def", "read_liberty", "join")),
     ("features", ("select_nodes", "pin_gcells", "points_of_nets", "steiner_trees", "edge_maps")),
     ("features", ("_inst_features", "_net_features", "_gcell_features", "_pin_features")),
-    ("export", ("find_modules", "_manifest", "inst_table", "net_table", "write_design")),
+    ("export", ("supply_of", "with_router", "find_modules", "_manifest", "inst_table", "net_table", "write_design")),
 )
 
 
