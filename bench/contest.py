@@ -76,7 +76,8 @@ def run_row(row: Row, task: Task, identity: dict[str, Any]) -> dict[str, Any]:
                 arrays[f"{entry.name}/{name}"] = np.ascontiguousarray(values, np.float32)
     end = time.process_time()
     write_whole(task.home / GUESSES, save(arrays))
-    found = {"row": row.name, "fold": task.fold, "identity": identity, "told": task.told, "train_s": learned - start,
+    train_s = task.told.pop("train_s", learned - start)
+    found = {"row": row.name, "fold": task.fold, "identity": identity, "told": task.told, "train_s": train_s,
              "predict_s": end - learned, "wall_s": time.perf_counter() - wall, "machine": machine()}  # fmt: skip
     write_whole(kept, (json.dumps(found, indent=1) + "\n").encode())
     return found

@@ -208,7 +208,10 @@ def _recipe(hide: Callable[[CircuitGraph], CircuitGraph]) -> Callable[[Task], Pr
         tested = {e.family for e in task.held_out}
         if card.fold != task.fold or tested & set(card.families):
             raise InputError(f"is no run that held fold {task.fold} out", path=out, mend="Give --runs of these folds.")
-        task.told.update(steps=card.step, epochs=card.epoch, placements=card.num_placements)
+        last = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
+        if last.get("event") != "end" or last.get("stopped") != "done":
+            raise InputError("is no run that has ended", path=out, mend="Go on with it by gsr train --resume.")
+        task.told.update(steps=card.step, epochs=card.epoch, placements=card.num_placements, train_s=last["seconds"])
         return _of_run(out, hide)
 
     return fit

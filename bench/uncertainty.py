@@ -32,7 +32,7 @@ from circuit_io.errors import InputError  # noqa: E402
 from circuit_io.fields import GCELL_FEATURES, column  # noqa: E402
 from circuit_io.prediction_metrics import expected_excess  # noqa: E402
 from gsr_plugin.calibration import LEVEL, Errors, coverage, deviations, edge_weights, quantile  # noqa: E402
-from gsr_plugin.dataset import Entry, Loader, find_designs, find_folds, read_folds, split  # noqa: E402
+from gsr_plugin.dataset import Entry, Loader, find_designs, find_folds, read_folds  # noqa: E402
 from gsr_plugin.jsonable import jsonable  # noqa: E402
 from gsr_plugin.predict import TRACKS_PER_UNIT  # noqa: E402
 
@@ -73,7 +73,7 @@ def read_edges(name: str, results: Path, entries: list[Entry], by_family: dict[s
         guesses = guesses_of(rows()[name], results, fold)
         if guesses is None:
             raise InputError(f'has no fold {fold} of "{name}"', path=results, mend="Run gsr bench contest first.")
-        for entry in split(entries, fold=fold, folds=by_family)[1]:
+        for entry in (e for e in entries if by_family[e.family] == fold):
             sample, guess = load(entry), guesses[entry.name]
             parts: list[list[np.ndarray]] = [[], [], [], []]
             for d in "hv":

@@ -18,7 +18,10 @@ from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, ROUTER_FEATURES, co
 from circuit_io.graph import CircuitGraph
 from circuit_io.maps import Prediction
 from circuit_io.transform import SYMMETRIES, Symmetry, transform, transform_edges, without_router
+from gsr_plugin.config import load_config
 from gsr_plugin.dataset import KINDS, Entry, Loader, Normaliser, Sample, find_designs
+from gsr_plugin.train import train
+from gsr_plugin.weights import load_weights
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +228,31 @@ def test_a_plain_row_does_not_see_the_router(corpus: Path, tmp_path: Path, monke
         got, wanted = (contest.read_guesses(tmp_path / side / "results" / name / "0") for side in "ab")
         for key, guess in got.items():
             np.testing.assert_allclose(guess.h, wanted[key].h, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_the_recipe_is_judged_by_runs_that_held_the_fold_out(corpus: Path, tmp_path: Path) -> None:
+    small = ["model.layers=2", "model.width=16", "model.k=4", "train.epochs=1"]
+    runs = tmp_path / "runs"
+    for fold in (0, 1):
+        train([corpus], runs / str(fold), config=load_config(None, small, env={}), fold=fold)
+    found = _run(corpus, tmp_path, "--runs", str(runs), "--rows", "recipe,recipe-withheld,router-8")["rows"]
+    assert [row["folds"] for row in found.values()] == [[0, 1]] * 3
+    assert found["recipe"]["told"][0][0]["steps"] == 2
+    assert found["recipe"]["train_s"] > 0
+    weights, entry = load_weights(runs / "0"), next(e for e in find_designs([corpus]) if e.family == "fa")
+    graph = Loader()(entry).graph
+    for row, seen in (("recipe", graph), ("recipe-withheld", without_router(graph))):
+        guess = contest.read_guesses(tmp_path / "results" / row / "0")[entry.name]
+        np.testing.assert_allclose(guess.sigma_v, weights.predict(seen).sigma_v, rtol=1e-6)
+    asked = [str(corpus), "--results", str(tmp_path / "results"), "--rows", "recipe,router-8"]
+    assert uncertainty.main([*asked, "--out", str(tmp_path / "u.json")]) == 0
+    told = json.loads((tmp_path / "u.json").read_text())["rows"]
+    assert list(told) == [f"{row}, {kind}" for row in ("recipe", "router-8") for kind in ("own", "constant", "fitted")]
+    assert told["recipe, own"]["num_families"] == 4
+    (runs / "0").rename(runs / "2")
+    (runs / "1").rename(runs / "0")
+    with pytest.raises(InputError, match="is no run that held fold 0 out"):
+        contest.main([str(corpus), "--results", str(tmp_path / "b"), "--rows", "recipe", "--runs", str(runs)])
 
 
 def test_intervals_of_a_row_cover_what_they_should() -> None:
