@@ -12,12 +12,14 @@ from librelane.state import DesignFormat, State
 from librelane.steps import MetricsUpdate, OpenROAD, Step, StepError, ViewsUpdate
 from librelane.steps.checker import MetricChecker
 from librelane.steps.common_variables import routing_layer_variables
+from rich.markup import escape
 
 import flow_hooks
 from circuit_io.metric_keys import DIRECTIONS
 
 from . import variables, views
-from .prediction import absolute, lef_files, lib_files, predict
+from .child import python_command
+from .prediction import absolute, layer_adjustment, lef_files, lib_files, predict
 
 TCL = Path(flow_hooks.__file__).parent / "tcl"
 
@@ -47,23 +49,28 @@ def settings(step: Step, prediction: Any = None) -> dict[str, str]:
     return env
 
 
-def num_actions(plan: Path) -> int:
-    """How many actions a plan holds, if there is one: its lines after the header and the names of the columns."""
-    return max(0, len(plan.read_text(encoding="utf-8").splitlines()) - 2) if plan.is_file() else 0
-
-
-def changes(before: State, after: State, views: list[DesignFormat]) -> Updates:
-    """What a step inside a step has changed."""
-    metrics = {key: value for key, value in after.metrics.items() if before.metrics.get(key) != value}
-    return {view: after[view] for view in views}, metrics
+def placement_settings(step: Step) -> dict[str, str]:
+    """What a prediction within OpenROAD must know besides, and what a planner asks of the flow."""
+    config = step.config
+    adjustment = layer_adjustment(config, Path(lef_files(step)[0]))
+    env = {
+        "GSR_PYTHON": TclUtils.join(python_command(config["GSR_PYTHON"])),
+        "GSR_LAYER_ADJUSTMENTS": " ".join(f"{layer}={share}" for layer, share in adjustment.items()),
+        "GPL_ROUTABILITY_DRIVEN": str(int(config["PL_ROUTABILITY_DRIVEN"])),
+        "ENABLE_DPO": "0",  # no step of LibreLane runs improve_placement
+    }
+    if given := config["IO_PIN_ORDER_CFG"] or config["FP_DEF_TEMPLATE"]:
+        env["FLOORPLAN_DEF"] = absolute(given)  # pins that the user placed stay
+    return env
 
 
 def tell_feedback(record: Path) -> None:
-    """Say what became of the actions of a plan; the Tcl side has warned where there is no record."""
+    """Say what was planned and became of it; the Tcl side has warned where there is no record."""
     if record.is_file():
         found = json.loads(record.read_text(encoding="utf-8"))
         counts = ", ".join(f"{found[f'num_{status}']} {status}" for status in ("applied", "skipped", "unsupported"))
-        info(f"Actions of the plan: {counts} ({record}).")
+        said = [*([found["verdict"]] if found["verdict"] else []), *found["advice"]]
+        info(escape(" ".join([*said, f"Actions of the plan: {counts} ({record})."])))
 
 
 @Step.factory.register()
@@ -101,15 +108,21 @@ class GlobalPlacement(OpenROAD.GlobalPlacement):
     """
     Global placement that carries out a plan of feedback if ``GSR_MODE`` is ``apply``, else OpenROAD.GlobalPlacement.
 
-    The plan is that of an earlier run (``GSR_PREDICTION_DIR``), or the design is placed twice: without a plan, then,
-    from the same floorplan, with the plan made from the first placement. Where there is no plan, or it is empty, the
-    first placement is the result. What became of each action is in ``gsr_feedback.json``.
+    The plan is that of an earlier run (``GSR_PREDICTION_DIR``), or the design is placed without a plan, then, from the
+    same start, with the plan made for the first placement, and the one with the lower predicted overflow stays. Where
+    the plan is empty, or there is none, the first placement is the result. What was planned and became of it is in
+    ``gsr_feedback.json``.
     """
 
     id = "GSR.GlobalPlacement"
     name = "Global Placement with Feedback"
 
-    config_vars = [*OpenROAD.GlobalPlacement.config_vars, *variables.CALL, *variables.PLAN]
+    config_vars = [
+        *OpenROAD.GlobalPlacement.config_vars,
+        *(v for v in OpenROAD.IOPlacement.config_vars if v.name in ("IO_PIN_ORDER_CFG", "FP_DEF_TEMPLATE")),
+        *variables.CALL,
+        *variables.PLAN,
+    ]
 
     def get_script_path(self) -> str:
         """LibreLane's own script, or ours around it."""
@@ -119,17 +132,10 @@ class GlobalPlacement(OpenROAD.GlobalPlacement):
         """One placement, or two with a prediction between them."""
         if self.config["GSR_MODE"] != "apply":
             return super().run(state_in, **kwargs)
-        plan, folder = self.config["GSR_PREDICTION_DIR"], Path(self.step_dir).absolute()
-        if plan is None:
-            first = OpenROAD.GlobalPlacement(self.config, state_in, _config_quiet=True)
-            placed = first.start(toolbox=self.toolbox, step_dir=str(folder / "first"), _no_rule=True)
-            plan = folder / "prediction"
-            if predict(self, placed, plan) is None or not num_actions(plan / "feedback.tsv"):
-                info("There is no plan: the first placement is the result.")
-                return changes(state_in, placed, self.outputs)
         kwargs, env = self.extract_env(kwargs)
-        updates = super().run(state_in, env={**env, **settings(self, plan)}, **kwargs)
-        tell_feedback(folder / "gsr_feedback.json")
+        plan = self.config["GSR_PREDICTION_DIR"]
+        updates = super().run(state_in, env={**env, **settings(self, plan), **placement_settings(self)}, **kwargs)
+        tell_feedback(Path(self.step_dir).absolute() / "gsr_feedback.json")
         return updates
 
 

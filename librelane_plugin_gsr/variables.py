@@ -85,9 +85,16 @@ PLAN = [
     Variable(
         "GSR_PREDICTION_DIR",
         Path | None,
-        "Folder of an earlier prediction, whose feedback.tsv is carried out by the only placement. If unset, the design"
-        " is placed twice: the plan is made from the first placement.",
+        "Folder of an earlier prediction, whose feedback.tsv is carried out by the only placement. If unset, the"
+        " plan is made for a first placement.",
     ),
+    Variable(
+        "GSR_ROUNDS",
+        int,
+        "How many placements with a plan may be tried, 1 to 9; each plan is made for the placement before it.",
+        default=1,
+    ),
+    Variable("GSR_PLAN", list[str] | None, "Settings of the planner, e.g. `gentle=always` (docs/prediction.md)."),
     ACTIONS,
 ]
 LABELS = Variable(

@@ -163,6 +163,12 @@ def fake_python(folder: Path, *, body: str = "", plan: str | None = None, finish
     return program
 
 
+def overflows(*values: float) -> str:
+    """A `body` of `fake_python` that predicts these expected overflows, one a run."""
+    lines = [f'{k}) echo "x__gsr__overflow__expected\t{v}" > "$out/metrics.tsv" ;;' for k, v in enumerate(values, 1)]
+    return 'case $(wc -l < "${0%/*}/runs") in\n' + "\n".join(lines) + "\nesac"
+
+
 def num_runs(folder: Path) -> int:
     """How often the stand-in for Python was started."""
     runs = folder / "runs"

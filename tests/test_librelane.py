@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from tcl_session import HERE, fake_python, find_tclsh, is_alive, num_runs
+from tcl_session import HERE, fake_python, find_tclsh, is_alive, num_runs, overflows
 
 from circuit_io.metric_keys import METRIC_KEYS
 
@@ -432,32 +432,53 @@ def test_substitution_and_observe_leave_the_placement_as_it_is(flow: Flow) -> No
 
 
 def test_apply_places_twice_from_the_same_floorplan(flow: Flow) -> None:
-    config = fake_gsr(flow, plan=plan_text(flow, BLOCKAGE)) | {"GSR_MODE": "apply"}
+    """In one process: placed, predicted, planned, placed again; the settings reach Python."""
+    config = fake_gsr(flow, plan=plan_text(flow, BLOCKAGE), body=overflows(40, 10)) | {"GSR_MODE": "apply"}
+    config |= {"GSR_PLAN": ["gentle=never", "gain=3"], "GSR_TIMEOUT": 50}
     run = flow.run("GSR.GlobalPlacement", config=config)
-    first, second = run.calls
-    assert named(first, "read_db") == named(second, "read_db") == [[str(flow.floorplan)]]
-    assert named(first, "create_blockage") == []
-    assert named(second, "create_blockage") == [["20000", "20000", "40000", "40000", "70.0"]]
-    assert named(second, "blockages_in_force") == [["1"]]
-    assert len(named(second, "dbBlockage_destroy")) == 1
-    assert placed_under(run.state["odb"]) == 1
+    (calls,) = run.calls
+    assert named(calls, "read_db") == [[str(flow.floorplan)]]
+    assert named(calls, "blockages_in_force") == [["0"], ["1"]]
+    assert named(calls, "create_blockage") == [["20000", "20000", "40000", "40000", "70.0"]]
+    assert len(named(calls, "dbBlockage_destroy")) == 1
+    # every inst is put back to where it was before the second
+    first, second = (i for i, call in enumerate(calls) if call[0] == "global_placement")
+    restored = named(calls[first:second], "setPlacementStatus")
+    assert len(restored) == flow.floorplan.read_text().count("+ UNPLACED")
+    assert {status for _, status in restored} == {"NONE"}
     folder = run.step("gsr-globalplacement")
-    assert json.loads((folder / "gsr_feedback.json").read_text())["num_applied"] == 1
+    assert placed_under(run.state["odb"]) == 1
+    assert Path(run.state["odb"]).parent == folder
+    record = json.loads((folder / "gsr_feedback.json").read_text())
+    assert (record["num_applied"], record["loop"]["kept"]) == (1, 1)
     assert "1 applied, 0 skipped" in run.out
-    # the prediction was made for the first placement
-    hook = json.loads((folder / "prediction" / "hook.json").read_text())
-    assert hook["def"] == str(folder / "first" / "crc_bank.def")
-    assert run.gsr_metrics() == {}  # nothing is claimed of the placement with the plan
+    hook = json.loads((folder / "round_0" / "hook.json").read_text())
+    assert hook["layer_adjustment"] == {"M1": 0.99, "M2": 0.2, "M3": 0.25, **{f"M{i}": 0.3 for i in range(4, 9)}}
+    assert (hook["signal_layers"], hook["routability_driven"]) == (["M2", "M5"], "default")
+    assert hook["improve_placement"] is False
+    words = (flow.tmp_path / "py" / "arguments").read_text().splitlines()
+    assert [words[i + 1] for i, word in enumerate(words) if word == "--set"] == ["gentle=never", "gain=3"]
+    assert run.gsr_metrics() == {}  # the step has no metrics of its own; GSR.Predict tells them
 
 
-@pytest.mark.parametrize(("setting", "words"), [("empty", "There is no plan"), ("failed", "failed with exit code 7")])
+@pytest.mark.parametrize(("setting", "words"), [("empty", "All is well."), ("failed", "failed with exit code 7")])
 def test_without_a_plan_the_first_placement_is_the_result(flow: Flow, setting: str, words: str) -> None:
-    config = fake_gsr(flow, plan=plan_text(flow), body="exit 7" if setting == "failed" else "")
-    run = flow.run("GSR.GlobalPlacement", config=config | {"GSR_MODE": "apply"})
-    assert len(run.calls) == 1
+    plan = plan_text(flow).replace("run_id=r1", "run_id=r1 verdict=All%20is%20well.")
+    body = "exit 7" if setting == "failed" else ""
+    run = flow.run("GSR.GlobalPlacement", config=fake_gsr(flow, plan=plan, body=body) | {"GSR_MODE": "apply"})
+    (calls,) = run.calls
+    assert len(named(calls, "global_placement")) == 1
     assert words in run.out
-    assert run.state["odb"] == str(run.step("gsr-globalplacement") / "first" / "crc_bank.odb")
     assert placed_under(run.state["odb"]) == 0
+
+
+def test_pins_that_the_user_placed_stay(flow: Flow) -> None:
+    plan = plan_text(flow, "place_pins|||||||M3;M4|1")
+    config = fake_gsr(flow, plan=plan) | {"GSR_MODE": "apply", "IO_PIN_ORDER_CFG": str(flow.placed)}
+    run = flow.run("GSR.GlobalPlacement", config=config)
+    assert named(run.calls[0], "place_pins") == []
+    (row,) = json.loads((run.step("gsr-globalplacement") / "gsr_feedback.json").read_text())["actions"]
+    assert (row["status"], row["reason"]) == ("skipped", "the flow takes the pins from FLOORPLAN_DEF")
 
 
 def test_the_plan_of_an_earlier_run_needs_one_placement(flow: Flow) -> None:
@@ -555,8 +576,13 @@ def test_the_whole_way_from_a_netlist(tmp_path: Path, kit: Path, program: str) -
         *["GSR.Predict", "GSR.GateChecker", "GSR.GlobalRouting", "GSR.ExportLabels"],
     ]
     record = json.loads((run.step("gsr-globalplacement") / "gsr_feedback.json").read_text())
-    assert record["num_applied"] > 10
     assert record["refused"] == ""
+    first, second = record["loop"]["rounds"]
+    assert record["loop"]["kept"] == (second["expected_overflow_tracks"] < first["expected_overflow_tracks"])
+    if program == "stand-in":  # it places alike with and without a plan
+        assert "predicted no better" in record["actions"][-1]["reason"]
+    else:
+        assert record["num_applied"] > 10
     metrics = run.gsr_metrics()
     assert 0.5 < metrics["gsr__congestion_v__max"] < 9
     # 140 um in gcells of 15 pitches of 0.2 um

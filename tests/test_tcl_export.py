@@ -179,6 +179,51 @@ def test_signal_layers_from_the_flow_when_the_database_has_none(tmp_path: Path) 
     assert hook["layer_adjustment"] == {"metal1": 0, "metal2": 0.25, "metal3": 0.25, "metal4": 0}
 
 
+NONE_YET = "foreach l [dict keys $stub::layers] { dict set stub::adjustments $l 0 }"
+
+
+def test_adjustments_of_the_settings_where_the_database_has_none(tmp_path: Path) -> None:
+    env = {"GSR_LAYER_ADJUSTMENTS": "metal2=0.25, metal4=1", "ROUTING_LAYER_ADJUSTMENT": "0.5"}
+    export(tmp_path, before=NONE_YET, env=env)
+    assert hook_of(tmp_path)["layer_adjustment"] == {"metal1": 0, "metal2": 0.25, "metal3": 0, "metal4": 1}
+    export(tmp_path, env=env)
+    from_database = {"metal1": 0, "metal2": 0.3, "metal3": 0.3, "metal4": 0.5}
+    assert hook_of(tmp_path)["layer_adjustment"] == pytest.approx(from_database)
+
+
+@pytest.mark.parametrize("word", ["metal9=0.2", "metal2", "metal2=", "metal2=1.5", "metal2=[exit]", "*=0.3"])
+def test_an_adjustment_that_is_none_is_told(tmp_path: Path, word: str) -> None:
+    run = export(tmp_path, before=NONE_YET, env={"GSR_LAYER_ADJUSTMENTS": word})
+    assert f'GSR_LAYER_ADJUSTMENTS: "{word}" is not LAYER=SHARE' in run.out
+
+
+@pytest.mark.parametrize(
+    ("env", "wanted"),
+    [
+        ({}, (None, None)),
+        ({"ENABLE_DPO": "1", "GPL_ROUTABILITY_DRIVEN": "0"}, (True, "off")),
+        ({"ENABLE_DPO": "0", "GPL_ROUTABILITY_DRIVEN": "1"}, (False, "default")),
+        ({"GLOBAL_PLACEMENT_ARGS": "-routability_driven -pad_left 1"}, (None, "default")),
+        (
+            {"GPL_ROUTABILITY_DRIVEN": "1", "GLOBAL_PLACEMENT_ARGS": "-routability_max_inflation_ratio 1.2"},
+            (None, "gentle"),
+        ),
+        (
+            {"GPL_ROUTABILITY_DRIVEN": "1", "GLOBAL_PLACEMENT_ARGS": "{-routability_max_inflation_ratio"},
+            (None, "default"),
+        ),
+        ({"ENABLE_DPO": "[exit]", "GLOBAL_PLACEMENT_ARGS": "{ [exit]"}, (None, None)),
+    ],
+)
+def test_what_the_flow_does_without_us_is_told(
+    tmp_path: Path, env: dict[str, str], wanted: tuple[bool | None, str | None]
+) -> None:
+    run = export(tmp_path, env=env)
+    assert run.code == 0, run.out
+    hook = hook_of(tmp_path)
+    assert (hook.get("improve_placement"), hook.get("routability_driven")) == wanted
+
+
 def test_no_signal_layers_rather_than_wrong_ones(tmp_path: Path) -> None:
     export(tmp_path, before="set stub::routing_range { 2 9 }", env={"MIN_ROUTING_LAYER": "[exit]"})
     assert "signal_layers" not in hook_of(tmp_path)

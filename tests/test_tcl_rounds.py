@@ -3,16 +3,10 @@
 from pathlib import Path
 
 import pytest
-from tcl_session import HEADER, Session, fake_python, num_runs, plan_text, read_record, run_tcl, statuses
+from tcl_session import HEADER, Session, fake_python, num_runs, overflows, plan_text, read_record, run_tcl, statuses
 
 BLOCKAGE = "density_blockage||10|20|30|40||60|0.5"
 APPLY = {"GSR_MODE": "apply"}
-
-
-def overflows(*values: float) -> str:
-    """What Python writes as expected overflow, by the count of its runs."""
-    lines = [f'{k}) echo "x__gsr__overflow__expected\t{v}" > "$out/metrics.tsv" ;;' for k, v in enumerate(values, 1)]
-    return 'case $(wc -l < "${0%/*}/runs") in\n' + "\n".join(lines) + "\nesac"
 
 
 def loop(

@@ -147,12 +147,21 @@ proc signal_layers { block names } {
   return {}
 }
 
-# The adjustment of each layer. Before ORFS has set them (older versions do so only before
-# routing), the flow's one number is taken for its signal layers.
+# The adjustment of each layer. Before the flow has set them (older versions of ORFS do so only
+# before routing), those that the settings name are taken, else the flow's one number for its signal
+# layers.
 proc layer_adjustments { names adjustments signal } {
   foreach value [dict values $adjustments] {
     if { $value != 0 } { return $adjustments }
   }
+  foreach word [setting_words GSR_LAYER_ADJUSTMENTS] {
+    lassign [split $word =] name text
+    if { $name ni $names || ![is_number $text value] || $value < 0 || $value > 1 } {
+      raise_failure "GSR_LAYER_ADJUSTMENTS: \"$word\" is not LAYER=SHARE."
+    }
+    dict set adjustments $name $value
+  }
+  if { [setting GSR_LAYER_ADJUSTMENTS] ne "" } { return $adjustments }
   if { ![is_number [setting ROUTING_LAYER_ADJUSTMENT] value] || [setting FASTROUTE_TCL] ne "" } {
     return $adjustments
   }

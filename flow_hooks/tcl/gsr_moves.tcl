@@ -93,7 +93,9 @@ proc pin_layers { row ports } {
 }
 
 proc layer_direction { name } {
-  return [[[::ord::get_db_tech] findLayer $name] getDirection]
+  set layer [[::ord::get_db_tech] findLayer $name]
+  if { $layer in { NULL "" } } { return "" }
+  return [$layer getDirection]
 }
 
 # Places the ports for the insts as they are now; they are where they were when that fails.

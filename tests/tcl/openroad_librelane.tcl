@@ -88,6 +88,9 @@ for { set level 1 } { $level <= 8 } { incr level } {
   dict set adjustments M$level 0.0
   interp alias {} ::layer_M$level {} ::stub::librelane_layer M$level
 }
+foreach pin [dict keys $pins] layer { M3 M4 } {
+  dict set pins $pin shape [list $layer 0 0 200 200]
+}
 set placement_failures [expr { [info exists ::env(STUB_FAILURES)] ? $::env(STUB_FAILURES) : 0 }]
 
 interp alias {} ::block {} ::stub::librelane_block
