@@ -12,6 +12,7 @@ the same for a DIR. RUNS holds runs of the shipped recipe, one a fold, of `gsr b
 patterns ("gsr-*"); without it all are run that can be. `--table` scores what DIR holds, and runs nothing.
 
 Prints the table and, for each claim, the difference with its 95 % interval by bootstrap over families; writes JSON.
+`--loto` leaves technologies out instead of folds, with every family that they hold; `--folds` names them then.
 `--quick` takes fold 0 and rows that take seconds.
 """
 
@@ -32,7 +33,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from safetensors.numpy import load_file, save  # noqa: E402
 
-from bench.contest_rows import CLAIMS, Guess, Row, Task, forget, rows  # noqa: E402
+from bench.contest_rows import CLAIMS, Fold, Guess, Row, Task, forget, rows  # noqa: E402
 from bench.contest_scores import SCORES, Scored, claim, score, summary  # noqa: E402
 from bench.contest_trees import TreeTables  # noqa: E402
 from bench.machine import machine  # noqa: E402
@@ -97,7 +98,7 @@ def mean_of(guesses: list[Guess]) -> Guess:
     return Guess(*(np.mean([getattr(g, d) for g in guesses], axis=0, dtype=np.float32) for d in "hv"))
 
 
-def guesses_of(row: Row, results: Path, fold: int) -> dict[str, Guess] | None:
+def guesses_of(row: Row, results: Path, fold: Fold) -> dict[str, Guess] | None:
     """What a row or the mean of its parts predicts on a fold; None when that is not done."""
     names = row.parts or (row.name,)
     homes = [results / name / str(fold) for name in names]
@@ -107,7 +108,7 @@ def guesses_of(row: Row, results: Path, fold: int) -> dict[str, Guess] | None:
     return found[0] if not row.parts else {name: mean_of([f[name] for f in found]) for name in found[0]}
 
 
-def score_fold(row: Row, results: Path, fold: int, held_out: list[Entry], load: Loader) -> list[Scored]:
+def score_fold(row: Row, results: Path, fold: Fold, held_out: list[Entry], load: Loader) -> list[Scored]:
     """Scores of a row on a fold; kept beside the predictions they are of."""
     guesses = guesses_of(row, results, fold)
     if guesses is None:
@@ -174,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--also", type=Path, nargs="+", default=[], help="learned from too, not scored")
     parser.add_argument("--rows", default="*")
     parser.add_argument("--folds", default="")
+    parser.add_argument("--loto", action="store_true", help="leave technologies out")
     parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--steps", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
@@ -212,14 +214,28 @@ class _Contest:
         self.by_family = read_folds(self.folds_file)
         self.scored, self.learned = find_designs([args.data]), find_designs(self.roots)
         self.data_sha256 = data_hash(self.learned)
-        known = sorted({self.by_family[e.family] for e in self.scored if e.family in self.by_family})
-        self.folds = [int(f) for f in args.folds.split(",")] if args.folds else known
+        self.folds: list[Fold]
+        if args.loto:
+            self.folds = sorted({e.technology for e in self.scored})
+        else:
+            self.folds = sorted({self.by_family[e.family] for e in self.scored if e.family in self.by_family})
+        if args.folds:
+            known = {str(f): f for f in self.folds}
+            if lost := [f for f in args.folds.split(",") if f not in known]:
+                raise InputError(f'no fold "{lost[0]}"', path="--folds", mend=f"There are {', '.join(known)}.")
+            self.folds = [known[f] for f in args.folds.split(",")]
 
-    def held_out(self, fold: int) -> list[Entry]:
+    def split(self, entries: list[Entry], fold: Fold) -> tuple[list[Entry], list[Entry]]:
+        """What is learned from, and what is held out."""
+        if isinstance(fold, str):
+            return split(entries, technology_out=fold)
+        return split(entries, fold=fold, folds=self.by_family)
+
+    def held_out(self, fold: Fold) -> list[Entry]:
         """The placements that are scored on a fold."""
-        return split(self.scored, fold=fold, folds=self.by_family)[1]
+        return self.split(self.scored, fold)[1]
 
-    def identity(self, row: Row, fold: int) -> dict[str, Any]:
+    def identity(self, row: Row, fold: Fold) -> dict[str, Any]:
         """What must be the same for a result to stand."""
         args = self.args
         found: dict[str, Any] = {"data_sha256": self.data_sha256, "seed": args.seed}
@@ -230,12 +246,12 @@ class _Contest:
             found["weights"] = hashlib.sha256(weights).hexdigest()
         return found
 
-    def run(self, row: Row, fold: int) -> None:
+    def run(self, row: Row, fold: Fold) -> None:
         """Learn, predict and score, as far as that is not done."""
         args = self.args
         task = Task(
             data=self.roots, folds=self.folds_file, fold=fold,
-            train_set=split(self.learned, fold=fold, folds=self.by_family)[0], held_out=self.held_out(fold),
+            train_set=self.split(self.learned, fold)[0], held_out=self.held_out(fold),
             load=self.load, tables=self.tables, home=args.results / row.name / str(fold), minutes=args.minutes,
             steps=args.steps, seed=args.seed, runs=args.runs, sets=tuple(args.set),
         )  # fmt: skip
@@ -243,11 +259,11 @@ class _Contest:
         mean = np.nanmean([s.values["pearson"] for s in self.scores(row, fold)])
         print(f"fold {fold}  {row.name:20s} Pearson {mean:.4f}  {found['train_s']:.0f} s", flush=True)
 
-    def scores(self, row: Row, fold: int) -> list[Scored]:
+    def scores(self, row: Row, fold: Fold) -> list[Scored]:
         """Scores of a row on a fold; none when it is not done."""
         return score_fold(row, self.args.results, fold, self.held_out(fold), self.load)
 
-    def told(self, row: Row, scored: dict[int, list[Scored]]) -> dict[str, Any]:
+    def told(self, row: Row, scored: dict[Fold, list[Scored]]) -> dict[str, Any]:
         """What the JSON holds of a row."""
         homes = [[self.args.results / n / str(fold) / DONE for n in row.parts or (row.name,)] for fold in scored]
         kept = [[json.loads(home.read_text()) for home in parts] for parts in homes]

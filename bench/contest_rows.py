@@ -43,6 +43,8 @@ class Guess:
     sigma_v: np.ndarray | None = None
 
 
+Fold = int | str
+"""A number of folds.toml, or a technology that is left out."""
 Predict = Callable[[CircuitGraph, Entry], Guess]
 
 
@@ -59,7 +61,7 @@ class Task:
 
     data: list[Path]
     folds: Path
-    fold: int
+    fold: Fold
     train_set: list[Entry]
     held_out: list[Entry]
     load: Loader
@@ -165,7 +167,9 @@ def _network(make: Callable[[], torch.nn.Module], *, routed: bool = True) -> Cal
 def _gsr(*sets: str, routed: bool = True) -> Callable[[Task], Predict]:
     def fit(task: Task) -> Predict:
         shown = f"train.drop_router={0 if routed else 1}"
-        base = [f"train.seed={task.seed}", "train.full_rate_layers=16", shown, *sets, *task.sets]
+        technology = task.fold if isinstance(task.fold, str) else ""
+        base = [f"train.seed={task.seed}", "train.full_rate_layers=16", f'data.technology_out="{technology}"', shown]
+        base += [*sets, *task.sets]
         config = load_config(RECIPE, base, env={})
         normaliser = fit_normaliser(task.train_set, task.load)
         model = GsrGnn(config.model, seed=task.seed)
@@ -178,7 +182,8 @@ def _gsr(*sets: str, routed: bool = True) -> Callable[[Task], Predict]:
         config = _with_epochs(config, _epochs(task, config.train, step))
         out = task.home / "run"
         resume = (out / "state").is_dir()
-        found = train(task.data, out, config=config, fold=task.fold, folds=task.folds, resume=resume)
+        fold = task.fold if isinstance(task.fold, int) else None
+        found = train(task.data, out, config=config, fold=fold, folds=task.folds, resume=resume)
         task.told.update(epochs=config.train.epochs, parameters=found.num_parameters, steps=found.steps,
                          lr=config.train.lr, crop_gcells=config.train.crop_gcells)  # fmt: skip
         return _of_run(out, _as_it_is if routed else without_router)
@@ -206,7 +211,7 @@ def _recipe(hide: Callable[[CircuitGraph], CircuitGraph]) -> Callable[[Task], Pr
         out = task.runs / str(task.fold)
         card = load_weights(out, device="cpu").card
         tested = {e.family for e in task.held_out}
-        if card.fold != task.fold or tested & set(card.families):
+        if task.fold not in (card.fold, card.technology_out) or tested & set(card.families):
             raise InputError(f"is no run that held fold {task.fold} out", path=out, mend="Give --runs of these folds.")
         last = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
         if last.get("event") != "end" or last.get("stopped") != "done":

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from synthetic_graph import synthetic_graph, synthetic_labels, write_corpus
+from synthetic_graph import synthetic_graph, synthetic_labels, write_corpus, write_synthetic
 
 from bench import contest, contest_trees, uncertainty
 from bench.contest_scores import Scored, blocks, by_family, paired, per_gcell, score
@@ -253,6 +253,23 @@ def test_the_recipe_is_judged_by_runs_that_held_the_fold_out(corpus: Path, tmp_p
     (runs / "1").rename(runs / "0")
     with pytest.raises(InputError, match="is no run that held fold 0 out"):
         contest.main([str(corpus), "--results", str(tmp_path / "b"), "--rows", "recipe", "--runs", str(runs)])
+
+
+def test_a_technology_is_left_out_with_all_its_families(tmp_path: Path) -> None:
+    for family, technology in (("fa", "t0"), ("fa", "t1"), ("fb", "t1"), ("fc", "t2"), ("fd", "t2")):
+        folder = tmp_path / "corpus" / technology / family
+        write_synthetic(folder, len(family + technology), family=family, variant=technology)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        (folder / "manifest.json").write_text(json.dumps(manifest | {"technology": technology}))
+    (tmp_path / "corpus" / "folds.toml").write_text(
+        'schema = "gsr-folds"\nschema_version = 1\n[fold]\nfa = 0\nfb = 0\nfc = 1\nfd = 1\n'
+    )
+    asked = ["--rows", "gsr-16", "--loto", "--set", "model.layers=2", "--set", "model.width=16", "--set", "model.k=4"]
+    found = _run(tmp_path / "corpus", tmp_path, *asked)["rows"]["gsr-16"]
+    assert found["folds"] == ["t0", "t1", "t2"]
+    assert found["scores"]["num_placements"] == 5
+    card = load_weights(tmp_path / "results" / "gsr-16" / "t1" / "run").card
+    assert (card.technology_out, card.families) == ("t1", ("fc", "fd"))  # fa is in t1 too
 
 
 def test_intervals_of_a_row_cover_what_they_should() -> None:
