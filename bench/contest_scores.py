@@ -175,3 +175,35 @@ def claim(first: Sequence[Scored], second: Sequence[Scored]) -> dict[str, Any]:
         }
         for name, least in (("headline", HEADLINE_GCELLS), ("all", 0))
     }
+
+
+def table(found: dict[str, dict[str, Any]]) -> str:
+    """The rows as Markdown: means over families of 400 gcells and more, then plain means over all placements."""
+    heads = ["row", "folds", *SCORES, "inst_pearson", "block_pearson", "design AUC", "alike: Pearson", "with overflow",
+             "training"]  # fmt: skip
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    shown = lambda v: "-" if v is None or math.isnan(v) else f"{v:.3f}"  # noqa: E731
+    for name, row in found.items():
+        s = row["scores"]
+        cells = [
+            name,
+            str(len(row["folds"])),
+            *(shown(s["families"][k]) for k in (*SCORES, "inst_pearson", "block_pearson")),
+        ]
+        cells += [shown(s["design_overflow_auc"]), shown(s["alike"]["pearson"]), shown(s["with_overflow"]["pearson"])]
+        seconds = row["train_s"] / max(1, len(row["folds"]))
+        lines.append(f"| {' | '.join([*cells, f'{seconds:.0f} s a fold'])} |")
+    return "\n".join(lines)
+
+
+def claim_table(found: list[dict[str, Any]]) -> str:
+    """The claims as Markdown: gain, its interval, number of families."""
+    lines = [
+        "| row | than | Pearson, families of 400 gcells and more | all families | Spearman, all families |",
+        "|---|---|---|---|---|",
+    ]
+    for c in found:
+        cells = [c["headline"]["pearson"], c["all"]["pearson"], c["all"]["spearman"]]
+        text = [f"{x['gain']:+.4f} ({x['low']:+.4f} to {x['high']:+.4f}; {x['families']})" for x in cells]
+        lines.append(f"| {c['row']} | {c['than']} | {' | '.join(text)} |")
+    return "\n".join(lines)
