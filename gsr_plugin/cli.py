@@ -587,7 +587,7 @@ def bench(name: str, arguments: tuple[str, ...], quick: bool, overwrite: bool, q
 @click.option("--fold", type=int, help="Only cases of the families of this fold.")
 @click.option("--folds", type=FILE, help="Which family is in which fold; else folds.toml in or beside the designs.")
 @click.option("--weights", type=ANY, envvar="GSR_MODEL", help="Run folder or weights; else the shipped model.")
-@click.option("--rounds", type=click.IntRange(1, 9), default=2, show_default=True, help="Most placements with a plan.")
+@click.option("--rounds", type=click.IntRange(1, 9), default=1, show_default=True, help="Most placements with a plan.")
 @click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting of the planner (docs/prediction.md)."
 )

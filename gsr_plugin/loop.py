@@ -21,7 +21,7 @@ def plan_closed_loop(
     fold: int | None = None,
     folds: Path | None = None,
     weights: Path | None = None,
-    rounds: int = 2,
+    rounds: int = 1,
     sets: Sequence[str] = (),
     min_overflow: float = MIN_OVERFLOW,
     limit_s: float = 1800.0,
