@@ -292,7 +292,7 @@ def train(
 
 @main.command()
 @click.argument("data", type=FOLDER, nargs=-1, required=True)
-@click.option("--weights", type=ANY, envvar="GSR_MODEL", help="Run folder or weights; else the shipped model.")
+@click.option("--weights", type=OUT, envvar="GSR_MODEL", help="Run folder, weights, or the name of shipped ones.")
 @click.option("--fold", type=int, help="Score the families of this fold; else of the fold the model held out.")
 @click.option("--folds", type=FILE, help="Which family is in which fold; else folds.toml in or beside DATA.")
 @click.option("--all", "everything", is_flag=True, help="Score all designs, those of the training set too.")
@@ -356,7 +356,7 @@ def calibrate(
 @main.command()
 @click.argument("design", type=FOLDER)
 @click.option("--out", type=OUT, required=True, help="Folder to write.")
-@click.option("--weights", type=ANY, envvar="GSR_MODEL", help="Run folder or weights; else the shipped model.")
+@click.option("--weights", type=OUT, envvar="GSR_MODEL", help="Run folder, weights, or the name of shipped ones.")
 @click.option("--views", type=int, default=1, show_default=True, help="Mirrored and turned views to average, 1 to 8.")
 @click.option("--tile-gcells", type=click.IntRange(min=0), default=0, help="Largest side of a tile; 0: no tiles.")
 @click.option("--halo", type=click.IntRange(min=1), default=8, show_default=True, help="Gcells seen around a tile.")
@@ -555,6 +555,30 @@ def check(paths: tuple[Path, ...], overwrite: bool, quiet: bool) -> _Result:
     return _Result({"checked": found, "num_bad": bad}, "\n".join(lines), exit_code=1 if bad else 0)
 
 
+@main.command()
+@click.argument("action", type=click.Choice(["list", "verify", "show", "choose"]), default="list")
+@click.argument("name", default="")
+@_common
+def weights(action: str, name: str, overwrite: bool, quiet: bool) -> _Result:
+    """Shipped models: list them, verify their hashes, show a card, or choose by task.
+
+    show takes the name of a shipped model or the path of any weights; verify a name, or checks all; choose a task, and
+    says which weights a command takes for it. list and verify end with exit code 1 where weights are not what their
+    card says.
+
+    \b
+    gsr weights
+    gsr weights show gsr-base
+    gsr weights show runs/all
+    gsr weights verify
+    gsr weights choose congestion
+    """
+    from gsr_plugin.weights_card import do
+
+    found = do(action, name)
+    return _Result(found.value, found.text, exit_code=0 if found.is_good else 1)
+
+
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("name")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGUMENTS]..")
@@ -586,7 +610,7 @@ def bench(name: str, arguments: tuple[str, ...], quick: bool, overwrite: bool, q
 @click.option("--runs", type=FOLDER, help="Runs 0, 1, ..: each case is predicted by the one that held its family out.")
 @click.option("--fold", type=int, help="Only cases of the families of this fold.")
 @click.option("--folds", type=FILE, help="Which family is in which fold; else folds.toml in or beside the designs.")
-@click.option("--weights", type=ANY, envvar="GSR_MODEL", help="Run folder or weights; else the shipped model.")
+@click.option("--weights", type=OUT, envvar="GSR_MODEL", help="Run folder, weights, or the name of shipped ones.")
 @click.option("--rounds", type=click.IntRange(1, 9), default=1, show_default=True, help="Most placements with a plan.")
 @click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting of the planner (docs/prediction.md)."
@@ -643,7 +667,7 @@ def hooks(what: str, overwrite: bool, quiet: bool) -> _Result:
     "--mode", type=click.Choice(["observe", "advise", "apply", "gate"]), default="observe", show_default=True,
     help="advise and apply also plan feedback.",
 )  # fmt: skip
-@click.option("--weights", type=ANY, help="Run folder or weights; else the shipped model.")
+@click.option("--weights", type=OUT, help="Run folder, weights, or the name of shipped ones.")
 @click.option("--log-dir", type=OUT, help="The flow's LOG_DIR, where the metrics go.")
 @click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting of the planner (docs/prediction.md)."

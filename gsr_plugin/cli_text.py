@@ -17,6 +17,7 @@ TWINS = {
     "loop": "flow_hooks.loop.run_loop",
     "report": "gsr_plugin.report.report",
     "check": "gsr_plugin.check.check",
+    "weights": "gsr_plugin.weights_card.do",
     "bench": "gsr_plugin.bench.run_bench",
     "flow": "gsr_plugin.flow.run_flow",
     "serve": "gsr_plugin.served_command.serve",

@@ -92,7 +92,8 @@ def _model(env: Mapping[str, str]) -> Iterator[Check]:
         mend = "pip install torch, for this Python."
         yield Check("torch", MISS, f"cannot be loaded ({type(e).__name__}: {str(e)[:120]})", mend)
         return
-    from gsr_plugin.weights import SHIPPED, load_weights, pick_device
+    from gsr_plugin.shipped import find_weights
+    from gsr_plugin.weights import load_weights, pick_device
 
     yield Check("torch", OK, torch.__version__)
     try:
@@ -100,13 +101,14 @@ def _model(env: Mapping[str, str]) -> Iterator[Check]:
         yield Check("device", OK, str(device))
     except GsrError as e:
         yield Check("device", MISS, _first(e), "Set GSR_DEVICE to cpu, or unset it.")
-    path = Path(env["GSR_MODEL"].strip()) if env.get("GSR_MODEL", "").strip() else SHIPPED
+    wanted = Path(env["GSR_MODEL"].strip()) if env.get("GSR_MODEL", "").strip() else None
     try:
+        path = find_weights(wanted)
         card = load_weights(path, device="cpu").card.model
         yield Check("model", OK, f"{path.name}, {card.layers} layers of {card.width} channels")
     except GsrError as e:
-        mend = "Set GSR_MODEL to a run folder of gsr train or its weights, or unset it." if path != SHIPPED else ""
-        yield Check("model", MISS, _first(e), mend or "Install gsr-plugin again.")
+        mend = "Set GSR_MODEL to a run folder of gsr train or its weights, or unset it."
+        yield Check("model", MISS, _first(e), mend if wanted else "Install gsr-plugin again.")
 
 
 def _scanners() -> Iterator[Check]:

@@ -22,7 +22,8 @@ from gsr_plugin.jsonable import jsonable
 from gsr_plugin.metrics import PlacementScores, Scores, Summary, score_placement, summarize
 from gsr_plugin.predict import predict_views
 from gsr_plugin.progress import Progress
-from gsr_plugin.weights import SHIPPED, load_weights
+from gsr_plugin.shipped import find_weights
+from gsr_plugin.weights import load_weights
 
 MODEL, RUDY, NEAREST = "gsr-gnn", "rudy on gcell boxes", "nearest training cell"
 NEAREST_CELLS = 20_000  # of the training set, drawn with the same number from each design
@@ -98,7 +99,7 @@ def evaluate(
 
     Args:
         data: folders that hold folders written by `gsr export --labels`.
-        weights: a run folder or a `weights.safetensors`; the shipped model when not given.
+        weights: a run folder, a `weights.safetensors`, or the name of shipped ones; those for the task when not given.
         fold: score the families of this fold; else of the fold that the model held out.
         folds: the file that gives families their folds; else `folds.toml` in or beside the data.
         everything: score all placements, seen or not.
@@ -109,7 +110,7 @@ def evaluate(
     Raises:
         InputError: no data, no such fold, or weights that do not fit.
     """
-    loaded = load_weights(weights or SHIPPED, device=device)
+    loaded = load_weights(find_weights(weights), device=device)
     card = loaded.card
     fold = card.fold if fold is None else fold
     entries = find_designs(data)

@@ -21,7 +21,8 @@ from circuit_io.prediction_metrics import expected_excess
 from circuit_io.spot_nets import net_overflow
 from circuit_io.store import StoredDesign, open_design
 from circuit_io.transform import SYMMETRIES, inverse, transform, transform_edges
-from gsr_plugin.weights import SHIPPED, EdgeMaps, Weights, load_weights, versions
+from gsr_plugin.shipped import find_weights
+from gsr_plugin.weights import EdgeMaps, Weights, load_weights, versions
 
 _log = logging.getLogger(__name__)
 KINDS = ("congestion", "overflow_prob", "sigma")
@@ -46,7 +47,7 @@ def predict(
     Args:
         export: what `gsr export` wrote.
         out: the folder to write.
-        weights: a run folder or weights of `gsr train`; the shipped model when not given.
+        weights: a run folder or weights of `gsr train`, or the name of shipped ones; those for the task when not given.
         device: "auto", "cpu" or "cuda".
         views: number of mirrored and turned views, 1 to 8, whose predictions are averaged.
         tile_gcells: predict tiles of at most so many gcells a side, one after the other; 0 takes the design whole.
@@ -59,14 +60,15 @@ def predict(
     """
     refuse_folder(out, schema=SCHEMA, overwrite=overwrite)
     design = open_design(export)
-    model = load_weights(weights or SHIPPED, device=device)
+    found = find_weights(weights)
+    model = load_weights(found, device=device)
     prediction = predict_design(design, model, views=views, tile_gcells=tile_gcells, halo=halo)
     tiled = {"tile_gcells": tile_gcells, "halo": halo} if tile_gcells else {}
     manifest = prediction_manifest(
         export,
         model={
             "weights_sha256": model.sha256,
-            "name": (weights or SHIPPED).name,
+            "name": found.name,
             "data_sha256": model.card.data_sha256,
             "layers": model.card.model.layers,
             "width": model.card.model.width,
