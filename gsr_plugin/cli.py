@@ -418,7 +418,9 @@ def route(design: Path, out: Path, runs: int, seed: int, overwrite: bool, quiet:
     help="embedded: approximate labels of placed DEFs, where no OpenROAD is installed.",
 )  # fmt: skip
 @click.option(
-    "--jobs", type=click.IntRange(min=1), help="How many to run at a time; one, with --ray as the cluster has room."
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="How many to run at a time; one, with --ray as the cluster has room.",
 )
 @click.option("--retry", is_flag=True, help="Run jobs again that failed.")
 @click.option(
@@ -754,3 +756,51 @@ def doctor(overwrite: bool, quiet: bool) -> _Result:
         checks = run()
     missing = sum(c.status == MISS for c in checks)
     return _Result({"checks": checks, "num_missing": missing}, table(checks), exit_code=1 if missing else 0)
+
+
+@main.command()
+@click.option("--openroad", type=FILE, help="The binary; else GSR_OPENROAD, OPENROAD_EXE, or openroad on PATH.")
+@click.option("--out", type=OUT, help="File to write the report to, as well as to stdout.")
+@click.option("--claim", "only", multiple=True, metavar="NAME", help="Try this claim alone; may be repeated.")
+@click.option("--keep", type=OUT, metavar="DIR", help="Folder for all that the claims write; else it is removed.")
+@click.option(
+    "--timeout-s", type=click.FloatRange(min=1), default=300, show_default=True, help="What one claim may take."
+)
+@_common
+def conformance(
+    openroad: Path | None,
+    out: Path | None,
+    only: tuple[str, ...],
+    keep: Path | None,
+    timeout_s: float,
+    overwrite: bool,
+    quiet: bool,
+) -> _Result:
+    """Try all that gsr relies on in an OpenROAD on a small design: each claim passes, fails, or is absent there.
+
+    The report is made to be attached to a bug report. What a run should give is in docs/conformance.md. Exit code 1
+    when a claim failed.
+
+    \b
+    gsr conformance --openroad tools/install/OpenROAD/bin/openroad --out conformance.txt
+    """
+    from circuit_io.atomic import write_files
+    from flow_hooks.conformance import FAIL, report
+    from flow_hooks.conformance import conformance as run
+    from flow_hooks.openroad import find_openroad
+
+    if openroad is None:
+        named = find_openroad()
+        if named is None:
+            raise InputError("no openroad was found", path="--openroad", mend="Name the binary, or set GSR_OPENROAD.")
+        openroad = named[0]
+    if out is not None and out.exists() and not overwrite:
+        raise InputError("exists already", path=out, mend="Pass --overwrite to replace it.")
+    with _status("trying claims", quiet=quiet):
+        found = run(openroad, only=only, timeout_s=timeout_s, keep=keep)
+    text = report(found)
+    if out is not None:
+        write_files({out: text + "\n"}, overwrite=overwrite)
+    counts = {f"num_{status}": found.count(status) for status in ("pass", "fail", "absent")}
+    value = {"openroad": found.tool.version, "tcl": found.tool.tcl, "claims": found.outcomes, **counts}
+    return _Result(value, text, exit_code=1 if found.count(FAIL) else 0)

@@ -22,6 +22,7 @@ TWINS = {
     "flow": "gsr_plugin.flow.run_flow",
     "serve": "gsr_plugin.served_command.serve",
     "doctor": "gsr_plugin.doctor.doctor",
+    "conformance": "flow_hooks.conformance.conformance",
 }
 
 

@@ -30,6 +30,7 @@ variable grid { x { 0 50000 } y { 0 40000 } }
 proc note { args } {
   variable calls
   lappend calls $args
+  return ""
 }
 
 proc percent { text } {
@@ -286,6 +287,7 @@ proc error { tool id text } {
   ::error "$tool-[format %04d $id]"
 }
 proc metric_integer { name value } { ::stub::note metric_integer $name $value }
+proc metric_float { name value } { ::stub::note metric_float $name $value }
 }
 
 namespace eval ::sta {
@@ -293,6 +295,10 @@ variable cmd_args
 proc define_cmd_args { command arguments } {
   variable cmd_args
   set cmd_args($command) $arguments
+}
+proc stop { id text } {
+  puts "\[ERROR STA-$id\] $text"
+  error STA-$id
 }
 # the keys and flags of a command; the last value of a repeated key wins
 proc parse_key_args { command arguments_var keys_var keys flags } {
@@ -302,19 +308,26 @@ proc parse_key_args { command arguments_var keys_var keys flags } {
   while { [llength $arguments] > 0 } {
     set arguments [lassign $arguments word]
     if { $word in $keys } {
-      if { [llength $arguments] == 0 } { error "$command $word missing value." }
+      if { [llength $arguments] == 0 } { stop 0560 "$command $word missing value." }
       set arguments [lassign $arguments values($word)]
     } elseif { $word in $flags } {
       set values($word) 1
     } elseif { [regexp {^-[a-zA-Z]} $word] } {
-      error "$command $word is not a known keyword or flag."
+      stop 0562 "$command $word is not a known keyword or flag."
     } else {
       lappend rest $word
     }
   }
   set arguments $rest
 }
-proc time_ui_sta { value } { return [expr { $value * 1e-9 }] }
+proc check_argc_eq0 { command arguments } {
+  if { [llength $arguments] > 0 } { stop 0564 "$command positional arguments not supported." }
+}
+# in single precision
+proc time_ui_sta { value } {
+  binary scan [binary format f [expr { $value * 1e-9 }]] f seconds
+  return $seconds
+}
 }
 
 namespace eval ::gpl {
@@ -353,6 +366,7 @@ proc dbBox_create { pin layer x1 y1 x2 y2 } {
 }
 proc dbMarkerCategory_fromJSON { chip path } {
   if { $chip ne "::chip" } { error "expected a dbChip" }
+  if { ![file isfile $path] } { error ODB-0031 }
   ::stub::note dbMarkerCategory_fromJSON $chip $path
 }
 proc dbMarkerCategory_fromTR { chip name path } {
@@ -381,7 +395,7 @@ proc global_placement { args } {
   set flags { -routability_driven -timing_driven -skip_io -force_center_initial_place }
   lappend flags -skip_initial_place -incremental
   sta::parse_key_args global_placement args keys $keys_known $flags
-  if { [llength $args] > 0 } { error "global_placement takes no positional arguments" }
+  sta::check_argc_eq0 global_placement $args
   stub::note global_placement {*}$given
   stub::note blockages_in_force [llength $stub::blockages]
   if { $stub::placement_failures > 0 } {
@@ -396,7 +410,7 @@ proc global_placement { args } {
 proc place_pins { args } {
   set given $args
   sta::parse_key_args place_pins args keys { -hor_layers -ver_layers -min_distance } {}
-  if { [llength $args] > 0 } { error "place_pins takes no positional arguments" }
+  sta::check_argc_eq0 place_pins $args
   stub::note place_pins {*}$given
   if { $stub::pin_failures > 0 } {
     incr stub::pin_failures -1
@@ -414,7 +428,7 @@ proc place_pins { args } {
 sta::define_cmd_args create_blockage { -region box [-inst i] [-max_density d] [-soft] }
 proc create_blockage { args } {
   sta::parse_key_args create_blockage args keys { -region -inst -max_density } { -soft }
-  if { [llength $args] > 0 } { error "create_blockage takes no positional arguments" }
+  sta::check_argc_eq0 create_blockage $args
   set box [lmap um $keys(-region) { expr { round($um * $stub::dbu) } }]
   lassign $box x1 y1 x2 y2
   lassign $stub::die die_x1 die_y1 die_x2 die_y2
@@ -431,19 +445,24 @@ proc create_blockage { args } {
 proc set_global_routing_region_adjustment { args } {
   sta::parse_key_args set_global_routing_region_adjustment args keys { -layer -adjustment } {}
   if { [llength $args] != 1 || [llength [lindex $args 0]] != 4 } { error GRT-0050 }
+  if { ![dict exists $stub::layers $keys(-layer)] } { error GRT-0005 }
   # the real one cuts off what is below a database unit
   set box [lmap um [lindex $args 0] { expr { int($um * $stub::dbu) } }]
-  lassign $box x1 y1 x2 y2
   lassign $stub::die die_x1 die_y1 die_x2 die_y2
-  if { $x1 < $die_x1 || $y1 < $die_y1 || $x2 > $die_x2 || $y2 > $die_y2 } { error GRT-0063 }
-  if { ![dict exists $stub::layers $keys(-layer)] } { error GRT-0005 }
+  foreach value $box low [list $die_x1 $die_y1 $die_x1 $die_y1] \
+    high [list $die_x2 $die_y2 $die_x2 $die_y2] id { 0064 0065 0066 0067 } {
+      if { $value < $low || $value > $high } { error GRT-$id }
+    }
   stub::note set_global_routing_region_adjustment {*}$box $keys(-layer) $keys(-adjustment)
 }
 
 proc set_global_routing_layer_adjustment { layer value } {
   if { ![dict exists $stub::layers $layer] } { error GRT-0005 }
   stub::note set_global_routing_layer_adjustment $layer $value
-  dict set stub::adjustments $layer $value
+  # the database holds single precision
+  binary scan [binary format f $value] f held
+  dict set stub::adjustments $layer $held
+  return ""
 }
 
 # Instances are patterns here, as in OpenSTA: an unknown one is an error.
@@ -452,7 +471,7 @@ proc set_placement_padding { args } {
   if { [info exists keys(-instances)] } {
     foreach pattern $keys(-instances) {
       set found [lsearch -all -inline -glob [dict keys $stub::insts] $pattern]
-      if { [llength $found] == 0 } { error "instance '$pattern' not found" }
+      if { [llength $found] == 0 } { sta::stop 0127 "instance '$pattern' not found." }
       stub::note padding_by_pattern $pattern {*}$found
     }
   }
@@ -460,6 +479,9 @@ proc set_placement_padding { args } {
 }
 
 proc write_text { path text } {
+  if { ![file isdirectory [file dirname $path]] } {
+    error "Failed to open '$path.1' for writing"
+  }
   set channel [open $path wb]
   puts $channel $text
   close $channel

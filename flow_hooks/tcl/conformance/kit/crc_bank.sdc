@@ -1,0 +1,1 @@
+../../../../demos/kit/rtl/crc_bank.sdc
