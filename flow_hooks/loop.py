@@ -188,7 +188,7 @@ class _Run:
         if arm != BASE:
             words.append(states[BASE]["sha256"])
         if arm in _ROUTING_ARMS:
-            words += [plan.rounds, plan.config.model_dump()]
+            words += [own_version(), plan.rounds, plan.config.model_dump()]
         if arm in PREDICTING:
             words.append(plan.weights.get(case.name, {}).get("sha256", ""))
         if arm == SWEEP:

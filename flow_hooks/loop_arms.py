@@ -24,6 +24,7 @@ from circuit_io.transform import Symmetry, transform_edges
 from flow_hooks.feedback import plan_feedback, write_feedback
 from flow_hooks.feedback_file import Plan
 from flow_hooks.loop_cases import Case
+from flow_hooks.loop_judge import Verdict
 from flow_hooks.loop_steps import PLACED, Placement, Seen, Tools, clear_up, export, judge, place, predict
 
 BASE, OURS, SWEEP = "a", "c", "e"
@@ -54,6 +55,8 @@ class Round:
     plan: Plan | None = None
     predict_s: float = 0.0
     expected: float | None = None
+    pins_moved: bool = False
+    verdict: Verdict | None = None
     more: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -120,9 +123,8 @@ def run_arm(
     if base is not None and kept == 0 and arm not in _OPTIONS:
         said["judged"] = base.said["judged"]
     else:
-        moved = any(r.plan is not None and r.plan.of("place_pins") for r in rounds[:kept])
-        said["judged"] = judge(case, tools, rounds[kept].placement.placed, folder, pins_moved=moved).to_json()
-        _keep(rounds[kept].placement.placed, folder)
+        said["judged"] = _judged(case, tools, rounds[kept]).to_json()
+        _keep(rounds[kept], folder)
     said["is_abstained"] = arm not in _OPTIONS and len(rounds) == 1
     clear_up(folder)
     for r in rounds:
@@ -130,8 +132,17 @@ def run_arm(
     return said
 
 
-def _keep(placed: Path, folder: Path) -> None:
-    (folder / f"{PLACED}.gz").write_bytes(gzip.compress(placed.read_bytes(), 6, mtime=0))
+def _judged(case: Case, tools: Tools, r: Round) -> Verdict:
+    """What the judge says of a round, asked once."""
+    if r.verdict is None:
+        r.verdict = judge(case, tools, r.placement.placed, r.folder, pins_moved=r.pins_moved)
+    return r.verdict
+
+
+def _keep(r: Round, folder: Path) -> None:
+    """The placement that was judged and the router's tables, packed."""
+    (folder / f"{PLACED}.gz").write_bytes(gzip.compress(r.placement.placed.read_bytes(), 6, mtime=0))
+    (r.folder / "labels").rename(folder / "labels")
     for table in sorted((folder / "labels").glob("*")):
         if table.suffix == ".def":
             table.unlink()
@@ -161,9 +172,10 @@ def _rounds(case: Case, tools: Tools, folder: Path, base: Base, look: Look) -> t
         write_feedback(file, plan)
         there = folder / f"round_{number + 1}"
         try:
-            rounds.append(Round(there, place(case, tools, there, plan=(plan, file))))
+            made = place(case, tools, there, plan=(plan, file))
         except ToolError as e:  # a flow goes on with the placement it has
             return rounds, f"the placement with the plan failed: {e}"
+        rounds.append(Round(there, made, pins_moved=here.pins_moved or bool(plan.of("place_pins"))))
     return rounds, ""
 
 
@@ -191,7 +203,7 @@ def _routed(case: Case, tools: Tools, base: Base) -> Look:
     def look(here: Round) -> Seen:
         labels = base.folder / "labels"
         if here.folder.name != "round_0":
-            judge(case, tools, here.placement.placed, here.folder, pins_moved=True)
+            _judged(case, tools, here)
             labels = here.folder / "labels"
         design = export(case, here.placement.placed, here.folder / "export", labels=labels)
         manifest = prediction_manifest(design.path, model={"name": "the router"}, versions={})
