@@ -38,10 +38,10 @@ class FeedbackConfig(BaseModel):
         default=1.0, ge=0, description="a hot area is relieved only if its excess is above so many standard deviations"
     )
     local_load: float = Field(
-        default=0.88, gt=0, description="demand over tracks of the design up to which trouble is local"
+        default=0.84, gt=0, description="demand over tracks of the design up to which trouble is local"
     )
     hopeless_load: float = Field(
-        default=1.05, gt=0, description="demand over tracks of the design above which nothing is planned"
+        default=1.10, gt=0, description="demand over tracks of the design above which nothing is planned"
     )
     blockages: Switch = Field(default="auto", description="density blockages; auto: wherever there is trouble")
     uniform_density: Switch = Field(

@@ -181,7 +181,7 @@ def test_short_of_tracks_everywhere_adds_uniform_density() -> None:
     prediction = predicted(bump(base=0.9))
     plan = plan_feedback(prediction, manifest(prediction))
     assert plan.trouble == "everywhere"
-    assert 0.88 < plan.load <= 1.05
+    assert 0.84 < plan.load <= 1.1
     assert (plan.actions[-1].action, plan.actions[-1].value) == ("uniform_density", "0")
     assert kinds(prediction, manifest(prediction)) == ["density_blockage", "uniform_density"]
     off = kinds(prediction, manifest(prediction), uniform_density="never")
@@ -214,10 +214,10 @@ def test_gentle_steps_where_timing_is_known_to_fail() -> None:
 
 
 def test_more_demand_than_anything_helps_is_left_alone() -> None:
-    prediction = predicted(bump(base=1.1))
+    prediction = predicted(bump(base=1.15))
     plan = plan_feedback(prediction, manifest(prediction, counts={"free_ports": 5}))
     assert (plan.actions, plan.trouble) == ((), "hopeless")
-    assert re.match(r"Nothing planned: the design wants 1\d\d % of all tracks, and above 105 % nothing ", plan.verdict)
+    assert re.match(r"Nothing planned: the design wants 1\d\d % of all tracks, and above 110 % nothing ", plan.verdict)
     assert plan_feedback(prediction, manifest(prediction), FeedbackConfig(hopeless_load=2)).actions
 
 

@@ -43,6 +43,15 @@ def test_pins_are_placed_for_the_insts_before_the_placement(tmp_path: Path) -> N
     assert names.index("place_pins") < names.index("global_placement")
 
 
+FIRM_2 = "stub::pin ::pin_2 setPlacementStatus FIRM"
+
+
+@pytest.mark.parametrize(("highest", "vertical"), [(4, "metal4"), (3, "metal2")])
+def test_a_direction_without_pins_takes_the_signal_layer_beside(tmp_path: Path, highest: int, vertical: str) -> None:
+    run = apply_plan(tmp_path, pins(), before=f"{FIRM_2}; set stub::routing_range {{ 2 {highest} }}")
+    assert run.named("place_pins") == [["-hor_layers", "metal3", "-ver_layers", vertical]], run.out
+
+
 @pytest.mark.parametrize(
     ("value", "env", "horizontal", "vertical"),
     [
@@ -70,7 +79,12 @@ def test_layers_of_the_pins(tmp_path: Path, value: str, env: dict[str, str], hor
         ("[exit];metal4", "", {}, "no routing layer"),
         ("metal4;metal3", "", {}, 'layer "metal4" is not horizontal'),
         ("%zz;metal4", "", {}, "stray %"),
-        ("", "stub::pin ::pin_2 setPlacementStatus FIRM", {}, "no vertical layer"),
+        (
+            "",
+            f"{FIRM_2}; set stub::routing_range {{ 1 3 }}; dict set stub::layers metal2 HORIZONTAL",
+            {},
+            "no vertical layer",
+        ),
         ("", "foreach p {1 2} { stub::pin ::pin_$p setPlacementStatus FIRM }", {}, "no pin may be moved"),
         ("", "", {"FLOORPLAN_DEF": "x.def"}, "the flow takes the pins from FLOORPLAN_DEF"),
         ("", "", {"FOOTPRINT_TCL": "x.tcl"}, "the flow takes the pins from FOOTPRINT_TCL"),

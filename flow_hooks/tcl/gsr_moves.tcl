@@ -46,7 +46,7 @@ proc require_planned_placement { } {
 # --- place_pins -------------------------------------------------------------------------
 
 # The layers of the value, `horizontal,..;vertical,..`; else those of the flow, else those that the
-# ports lie on.
+# ports lie on, and for a direction that none lies on the routing layer next to them.
 proc check_place_pins { row context } {
   foreach name { FLOORPLAN_DEF FOOTPRINT FOOTPRINT_TCL } {
     if { [setting $name] ne "" } { raise_failure "the flow takes the pins from $name" }
@@ -89,7 +89,24 @@ proc pin_layers { row ports } {
       dict set found [layer_direction $name] $name 1
     }
   }
-  return [list [dict keys [dict get $found HORIZONTAL]] [dict keys [dict get $found VERTICAL]]]
+  set pair [list [dict keys [dict get $found HORIZONTAL]] [dict keys [dict get $found VERTICAL]]]
+  lassign $pair horizontal vertical
+  if { [llength $horizontal] == 0 } { lset pair 0 [layer_beside [lindex $vertical 0] HORIZONTAL] }
+  if { [llength $vertical] == 0 } { lset pair 1 [layer_beside [lindex $horizontal 0] VERTICAL] }
+  return $pair
+}
+
+# The signal layer just above, else the one just below, if it runs in the direction.
+proc layer_beside { name direction } {
+  lassign [routing_layers] names
+  set at [lsearch -exact $names $name]
+  set signal [signal_layers [block] $names]
+  set highest [expr { [llength $signal] == 2 ? [lsearch -exact $names [lindex $signal 1]] : $at }]
+  foreach next [list [expr { $at + 1 }] [expr { $at - 1 }]] {
+    if { $next < 0 || $next > max($highest, $at - 1) } { continue }
+    if { [layer_direction [lindex $names $next]] eq $direction } { return [lindex $names $next] }
+  }
+  return {}
 }
 
 proc layer_direction { name } {
