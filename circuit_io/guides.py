@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float64, Int, Int64
+from jaxtyping import Bool, Float64, Int, Int64
 
 from circuit_io.errors import InputError
 from circuit_io.store import StoredDesign
@@ -45,6 +45,18 @@ class Guides:
         """
         ways = self.directions()
         mine = np.array([ways.get(name) == direction for name in self.layers], bool)[self.layer]
+        return np.bincount(self._edges(mine, direction, edges)[:, 0], minlength=self.num_nets)
+
+    def usage(self, layer: str, direction: str, *, ny: int, nx: int) -> Int64[np.ndarray, "ny nx"]:
+        """How many nets were routed on a layer of a direction over each edge of a grid."""
+        mine = self.layer == (self.layers.index(layer) if layer in self.layers else -1)
+        keys = self._edges(mine, direction, (0, 0, nx - 1, ny - 1))
+        return np.bincount(keys[:, 3] * nx + keys[:, 2], minlength=ny * nx).reshape(ny, nx)
+
+    def _edges(
+        self, mine: Bool[np.ndarray, " guides"], direction: str, edges: tuple[int, int, int, int]
+    ) -> Int64[np.ndarray, "n 4"]:
+        """Net, layer, ix, iy of the edges in a box that some guides stand for, each once for a net and layer."""
         step = (1, 0) if direction == "h" else (0, 1)
         low = np.maximum(self.box[:, :2], edges[:2])
         high = np.minimum(self.box[:, 2:] - step, edges[2:])
@@ -55,8 +67,7 @@ class Guides:
         nth = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
         at = low[rows][owner] + np.stack([nth % size[owner, 0], nth // size[owner, 0]], 1)
         guide = rows[owner]
-        keys = np.unique(np.column_stack([self.net[guide], self.layer[guide], at]), axis=0)
-        return np.bincount(keys[:, 0], minlength=self.num_nets)
+        return np.unique(np.column_stack([self.net[guide], self.layer[guide], at]), axis=0)
 
     def table(self) -> pa.Table:
         """A row a guide, for an export folder."""

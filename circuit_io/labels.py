@@ -235,7 +235,7 @@ def read_labels(folder: Path, grid: GcellGrid, net_names: Names, adjustment: dic
 
 
 def _net_lengths(folder: Path, net_names: Names) -> Float32[np.ndarray, " nets"]:
-    """Routed length of every net from rows `grt: net total_um pins`; nan where there is none."""
+    """Routed length of every net from rows `grt: net total_um pins`, or `drt:` of a detailed route; nan elsewhere."""
     out = np.full(len(net_names), np.nan, np.float32)
     try:
         path = find(folder, "wire_length.csv")
@@ -243,7 +243,7 @@ def _net_lengths(folder: Path, net_names: Names) -> Float32[np.ndarray, " nets"]
         return out
     for number, line in enumerate(read_bytes(path).splitlines(), start=1):
         words = line.split()
-        if len(words) < 4 or words[0] != b"grt:":
+        if len(words) < 4 or words[0] not in (b"grt:", b"drt:"):
             continue
         shown = words[1].decode(errors="replace")
         at = net_names.find(words[1])

@@ -97,16 +97,17 @@ def write_router_labels(
     nets = [b"grt: " + name + row for name, row, n in zip(names, rows, pins, strict=True) if n > 1]
     write_files(
         {
-            folder / "gcell_grid.csv": _grid_text(grid),
-            folder / "gcell_usage.csv.gz": _packed(usage_text(found.usage).encode()),
-            folder / "wire_length.csv.gz": _packed(b"tool net total_wl #pins \n" + b"".join(nets)),
+            folder / "gcell_grid.csv": grid_text(grid),
+            folder / "gcell_usage.csv.gz": packed(usage_text(found.usage).encode()),
+            folder / "wire_length.csv.gz": packed(b"tool net total_wl #pins \n" + b"".join(nets)),
         },
         overwrite=True,
     )
     return found
 
 
-def _grid_text(grid: GcellGrid) -> str:
+def grid_text(grid: GcellGrid) -> str:
+    """`gcell_grid.csv`."""
     axes = (("x", grid.x_dbu()[:-1]), ("y", grid.y_dbu()[:-1]))
     rows = [f"{axis},{i},{at}" for axis, borders in axes for i, at in enumerate(borders.tolist())]
     return "\n".join(["axis,index,coord_dbu", *rows, ""])
@@ -128,5 +129,6 @@ def usage_text(table: UsageTable) -> str:
     return out.getvalue()
 
 
-def _packed(data: bytes) -> bytes:
+def packed(data: bytes) -> bytes:
+    """The same bytes in gzip whenever it is written."""
     return gzip.compress(data, 6, mtime=0)

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -32,6 +32,7 @@ class Technology(_Strict):
     signal_layers: Layers | None = None
     clock_layers: Layers | None = None
     layer_adjustment: Adjustment | None = Field(default=None, description="the platform's own")
+    layer_stacks: list[Layers] = Field(default=[], description="for the sampler, instead of its signal_layers")
     site: str = Field(default="", description="of the rows")
     pin_layers: tuple[str, str] | None = Field(default=None, description="horizontal and vertical layer of place_pins")
     core_margin_um: float = Field(default=1.0, ge=0)
@@ -55,6 +56,18 @@ class DesignEntry(_Strict):
     stage: str = "place"
     signal_layers: Layers | None = None
     layer_adjustment: Adjustment | None = None
+
+
+class Runs(_Strict):
+    """Finished runs of a flow, whose route is labelled as it is."""
+
+    technology: str
+    dir: str = Field(min_length=1, description="runs at any depth below: results of ORFS, or runs of LibreLane")
+    read: Literal["odb", "guides"] = Field(
+        default="odb", description="odb: its database, in OpenROAD; guides: its route guides and DEF, approximate"
+    )
+    signal_layers: Layers | None = Field(default=None, description="else LibreLane's own, or the technology's")
+    layer_adjustment: Adjustment | None = Field(default=None, description="else LibreLane's own, or the technology's")
 
 
 class Variant(_Strict):
@@ -114,7 +127,8 @@ class Batch(_Strict):
     schema_: str = Field(alias="schema")
     schema_version: int
     technology: dict[Name, Technology] = Field(min_length=1)
-    design: dict[Name, DesignEntry] = Field(min_length=1)
+    design: dict[Name, DesignEntry] = {}
+    runs: list[Runs] = []
     variant: list[Variant] = []
     sampler: Sampler | None = None
     limits: Limits = Limits()
@@ -139,11 +153,15 @@ def read_batch(path: Path) -> Batch:
         batch = Batch.model_validate(tables)
     except ValidationError as e:
         raise _fault(e, path) from e
+    if not batch.design and not batch.runs:
+        raise InputError("has neither a design nor runs", path=path, mend="docs/labels.md has all keys.")
+    users = [(f"design.{name}", one.technology) for name, one in batch.design.items()]
+    for where, name in users + [(f"runs.{i}", one.technology) for i, one in enumerate(batch.runs)]:
+        if name not in batch.technology:
+            what = f'{where}: no technology "{name}"'
+            raise InputError(what, path=path, mend=did_you_mean(name, batch.technology))
     for name, design in batch.design.items():
         where = f"design.{name}"
-        if design.technology not in batch.technology:
-            what = f'{where}: no technology "{design.technology}"'
-            raise InputError(what, path=path, mend=did_you_mean(design.technology, batch.technology))
         if design.def_ and design.netlist:
             raise InputError(f"{where} has def and netlist", path=path, mend="Give the one to start from.")
     if "failed" in batch.technology:
@@ -188,8 +206,8 @@ def _fault(e: ValidationError, path: Path) -> InputError:
 
 def _keys_at(table: str) -> list[str]:
     models: dict[str, type[_Strict]] = {
-        "technology": Technology, "design": DesignEntry, "variant": Variant, "sampler": Sampler, "limits": Limits,
-        "router": RouterEntry,
+        "technology": Technology, "design": DesignEntry, "runs": Runs, "variant": Variant, "sampler": Sampler,
+        "limits": Limits, "router": RouterEntry,
     }  # fmt: skip
     return [f.alias or n for n, f in models[table].model_fields.items()] if table in models else []
 
@@ -198,8 +216,8 @@ def keys_table() -> str:
     """All keys as a Markdown table, for the documentation."""
     rows = ["| key | default | meaning |", "| --- | --- | --- |"]
     tables: dict[str, type[_Strict]] = {
-        "[technology.NAME]": Technology, "[design.NAME]": DesignEntry, "[[variant]]": Variant, "[sampler]": Sampler,
-        "[limits]": Limits, "[router]": RouterEntry,
+        "[technology.NAME]": Technology, "[design.NAME]": DesignEntry, "[[runs]]": Runs, "[[variant]]": Variant,
+        "[sampler]": Sampler, "[limits]": Limits, "[router]": RouterEntry,
     }  # fmt: skip
     for title, model in tables.items():
         rows.append(f"| **`{title}`** | | {(model.__doc__ or '').strip().splitlines()[0]} |")

@@ -13,6 +13,7 @@ from typing import Any
 
 from circuit_io.errors import InputError, did_you_mean
 from circuit_io.manifest import to_json
+from flow_hooks.finished_runs import GUIDES, ODB
 from flow_hooks.job_process import job_main
 from flow_hooks.label_jobs import EMBEDDED, Job
 
@@ -29,12 +30,17 @@ def run_job(job: Job, folder: Path, *, openroad: str = "") -> dict[str, Any]:
 
     labels = folder / "labels"
     labels.mkdir()
-    if job.settings["router"]["kind"] == EMBEDDED:
+    kind = job.settings["router"]["kind"]
+    if kind == EMBEDDED:
         said = _route_embedded(job, labels)
-    else:
-        from flow_hooks.openroad_job import route_openroad
+    elif kind == GUIDES:
+        from flow_hooks.run_job import label_from_guides
 
-        said = route_openroad(job, labels, openroad=openroad)
+        said = label_from_guides(job, labels)
+    else:
+        from flow_hooks.openroad_job import label_odb, route_openroad
+
+        said = (label_odb if kind == ODB else route_openroad)(job, labels, openroad=openroad)
     sources = sources_of_labels(labels, lef=job.paths("lef"), lib=job.paths("lib"))
     sources = replace(sources, stage=job.settings["stage"])
     manifest = export_design(sources, folder / "design")
@@ -67,7 +73,7 @@ def _route_embedded(job: Job, labels: Path) -> dict[str, Any]:
 
 def write_done(job: Job, labels: Path, adjustment: object, more: Mapping[str, Any] | None = None) -> None:
     """`done.json` of label tables: the settings, and the adjustment that every layer had."""
-    said = {key: value for key, value in job.settings.items() if key not in ("router", "env")}
+    said = {key: value for key, value in job.settings.items() if key not in ("router", "env", "level_adjustments")}
     router = job.settings["router"]
     said |= {
         "schema": "gsr-labels",

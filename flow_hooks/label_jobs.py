@@ -8,10 +8,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from circuit_io.errors import GsrError
+from circuit_io.errors import GsrError, InputError
 from circuit_io.export_sources import parse_layer_range
 from circuit_io.text import sha256_of_file
-from flow_hooks.batch import MAKE_PLACEMENT, Batch, DesignEntry, Technology, Variant
+from flow_hooks.batch import MAKE_PLACEMENT, Batch, DesignEntry, Runs, Technology, Variant
+from flow_hooks.finished_runs import ODB, FinishedRun, find_runs
 from flow_hooks.sampler import sample_variants
 
 EMBEDDED, OPENROAD = "embedded", "openroad"
@@ -53,14 +54,15 @@ def jobs_of(batch: Batch, home: Path, *, router: str, version: str) -> list[Job]
         batch: the batch.
         home: the folder of the batch file.
         router: `EMBEDDED` or `OPENROAD`.
-        version: of the router.
+        version: of openroad; the embedded router has that of this package.
     """
     hashes: dict[Path, str] = {}
+    own = version if router == OPENROAD else own_version()
     jobs = []
     for design_name, design in batch.design.items():
         technology = batch.technology[design.technology]
         for name, variant in _variants(batch, design_name, design, technology):
-            settings = _settings(batch, design_name, design, technology, name, variant, router, version)
+            settings = _settings(batch, design_name, design, technology, name, variant, router, own)
             full = f"{design.technology}/{design_name}/{name}"
             skip = _skip(design, variant, router, settings)
             if skip:
@@ -73,7 +75,82 @@ def jobs_of(batch: Batch, home: Path, *, router: str, version: str) -> list[Job]
                 jobs.append(Job(full, settings, fault=f"{e.filename}: {e.strerror}"))
             except GsrError as e:
                 jobs.append(Job(full, settings, fault=str(e)))
+    return jobs + run_jobs(batch, home, hashes, taken={job.name for job in jobs}, version=version)
+
+
+def run_jobs(batch: Batch, home: Path, hashes: dict[Path, str], *, taken: set[str], version: str) -> list[Job]:
+    """The jobs of finished runs.
+
+    Args:
+        batch: the batch.
+        home: the folder of the batch file.
+        hashes: of files that are known already.
+        taken: names of other jobs.
+        version: of openroad, for those that need it.
+
+    Raises:
+        InputError: a folder without runs, or two runs of one name.
+    """
+    jobs = []
+    for runs in batch.runs:
+        technology = batch.technology[runs.technology]
+        for run in find_runs((home / Path(runs.dir).expanduser()).resolve()):
+            name = f"{runs.technology}/{run.design}/{run.variant}"
+            if name in taken:
+                mend = "Give such runs in batches of their own."
+                raise InputError(f"another job is named {name} as well", path=run.folder, mend=mend)
+            taken.add(name)
+            jobs.append(_run_job(runs, technology, run, name, home, hashes, version))
     return jobs
+
+
+def _run_job(
+    runs: Runs,
+    technology: Technology,
+    run: FinishedRun,
+    name: str,
+    home: Path,
+    hashes: dict[Path, str],
+    version: str,
+) -> Job:
+    own = run.layer_adjustment if run.level_adjustments or run.layer_adjustment is not None else None
+    adjustment = next((a for a in (runs.layer_adjustment, own, technology.layer_adjustment) if a is not None), None)
+    layers = [runs.signal_layers, "-".join(run.signal_layers) if run.signal_layers else None, technology.signal_layers]
+    chosen = next((text for text in layers if text), None)
+    is_odb = runs.read == ODB
+    settings: dict[str, Any] = {
+        "tech": runs.technology,
+        "design": run.design,
+        "variant": run.variant,
+        "family": run.design,
+        "stage": "grt" if is_odb or run.flow == "librelane" else "route",
+        "signal_layers": list(parse_layer_range(chosen)) if chosen else None,
+        "layer_adjustment": adjustment,
+        "level_adjustments": list(run.level_adjustments) if runs.layer_adjustment is None else [],
+        "router": {
+            "kind": runs.read,
+            "name": f"OpenROAD global_route of a finished run ({run.flow})"
+            + ("" if is_odb else ", by its guides (approximate)"),
+            "is_approximate": not is_odb,
+            "version": version if is_odb else own_version(),
+        },
+        "env": technology.env,
+    }
+    lacking = run.lacking(runs.read)
+    if lacking:
+        return Job(name, settings, skip=lacking)
+    needed = [] if is_odb else ["signal_layers", "layer_adjustment"]
+    missing = [key for key in needed if settings[key] is None]
+    roles = ("odb", "sdc", "drc") if is_odb else ("def", "guide", "routed_def", "drc")
+    named = [("lef", p) for p in technology.lef] + [("lib", p) for p in technology.lib]
+    named += [(role, str(run.files[role])) for role in roles if role in run.files]
+    try:
+        inputs = _hashed(named, home, hashes)
+    except OSError as e:
+        return Job(name, settings, fault=f"{e.filename}: {e.strerror}")
+    except GsrError as e:
+        return Job(name, settings, fault=str(e))
+    return Job(name, settings, inputs, fault=_lacks(runs.technology, missing))
 
 
 def own_version() -> str:
@@ -157,7 +234,6 @@ def _skip(design: DesignEntry, variant: Variant, router: str, settings: dict[str
 
 def _fault(design: DesignEntry, technology: Technology, settings: dict[str, Any], router: str) -> str:
     """What the batch file lacks for a job."""
-    where = f"technology.{design.technology}"
     needed = {
         "signal_layers": settings["signal_layers"],
         "layer_adjustment": settings["layer_adjustment"] is not None,
@@ -166,8 +242,11 @@ def _fault(design: DesignEntry, technology: Technology, settings: dict[str, Any]
         needed |= {"lib": technology.lib, "site": technology.site, "pin_layers": technology.pin_layers}
         if settings["power_grid"]:
             needed["power_grid"] = technology.power_grid
-    lacking = [key for key, value in needed.items() if not value]
-    return f"{where} has no {', '.join(lacking)}" if lacking else ""
+    return _lacks(design.technology, [key for key, value in needed.items() if not value])
+
+
+def _lacks(technology: str, lacking: list[str]) -> str:
+    return f"technology.{technology} has no {', '.join(lacking)}" if lacking else ""
 
 
 def _inputs(
@@ -182,6 +261,10 @@ def _inputs(
             named += [("macros", design.macros), ("tracks", technology.tracks)]
         if settings.get("power_grid"):
             named += [("taps", technology.taps), ("power_grid", technology.power_grid)]
+    return _hashed(named, home, hashes)
+
+
+def _hashed(named: list[tuple[str, str]], home: Path, hashes: dict[Path, str]) -> list[dict[str, str]]:
     inputs = []
     for role, text in named:
         if not text:

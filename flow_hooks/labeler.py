@@ -16,6 +16,7 @@ from circuit_io.errors import InputError
 from circuit_io.manifest import MANIFEST, read_json_object, to_json
 from circuit_io.text import sha256_of_file
 from flow_hooks.batch import Batch, read_batch
+from flow_hooks.finished_runs import ODB
 from flow_hooks.job_folders import (
     DONE,
     FAIL,
@@ -30,7 +31,7 @@ from flow_hooks.job_folders import (
 )
 from flow_hooks.job_pool import End, Start, run_pool
 from flow_hooks.job_process import RESULT
-from flow_hooks.label_jobs import EMBEDDED, OPENROAD, Job, jobs_of, own_version
+from flow_hooks.label_jobs import OPENROAD, Job, jobs_of, own_version
 from flow_hooks.openroad import find_openroad, probe_openroad
 
 SCHEMA, JOB_SCHEMA = "gsr-label-batch", "gsr-label-job"
@@ -87,12 +88,12 @@ def plan_batch(path: Path, *, router: str = OPENROAD) -> Plan:
         ToolError: openroad does not run.
     """
     batch, binary, version = read_batch(path), "", own_version()
-    if router == OPENROAD:
+    if (router == OPENROAD and batch.design) or any(runs.read == ODB for runs in batch.runs):
         found = find_openroad()
         if found is None:
             raise InputError(
                 "there is no openroad", path="GSR_OPENROAD, OPENROAD_EXE and PATH",
-                mend="Set GSR_OPENROAD, or take approximate labels by --router embedded.",
+                mend='Set GSR_OPENROAD, or take approximate labels: --router embedded, or read = "guides" in [[runs]].',
             )  # fmt: skip
         tool = probe_openroad(found[0])
         binary, version = str(tool.path.resolve()), tool.version
@@ -235,7 +236,7 @@ class _Run:
             "schema_version": 1,
             "batch": {"name": plan.path.name, "sha256": sha256_of_file(plan.path)},
             "router": plan.router,
-            "is_approximate": plan.router == EMBEDDED,
+            "is_approximate": any(job.settings["router"]["is_approximate"] for job in plan.jobs),
             "versions": {"gsr-plugin": own_version(), "router": plan.version},
             "limits": self._limits.model_dump(),
             "counts": counts,

@@ -38,6 +38,25 @@ def route_openroad(job: Job, labels: Path, *, openroad: str) -> dict[str, Any]:
     return _complete(job, labels)
 
 
+def label_odb(job: Job, labels: Path, *, openroad: str) -> dict[str, Any]:
+    """Read the labels of a finished run out of its database; the tracks of overflow.
+
+    Raises:
+        ToolError: openroad failed; its own error and the place of its log.
+        InputError: what it wrote is no label, or says nothing.
+    """
+    from flow_hooks.run_job import copy_drc
+
+    folder = labels.parent
+    task, log = folder / "job.tsv", folder / "openroad.log"
+    rows = {"out_dir": [str(labels)]}
+    for one in job.inputs:
+        rows.setdefault(one["role"], []).append(one["path"])
+    task.write_text(job_tsv(rows), "utf-8", "surrogateescape")
+    run_script(openroad, TCL / "gsr_label_odb.tcl", task, variable="GSR_LABEL_JOB", log=log, env=job.settings["env"])
+    return _complete(job, labels, {"drc": copy_drc(job, labels)})
+
+
 def job_text(job: Job, labels: Path, *, unpack: Path) -> str:
     """The TSV that gsr_label.tcl reads.
 
@@ -64,12 +83,12 @@ def job_text(job: Job, labels: Path, *, unpack: Path) -> str:
     return job_tsv(rows)
 
 
-def _complete(job: Job, labels: Path) -> dict[str, Any]:
+def _complete(job: Job, labels: Path, also: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Check what openroad wrote, add the column `reduction`, pack the tables, write `done.json` with the settings."""
     from flow_hooks.label_job import write_done
 
     done = label_files.read_parameters(labels)
-    states: Mapping[str, str] = done.get("labels") or {}
+    states = dict(done.get("labels") or {}) | dict(also or {})
     if states.get("grt") != "written":
         raise ToolError(f"openroad wrote no usage of gcells: {states.get('grt')}")
     adjustment = fractions_of(done["layer_adjustment"], labels / "done.json")
@@ -93,5 +112,6 @@ def _complete(job: Job, labels: Path) -> dict[str, Any]:
             (labels / f"{name}.gz").write_bytes(gzip.compress(plain.read_bytes(), 6, mtime=0))
             plain.unlink()
     shutil.rmtree(labels.parent / "inputs", ignore_errors=True)
-    write_done(job, labels, adjustment, more={"openroad": done.get("openroad", ""), "labels": states})
+    more = {"openroad": done.get("openroad", ""), "labels": states, "signal_layers": done["signal_layers"]}
+    write_done(job, labels, adjustment, more=more)
     return {"overflow_tracks": [overflow], "labels": states}

@@ -18,9 +18,10 @@ def sample_variants(sampler: Sampler, design_name: str, design: DesignEntry, tec
     """
     random = Random(f"{sampler.seed} {design_name}")
     crowded = round(sampler.count * sampler.congested_frac)
+    stacks = technology.layer_stacks or sampler.signal_layers
     variants: list[dict[str, Any]] = []
     for count, low in ((sampler.count - crowded, 0.0), (crowded, _CROWDED)):
-        variants += _hypercube(sampler, count, low, random, has_own=_has_own(design, technology))
+        variants += _hypercube(sampler, count, low, random, stacks, has_own=_has_own(design, technology))
     grids = _some(sampler.count, sampler.power_grid_frac if technology.power_grid else 0, random)
     out = []
     for i, drawn in enumerate(variants):
@@ -35,7 +36,9 @@ def _has_own(design: DesignEntry, technology: Technology) -> bool:
     return design.layer_adjustment is not None or technology.layer_adjustment is not None
 
 
-def _hypercube(sampler: Sampler, count: int, low: float, random: Random, *, has_own: bool) -> list[dict[str, Any]]:
+def _hypercube(
+    sampler: Sampler, count: int, low: float, random: Random, stacks: list[str], *, has_own: bool
+) -> list[dict[str, Any]]:
     own = _some(count, sampler.own_adjustment_frac if has_own else 0, random)
     steps = {
         key: _steps(count, low, random) for key in ("layer_adjustment", "utilization", "density_lb_addon", "layers")
@@ -49,9 +52,8 @@ def _hypercube(sampler: Sampler, count: int, low: float, random: Random, *, has_
         values["aspect"] = _within(sampler.aspect, shape[i])
         if own[i]:
             del values["layer_adjustment"]
-        if sampler.signal_layers:
-            at = min(int(steps["layers"][i] * len(sampler.signal_layers)), len(sampler.signal_layers) - 1)
-            values["signal_layers"] = sampler.signal_layers[at]
+        if stacks:
+            values["signal_layers"] = stacks[min(int(steps["layers"][i] * len(stacks)), len(stacks) - 1)]
         out.append(values)
     return out
 

@@ -137,11 +137,16 @@ proc write_usage { block grid nx ny path } {
   }
 }
 
-# One message per net would drown the log: they are suppressed meanwhile.
+# One message per net would drown the log: they are suppressed meanwhile. Asking for routes also
+# makes the router read those of a loaded database.
 proc labels_wire_length { block out_dir route } {
   if { ![has_command report_wire_length] } { return "unsupported(no report_wire_length)" }
   set flag -global_route
-  if { $route eq "route" } { set flag -detailed_route }
+  if { $route eq "route" } {
+    set flag -detailed_route
+  } elseif { [has_command grt::have_routes] && ![::grt::have_routes] } {
+    return "skipped(no global route)"
+  }
   set path [file join $out_dir wire_length.csv]
   set quiet { 237 241 }
   if { ![has_command suppress_message] || ![has_command unsuppress_message] } { set quiet {} }
