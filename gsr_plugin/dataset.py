@@ -315,8 +315,16 @@ class Normaliser:
 
 
 def features_of(graph: CircuitGraph, kind: str) -> Float32[np.ndarray, "rows fields"]:
-    """Features of the nodes of one kind."""
-    return {"inst": graph.inst_features, "net": graph.net_features, "gcell": graph.gcell_features}[kind]
+    """Features of the nodes of one kind, as the model reads them.
+
+    Of the runs of the router it reads whether there were any: other numbers than 8 are rare, so it would learn nothing
+    of them but that they are far out.
+    """
+    values = {"inst": graph.inst_features, "net": graph.net_features, "gcell": graph.gcell_features}[kind]
+    if kind == "gcell":
+        values, runs = values.copy(), column(GCELL_FEATURES, "router_runs")
+        values[:, runs] = values[:, runs] > 0
+    return values
 
 
 def feature_masks(kind: str, values: Float32[np.ndarray, "rows fields"]) -> dict[int, Float32[np.ndarray, " rows"]]:

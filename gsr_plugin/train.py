@@ -353,7 +353,7 @@ _ADDED = {  # what runs had before they told it
     "processes": "1",
     "train.full_rate_layers": "0",
     "model.branch_dtype": '"float32"',
-    "train.drop_router": "0",
+    "train.drop_router": "0.0",
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, column
+from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, column, names
 from circuit_io.graph import CircuitGraph
 from circuit_io.labels import Labels
 from circuit_io.store import write_design
@@ -39,7 +39,8 @@ def synthetic_graph(
         return rng.normal(0.5, 1.0, (rows, len(fields))).astype(np.float32)
 
     gcell_features = features(nx * ny, GCELL_FEATURES)
-    for name in ("demand_z_h", "demand_z_v", "rudy_h", "rudy_v", "layers_h", "layers_v"):
+    positive = {"demand_z_h", "demand_z_v", "rudy_h", "rudy_v", "layers_h", "layers_v", "router_runs"}
+    for name in positive & set(names(GCELL_FEATURES)):
         at = column(GCELL_FEATURES, name)
         gcell_features[:, at] = np.abs(gcell_features[:, at])
     return CircuitGraph(

@@ -1,6 +1,7 @@
 """Finding, splitting, loading and normalising labelled designs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from synthetic_graph import synthetic_graph, write_corpus, write_synthetic
 
 from circuit_io.errors import InputError
-from circuit_io.fields import INST_FEATURES, column
+from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, column
 from circuit_io.transform import without_liberty
 from gsr_plugin.dataset import (
     Entry,
@@ -169,3 +170,16 @@ def test_a_changed_file_is_named(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-4] + b"\0\0\0\1")
     with pytest.raises(InputError, match=r"labels\.safetensors"):
         Loader()(find_designs([tmp_path])[0])
+
+
+def test_runs_of_the_router_are_read_as_known_or_not(corpus: Path) -> None:
+    entries, load, at = find_designs([corpus]), Loader(), column(GCELL_FEATURES, "router_runs")
+    normaliser, graph, read = fit_normaliser(entries, load), load(entries[0]).graph, []
+    for runs in (1.0, 0.25, 0.0):
+        features = graph.gcell_features.copy()
+        features[:, at] = runs
+        read.append(normaliser.features(replace(graph, gcell_features=features))["gcell"])
+        assert features[0, at] == runs, "the graph stays as it is"
+    np.testing.assert_array_equal(read[0], read[1])
+    assert (read[2][:, at] < read[1][:, at]).all()
+    assert not read[2][:, column(GCELL_FEATURES, "router_h")].any()
