@@ -19,6 +19,9 @@ from flow_hooks.loop import LoopPlan, probe_binary
 from flow_hooks.loop_cases import find_cases
 
 ROUTE = (sys.executable, "-m", "gsr_plugin", "route", "--runs", "1")  # predicts without a model
+ONLY_BLOCKAGES = FeedbackConfig(  # whatever the planner's rules are
+    blockages="always", uniform_density="never", gentle="never", place_pins="never", unplace="never"
+)
 _PLACED = re.compile(r"\+ PLACED \( (\d+ \d+) \) (\w+) ;")
 
 
@@ -40,7 +43,7 @@ class Standin:
             binary=binary,
             version=version,
             rounds=rounds,
-            config=FeedbackConfig(),
+            config=ONLY_BLOCKAGES,
             predict={case.name: ROUTE for case in cases},
             weights={case.name: {"name": "router", "sha256": "0"} for case in cases},
             step_s=60,
