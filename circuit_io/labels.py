@@ -209,7 +209,7 @@ def read_labels(folder: Path, grid: GcellGrid, net_names: Names, adjustment: dic
     """Labels of a folder in the form of version 1, on the design's grid and nets.
 
     Raises:
-        InputError: a file is missing or cut, or its grid is not the design's.
+        InputError: a file is missing or cut, its grid is not the design's, or nothing was or could be routed.
     """
     path = find(folder, "gcell_grid.csv")
     x, y = read_gcell_grid(path)
@@ -230,7 +230,12 @@ def read_labels(folder: Path, grid: GcellGrid, net_names: Names, adjustment: dic
         )
     reduction = reductions(table, adjustment)
     h, over_h = congestion(table, reduction, HORIZONTAL)
-    v, over_v = congestion(table, reduction, 1)
+    v, over_v = congestion(table, reduction, VERTICAL)
+    if not (np.isfinite(h).any() or np.isfinite(v).any()):
+        what = f"no edge of its {grid.nx} x {grid.ny} gcells has tracks left"
+        raise InputError(what, path=path, mend="A die of one gcell, or capacities of zero, say nothing: leave it out.")
+    if not (np.nansum(h) > 0 or np.nansum(v) > 0):
+        raise InputError("no edge has a wire", path=path, mend="Write the labels after global_route.")
     return Labels(h, v, over_h, over_v, _net_lengths(folder, net_names))
 
 

@@ -101,7 +101,7 @@ def find_designs(roots: Sequence[Path], *, labelled: bool = True) -> list[Entry]
         found = f"{unlabelled} designs, but none with labels" if unlabelled else "no folder written by gsr export"
         raise InputError(found, path=roots[0] if roots else ".", mend="Write them with gsr export ... --labels DIR.")
     if labelled and approximate:
-        _log.warning("%d of %d placements have approximate labels, of the embedded router", approximate, len(entries))
+        _log.warning("%d of %d placements have approximate labels (docs/labels.md)", approximate, len(entries))
     return sorted(entries.values())
 
 
