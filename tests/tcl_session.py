@@ -147,7 +147,8 @@ def fake_python(folder: Path, *, body: str = "", plan: str | None = None, finish
         files["feedback.tsv"] = plan
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
-    copies = "\n".join(f'cp "{folder / name}" "$out/{name}"' for name in files)
+    # the plan of the tests is of run r1; Python's is of the hook's run
+    copies = "\n".join(f'sed "1s|run_id=r1|run_id=$run_id|" "{folder / name}" > "$out/{name}"' for name in files)
     end = 'printf %s "$run_id" > "$out/done"' if finish else ""
     program.write_text(
         "#!/bin/sh\n"

@@ -79,6 +79,25 @@ def test_a_refused_plan_ends_the_step_when_asked(tmp_path: Path) -> None:
     assert 'is a plan for "other", but "top" is loaded' in run.out
 
 
+def test_nothing_is_in_force_when_the_record_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("in the way")
+    run = apply_plan(tmp_path, ALL_ACTIONS, before="stub::add_inst u1", then="global_placement -density 0.6")
+    assert run.code == 0, run.out
+    assert "[WARNING FLW-7031] gsr_apply_feedback: " in run.out
+    assert run.changes == []
+    assert run.named("global_placement") == [["-density", "0.6"]]
+
+
+def test_a_placement_goes_on_when_its_record_cannot_be_written(tmp_path: Path) -> None:
+    then = "file delete -force out; close [open out w]\nputs returned=[global_placement -density 0.6]"
+    run = apply_plan(tmp_path, plan_text(BLOCKAGE), then=then)
+    assert run.code == 0, run.out
+    assert "returned=placed" in run.out
+    assert "[WARNING FLW-7039]" in run.out
+    assert run.named("blockages_in_force") == [["1"]]
+    assert len(run.named("dbBlockage_destroy")) == 1
+
+
 def test_a_missing_plan_is_a_warning(tmp_path: Path) -> None:
     run = run_tcl(tmp_path, "gsr_apply_feedback -file nowhere.tsv -out_dir out", env=APPLY)
     assert run.code == 0

@@ -102,10 +102,12 @@ def test_more_rounds_as_long_as_they_help(tmp_path: Path, values: tuple[int, ...
         assert words[words.index("--previous") + 1].endswith("/round_1/feedback.tsv")
 
 
-@pytest.mark.parametrize("fails", ["python", "plan", "second placement", "second prediction"])
+@pytest.mark.parametrize("fails", ["python", "plan", "other flow", "second placement", "second prediction"])
 def test_what_fails_leaves_the_first_placement(tmp_path: Path, fails: str) -> None:
     body = {
         "python": "exit 1",
+        # a second flow in the same folder has put its own plan there
+        "other flow": 'sed -i "1s|run_id=[^ ]*|run_id=theirs|" "$out/feedback.tsv"',
         "second prediction": 'test $(wc -l < "${0%/*}/runs") = 2 && exit 1',
     }.get(fails, "")
     before = ""
@@ -127,11 +129,28 @@ def test_what_fails_leaves_the_first_placement(tmp_path: Path, fails: str) -> No
     assert len(run.named("create_blockage")) == len(run.named("dbBlockage_destroy"))
     record = read_record(tmp_path / "out")
     assert rounds(tmp_path)["kept"] == 0
-    if fails in ("python", "plan"):
+    if fails in ("python", "plan", "other flow"):
         assert record["refused"]
+        assert ("does another flow use this folder?" in str(record["refused"])) == (fails == "other flow")
     else:
         [(status, reason)] = statuses(tmp_path / "out")
         assert (status, "the placement with it failed: " in reason) == ("skipped", True)
+
+
+def test_a_folder_that_cannot_be_written_costs_the_plan_alone(tmp_path: Path) -> None:
+    """In the hook of the flow, with a file where the folder should be: even root cannot write there."""
+    (tmp_path / "gsr").write_text("in the way")
+    python = fake_python(tmp_path / "py", plan=plan_text(BLOCKAGE))
+    script = "::gsr::run_hook PRE GLOBAL_PLACE\nputs [global_placement -density 0.6]"
+    env = {**APPLY, "GSR_PYTHON": str(python), "GSR_OUT_ROOT": str(tmp_path / "gsr")}
+    run = run_tcl(tmp_path, script, env=env)
+    assert run.code == 0, run.out
+    assert run.out.count("WARNING") == 1
+    assert "[WARNING FLW-7031] PRE_GLOBAL_PLACE: " in run.out
+    assert run.named("global_placement") == [["-density", "0.6"]]
+    run = run_tcl(tmp_path, script, env={**env, "GSR_ON_ERROR": "fail"})
+    assert run.code == 1
+    assert run.named("global_placement") == []
 
 
 def test_what_fails_ends_the_step_when_asked_but_nothing_stays_by_halves(tmp_path: Path) -> None:

@@ -22,8 +22,7 @@ proc do_apply_feedback { options } {
   set step [lindex [split_hook [option $options step]] 1]
   set actions [regexp -all -inline {[^\s,]+} [option $options actions]]
   if { [llength $actions] == 0 } { set actions [setting_words GSR_FEEDBACK] }
-  set def [option $options def]
-  return [apply_feedback $file $out_dir $step $actions [dict exists $options dry_run] $def]
+  return [apply_feedback $file $out_dir $step $actions $options]
 }
 
 # The folder whose plan is carried out: an earlier run's, when GSR_PREDICTION_DIR names one.
@@ -33,8 +32,9 @@ proc prediction_dir { default } {
   return $default
 }
 
-# `def` is the placement that the plan was made for, if it does not lie beside it.
-proc apply_feedback { file out_dir step actions dry_run { def "" } } {
+# Options: `dry_run`; `def`, the placement that the plan was made for, if it does not lie beside it;
+# `run_id`, of the prediction that the plan must be of.
+proc apply_feedback { file out_dir step actions { options {} } } {
   variable record
   variable is_armed
   variable pending_reason
@@ -42,20 +42,22 @@ proc apply_feedback { file out_dir step actions dry_run { def "" } } {
   clear_feedback
   set is_armed 0
   set record [dict create file [file normalize $file] out_dir $out_dir step $step header {} \
-    refused "" rows {} placement $def]
-  if { [catch { read_plan $file $block } plan details] } {
+    refused "" rows {} placement [option $options def]]
+  if { [catch { read_plan $file $block [option $options run_id] } plan details] } {
     dict set record refused $plan
     write_record
     return -options $details $plan
   }
   dict set record header [dict get $plan header]
+  # a record that cannot be written stops us here, before anything is in force
+  write_record
   lassign [routing_layers] layers
   set context [dict create block $block step $step actions $actions layers $layers \
     dbu [$block getDbUnitsPerMicron] die [die_dbu $block]]
   # every line is checked before the first command is called
   set rows [lmap row [dict get $plan rows] { check_row $row $context }]
   set hold ""
-  if { $dry_run } { set hold "dry run" }
+  if { [dict exists $options dry_run] } { set hold "dry run" }
   if { [mode] ne "apply" } { set hold "GSR_MODE is [mode], not apply" }
   dict set record rows [lmap row $rows { carry_out $row $hold $step }]
   if { [lsearch -exact [record_values reason] $pending_reason] >= 0 } { arm }

@@ -118,7 +118,7 @@ proc apply_in_hook { hook step out_dir } {
     say 7011 "$hook: there is no plan at $file."
     return
   }
-  apply_feedback $file $out_dir $step [setting_words GSR_FEEDBACK] 0
+  apply_feedback $file $out_dir $step [setting_words GSR_FEEDBACK]
 }
 
 proc labels_in_hook { out_dir facts route } {

@@ -39,12 +39,12 @@ variable actions {
 }
 
 # The plan as { header .. rows { row .. } }; raises a failure when it must be refused as a whole.
-proc read_plan { path block } {
+proc read_plan { path block run_id } {
   variable plan_columns
   variable max_plan_rows
   set lines [read_lines $path]
   set header [read_header $path [lindex $lines 0] gsr-feedback]
-  check_plan_header $path $header $block
+  check_plan_header $path $header $block $run_id
   if { [split [lindex $lines 1] \t] ne [list {*}$plan_columns] } {
     raise_failure "$path:2: expected the columns [join $plan_columns {, }], parted by tabs."
   }
@@ -72,14 +72,18 @@ proc read_plan { path block } {
   return [dict create header $header rows $rows]
 }
 
-# A plan is bound to the design and the die it was made for.
-proc check_plan_header { path header block } {
+# A plan is bound to the design and the die it was made for, and to a run where that is known.
+proc check_plan_header { path header block run_id } {
   foreach key { design die_um } {
     if { ![dict exists $header $key] } { raise_failure "$path:1: the header lacks $key." }
   }
   set design [$block getName]
   if { [dict get $header design] ne $design } {
     raise_failure "$path is a plan for \"[dict get $header design]\", but \"$design\" is loaded."
+  }
+  set found [option $header run_id]
+  if { $run_id ne "" && $found ne $run_id } {
+    raise_failure "$path is of run \"$found\", not \"$run_id\" (does another flow use this folder?)"
   }
   set die [die_dbu $block]
   set dbu [$block getDbUnitsPerMicron]

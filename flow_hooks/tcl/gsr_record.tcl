@@ -18,7 +18,14 @@ proc settle_pending { status { reason "" } } {
     if { [dict get $row reason] eq $pending_reason } { set row [settle $row $status $reason] }
     set row
   }]
-  write_record
+  rewrite_record
+}
+
+# What is in force stays so when the record of it cannot be written any more.
+proc rewrite_record { } {
+  if { [catch { write_record } message] } {
+    alert 7039 "The record of the plan could not be written: $message"
+  }
 }
 
 proc record_values { key } {

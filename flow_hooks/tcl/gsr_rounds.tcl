@@ -118,6 +118,7 @@ proc predict_round { round options previous } {
     raise_failure "the prediction in $folder tells no expected overflow."
   }
   set_round overflow $overflow
+  set_round run_id [dict get $result run_id]
   return [file join $folder feedback.tsv]
 }
 
@@ -125,7 +126,8 @@ proc predict_round { round options previous } {
 proc place_round { plan trial start options } {
   variable rounds
   variable is_armed
-  apply_feedback $plan [dict get $options out_dir] GLOBAL_PLACE [setting_words GSR_FEEDBACK] 0
+  apply_feedback $plan [dict get $options out_dir] GLOBAL_PLACE [setting_words GSR_FEEDBACK] \
+    [dict create run_id [dict get [lindex $rounds end] run_id]]
   undo_placement
   set is_armed 0
   if { [dict get $options is_timed] } {
@@ -179,7 +181,7 @@ proc settle_rounds { failure } {
     settle_pending skipped "the placement with it failed: $failure"
   }
   dict set record loop [dict create kept $kept rounds $rounds]
-  write_record
+  rewrite_record
   say 7014 [rounds_text $kept]
 }
 
