@@ -231,10 +231,12 @@ def test_no_signal_layers_rather_than_wrong_ones(tmp_path: Path) -> None:
 
 def test_settings_of_the_placement_travel(tmp_path: Path) -> None:
     env = {"CELL_PAD_IN_SITES_DETAIL_PLACEMENT": "1", "PLACE_DENSITY_LB_ADDON": "0.2", "PLACE_DENSITY": "nan"}
+    env["GSR_WORST_SLACK_NS"] = "-0.135"
     export(tmp_path, env=env)
     hook = hook_of(tmp_path)
     assert hook["padding_sites"] == {"detail_placement": 1}
     assert hook["place_density_lb_addon"] == 0.2
+    assert hook["worst_slack_ns"] == -0.135
     assert "place_density" not in hook
 
 

@@ -317,6 +317,9 @@ proc placement_settings { } {
   if { [setting ENABLE_DPO] in { 0 1 } } {
     lappend pairs improve_placement [expr { [setting ENABLE_DPO] ? "true" : "false" }]
   }
+  if { [is_number [setting GSR_WORST_SLACK_NS] slack_ns] } {
+    lappend pairs worst_slack_ns [json_number $slack_ns]
+  }
   if { [routability_mode] ne "" } {
     lappend pairs routability_driven [json_string [routability_mode]]
   }
