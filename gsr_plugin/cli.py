@@ -498,7 +498,7 @@ def feedback(
         from flow_hooks.plan_prediction import plan_prediction
 
         plan = plan_prediction(pred, out, sets=sets, previous=previous, overwrite=overwrite)
-    return _Result(plan, f"{out}: {len(plan.actions)} actions")
+    return _Result(plan, "\n".join([f"{out}: {len(plan.actions)} actions. {plan.verdict}", *plan.advice]))
 
 
 @main.command()
