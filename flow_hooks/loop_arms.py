@@ -125,7 +125,7 @@ def run_arm(
     else:
         said["judged"] = _judged(case, tools, rounds[kept]).to_json()
         _keep(rounds[kept], folder)
-    said["is_abstained"] = arm not in _OPTIONS and len(rounds) == 1
+    said["is_abstained"] = rounds[0].plan is not None and not rounds[0].plan.actions
     clear_up(folder)
     for r in rounds:
         (r.folder / PLACED).unlink(missing_ok=True)
