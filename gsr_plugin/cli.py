@@ -292,6 +292,32 @@ def train(
 
 @main.command()
 @click.argument("data", type=FOLDER, nargs=-1, required=True)
+@click.option("--from", "base", type=OUT, help="Weights to begin with: run folder, file, or the name of shipped ones.")
+@click.option("--keep", type=FOLDER, multiple=True, metavar="DIR", help="Labelled designs, to see what it forgot.")
+@click.option("--config", type=FILE, help="TOML file with [train] and [data]; else few steps at a low rate.")
+@click.option("--set", "sets", multiple=True, metavar="SECTION.KEY=VALUE", help="Override one setting.")
+@click.option("--resume", is_flag=True, help="Go on with what was begun in --out, with its settings.")
+@click.option("--out", type=OUT, required=True, help="Run folder.")
+@_common
+def finetune(data: tuple[Path, ...], out: Path, overwrite: bool, quiet: bool, **options: Any) -> _Result:  # noqa: ANN401
+    """Tune weights on the labelled designs below DATA, and report what that gained on designs held out.
+
+    Each of three groups of families is held out in turn and scored before and after; then the weights are tuned on all
+    of DATA. --out holds them, finetune.md and finetune.json (docs/training.md).
+
+    \b
+    gsr finetune data/own --out runs/own
+    gsr finetune data/own --from runs/all --keep data/labels --set train.epochs=20 --out runs/own
+    gsr finetune data/own --resume --out runs/own
+    """
+    from gsr_plugin.finetune import finetune as run
+
+    found = run(data, out, overwrite=overwrite, quiet=quiet, **options)
+    return _Result(found.to_json(), f"{out}: {found.run.steps} steps. {found.verdict()}")
+
+
+@main.command()
+@click.argument("data", type=FOLDER, nargs=-1, required=True)
 @click.option("--weights", type=OUT, envvar="GSR_MODEL", help="Run folder, weights, or the name of shipped ones.")
 @click.option("--fold", type=int, help="Score the families of this fold; else of the fold the model held out.")
 @click.option("--folds", type=FILE, help="Which family is in which fold; else folds.toml in or beside DATA.")

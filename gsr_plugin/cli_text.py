@@ -8,6 +8,7 @@ TWINS = {
     "export": "circuit_io.export.export_design",
     "import": "circuit_io.importers.import_design",
     "train": "gsr_plugin.train.train",
+    "finetune": "gsr_plugin.finetune.finetune",
     "evaluate": "gsr_plugin.evaluate.evaluate",
     "calibrate": "gsr_plugin.calibration.calibrate",
     "predict": "gsr_plugin.predict.predict",

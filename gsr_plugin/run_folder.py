@@ -10,6 +10,7 @@ from circuit_io.errors import InputError
 from gsr_plugin.checkpoint import STATE
 from gsr_plugin.config import RunConfig, to_toml
 from gsr_plugin.jsonable import to_json_line
+from gsr_plugin.shipped import is_shipped
 from gsr_plugin.weights import CARD, WEIGHTS
 
 CONFIG, LOG = "config.toml", "log.jsonl"
@@ -17,6 +18,8 @@ CONFIG, LOG = "config.toml", "log.jsonl"
 
 def check_out(out: Path, *, resume: bool, overwrite: bool) -> None:
     """Refuse an `out` that must not be written, before anything long begins."""
+    if is_shipped(out):
+        raise InputError("lies among the shipped weights, which nothing replaces", path=out, mend="Choose another.")
     if out.exists() and not out.is_dir():
         raise InputError("exists and is no folder", path=out, mend="Choose another --out.")
     if not resume and out.is_dir() and any(out.iterdir()):

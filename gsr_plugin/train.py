@@ -8,7 +8,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +37,7 @@ from gsr_plugin.reversible import RangeError
 from gsr_plugin.run_folder import CONFIG, LOG, check_out, prepare_out, write_line
 from gsr_plugin.schedule import Step, epoch_plan, learning_rate, stack_rate
 from gsr_plugin.training_range import TrainingRange
-from gsr_plugin.weights import ModelCard, pick_device, predict_maps, write_weights
+from gsr_plugin.weights import ModelCard, load_weights, pick_device, predict_maps, write_weights
 
 PARTS = ("loss", "squared", "overflow", "likelihood", "range_frac")  # what the log tells of a step
 STOPS = ("interrupted", "max_minutes", "stop_after")
@@ -134,6 +134,8 @@ def train(
     config: RunConfig | None = None,
     fold: int | None = None,
     folds: Path | None = None,
+    base: Path | None = None,
+    hold_out: Collection[str] = (),
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = True,
@@ -148,6 +150,8 @@ def train(
         config: settings; the defaults when not given.
         fold: hold the families of this fold out; none trains on everything (or goes on with a resumed run's fold).
         folds: the file that gives families their folds; else `folds.toml` in or beside the data.
+        base: weights to begin with, whose model and statistics are kept; else new ones.
+        hold_out: names of placements to hold out besides.
         resume: go on with the run in `out`.
         overwrite: start anew in an `out` that holds a run.
         quiet: show no progress.
@@ -170,10 +174,11 @@ def train(
     train_set, held_out = read_split(
         find_designs(data), data, fold=fold, folds=folds, technology_out=config.data.technology_out
     )
+    train_set, held_out = _held_out(train_set, held_out, hold_out)
     train_set = _of_size(train_set, config)
     if ranks.leads:
         check_out(out, resume=resume, overwrite=overwrite)
-    run = _begin(out, config, train_set, held_out, fold, ranks)
+    run = _begin(out, config, train_set, held_out, fold, ranks, base)
     if checkpoint is not None:
         _take_up(run, checkpoint)
     ranks.add_up_([torch.zeros(1)])  # nobody writes before all have read
@@ -307,8 +312,23 @@ def placement_loss(
     return loss, {name: float(value.detach()) for name, value in parts.items()}
 
 
+def _held_out(
+    train_set: list[Entry], held_out: list[Entry], names: Collection[str]
+) -> tuple[list[Entry], list[Entry]]:
+    left = [e for e in train_set if e.name not in names]
+    if not left:
+        raise InputError("nothing is left to train on", mend="Hold fewer placements out.")
+    return left, [*held_out, *(e for e in train_set if e.name in names)]
+
+
 def _begin(
-    out: Path, config: RunConfig, train_set: list[Entry], held_out: list[Entry], fold: int | None, ranks: Ranks
+    out: Path,
+    config: RunConfig,
+    train_set: list[Entry],
+    held_out: list[Entry],
+    fold: int | None,
+    ranks: Ranks,
+    base: Path | None,
 ) -> _Run:
     settings = config.train
     if ranks.size > settings.placements_per_step:
@@ -322,12 +342,20 @@ def _begin(
         device = pick_device(f"cuda:{ranks.local}")
     load = Loader(settings.cache_mb)
     normaliser = fit_normaliser(train_set, load)
+    card = ModelCard.of_run(config, train_set, held_out, ranges=TrainingRange.of(train_set, load), fold=fold)
     torch.manual_seed(settings.seed)
     model = GsrGnn(config.model, seed=settings.seed).to(device)
+    if base is not None:
+        begin = load_weights(base, device=str(device))
+        if begin.card.model != config.model:
+            raise InputError("is of another model than the settings", path=base, mend="Leave the [model] settings out.")
+        model.load_state_dict(begin.model.state_dict())
+        normaliser = begin.normaliser
+        card = card.tuned_from(begin.card, name=base.name, sha256=begin.sha256)
     return _Run(
         out=out,
         config=config,
-        card=ModelCard.of_run(config, train_set, held_out, ranges=TrainingRange.of(train_set, load), fold=fold),
+        card=card,
         normaliser=normaliser,
         train_set=train_set,
         held_out=held_out,
@@ -351,6 +379,7 @@ def _groups(model: GsrGnn, settings: TrainConfig) -> list[dict[str, Any]]:
 
 _ADDED = {  # what runs had before they told it
     "processes": "1",
+    "base": "",
     "train.full_rate_layers": "0",
     "model.branch_dtype": '"float32"',
     "train.drop_router": "0.0",
@@ -380,7 +409,8 @@ def _fingerprint(card: ModelCard, ranks: Ranks) -> dict[str, str]:
     """What must be the same for a run to go on with the same losses."""
     train = {f"train.{k}": json.dumps(v) for k, v in card.settings["train"].items() if k not in _MAY_CHANGE}
     model = {f"model.{k}": json.dumps(v) for k, v in card.model.model_dump(mode="json").items()}
-    return {"fold": json.dumps(card.fold), "data": card.data_sha256, "processes": str(ranks.size)} | model | train
+    whole = {"fold": json.dumps(card.fold), "data": card.data_sha256, "processes": str(ranks.size)}
+    return whole | {"base": card.base.get("weights_sha256", "")} | model | train
 
 
 def _of_size(entries: list[Entry], config: RunConfig) -> list[Entry]:

@@ -61,6 +61,20 @@ class TrainingRange:
         kept = {name: [float(f"{q:.5g}") for q in np.quantile(values, QUANTILES)] for name, values in found.items()}
         return cls(tuple(sorted(technologies)), kept)
 
+    def joined(self, other: "TrainingRange") -> "TrainingRange":
+        """The range of both together; not known when one of them is not.
+
+        The quantiles between lowest and highest, which no warning uses, are those of the wider of the two.
+        """
+        if not (self.is_known and other.is_known):
+            return TrainingRange(tuple(sorted({*self.technologies, *other.technologies})))
+        quantiles = {}
+        for name in sorted({*self.quantiles, *other.quantiles}):
+            rows = [r.quantiles[name] for r in (self, other) if name in r.quantiles]
+            widest = max(rows, key=lambda row: row[-1] - row[0])
+            quantiles[name] = [min(r[0] for r in rows), *widest[1:-1], max(r[-1] for r in rows)]
+        return TrainingRange(tuple(sorted({*self.technologies, *other.technologies})), quantiles)
+
     @property
     def is_known(self) -> bool:
         """Whether the weights tell what they were trained on; older ones do not."""

@@ -67,6 +67,7 @@ _CARD = {
     "fold": _STEP,
     "ranges": Kind(f"an object of {len(QUANTILES)} numbers each", is_table),
     "calibration": _CALIBRATION,
+    "base": TEXT_TABLE,
     "held_out_families": TEXTS,
     "technology_out": TEXT,
     "settings": OBJECT,
@@ -92,6 +93,7 @@ class ModelCard:
     held_out_families: tuple[str, ...] = ()
     technology_out: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    base: dict[str, str] = field(default_factory=dict)  # weights that it was fine-tuned from: name and hashes
     calibration: dict[str, float] = field(default_factory=dict)  # see gsr_plugin/calibration.py
     step: int = 0
     epoch: int = 0
@@ -132,6 +134,19 @@ class ModelCard:
     def sigma_scale(self) -> float:
         """What the network's sigma is multiplied by; 1 until it is calibrated."""
         return self.calibration.get("sigma_scale", 1.0)
+
+    def tuned_from(self, base: "ModelCard", *, name: str, sha256: str) -> "ModelCard":
+        """The card of a run that began with the weights of `base`: what either has seen, it has seen."""
+        return replace(
+            self,
+            features=base.features,
+            num_placements=base.num_placements + self.num_placements,
+            families=tuple(sorted({*base.families, *self.families})),
+            technologies=tuple(sorted({*base.technologies, *self.technologies})),
+            ranges=base.training_range.joined(self.training_range).quantiles,
+            calibration=base.calibration,
+            base={"name": name, "weights_sha256": sha256, "data_sha256": base.data_sha256},
+        )
 
     def at(self, *, step: int, epoch: int) -> "ModelCard":
         """The card after so many steps."""

@@ -86,6 +86,7 @@ def show(wanted: str, *, root: Path = MODELS) -> tuple[dict[str, Any], str]:
         f"{', '.join(card_.technologies)}",
         "held out": ", ".join(card_.held_out_families) or "nothing",
         "steps": f"{card_.step:,}",
+        "fine-tuned from": " ".join(card_.base.get(k, "") for k in ("name", "weights_sha256")).strip() or "nothing",
         "training range": "known" if card_.ranges else "not known, so gsr predict does not warn of drift",
         "data hash": f"`{card_.data_sha256}`",
         "weights hash": f"`{loaded.sha256}`",
