@@ -312,9 +312,7 @@ def placement_loss(
     return loss, {name: float(value.detach()) for name, value in parts.items()}
 
 
-def _held_out(
-    train_set: list[Entry], held_out: list[Entry], names: Collection[str]
-) -> tuple[list[Entry], list[Entry]]:
+def _held_out(train_set: list[Entry], held_out: list[Entry], names: Collection[str]) -> tuple[list[Entry], list[Entry]]:
     left = [e for e in train_set if e.name not in names]
     if not left:
         raise InputError("nothing is left to train on", mend="Hold fewer placements out.")
