@@ -22,14 +22,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def fake_openroad(folder: Path, *, without: tuple[str, ...] = (), version: str = 'echo "26Q3-12 g5c9e48712"') -> Path:
     """An openroad of sh and the real tclsh: it has all commands and options that the hooks use, save some."""
-    lines = []
+    lines, options = [], dict[str, str]()
     for c in CAPABILITIES:
         for name in c.commands:
             if name not in without:
                 space = f"namespace eval ::{name.rpartition('::')[0]} {{}}\n" if "::" in name else ""
                 lines.append(f"{space}proc ::{name} {{ args }} {{}}")
         if c.option and c.option not in without:
-            lines.append(f"set ::sta::cmd_args({c.commands[0]}) {{[-region r] [{c.option} x]}}")
+            options[c.commands[0]] = options.get(c.commands[0], "[-region r]") + f" [{c.option} x]"
+    lines += [f"set ::sta::cmd_args({command}) {{{usage}}}" for command, usage in options.items()]
     prelude = folder / "prelude.tcl"
     prelude.write_text("namespace eval ::sta {}\n" + "\n".join(lines) + "\nsource [lindex $argv 0]\n")
     return script(
