@@ -308,12 +308,12 @@ proc parse_key_args { command arguments_var keys_var keys flags } {
   while { [llength $arguments] > 0 } {
     set arguments [lassign $arguments word]
     if { $word in $keys } {
-      if { [llength $arguments] == 0 } { stop 0560 "$command $word missing value." }
+      if { [llength $arguments] == 0 } { ::sta::stop 0560 "$command $word missing value." }
       set arguments [lassign $arguments values($word)]
     } elseif { $word in $flags } {
       set values($word) 1
     } elseif { [regexp {^-[a-zA-Z]} $word] } {
-      stop 0562 "$command $word is not a known keyword or flag."
+      ::sta::stop 0562 "$command $word is not a known keyword or flag."
     } else {
       lappend rest $word
     }
