@@ -1,6 +1,6 @@
 """Whether sigma holds on unseen families: coverage and width of intervals, and the error of what is kept by certainty.
 
-    gsr bench uncertainty DATA --results DIR [--rows recipe,router-8,trees] [--out FILE]
+    gsr bench uncertainty DATA --results DIR [--rows recipe,router-8,trees] [--folds 0,1] [--out FILE]
 
 DIR is a folder of `gsr bench contest DATA`: what rows predicted for the families that they had not seen. Intervals are
 mean +- reach x sigma, from 0 up; the reach that covers 90 % of the calibration families' edges (each family with the
@@ -216,10 +216,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("data", type=Path)
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--rows", default="recipe,router-8,trees")
+    parser.add_argument("--folds", default="", help="of all that there are")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args(arguments)
     entries, load = find_designs([args.data]), Loader(4096)
     by_family = read_folds(find_folds([args.data]))
+    if args.folds:
+        entries = [e for e in entries if str(by_family[e.family]) in args.folds.split(",")]
+    folds = sorted({by_family[e.family] for e in entries})
+    if len(folds) < 2:
+        raise InputError(f"{len(folds)} folds", path="--folds", mend="Give two: one is tested by what the other tells.")
     found: dict[str, dict[str, Any]] = {}
     heads = [
         "row, sigma",
