@@ -102,7 +102,7 @@ def sizes(run: Done) -> dict[str, Any]:
     for hook in HOOKS:
         manifest = json.loads((run.hook(hook) / "export" / "manifest.json").read_text())
         out[hook] = {key: manifest["counts"][key] for key in ("insts", "nets")}
-        out["gcells"] = [manifest["gcells"]["nx"], manifest["gcells"]["ny"]]
+        out["gcells"] = [manifest["grid"]["nx"], manifest["grid"]["ny"]]
     return out
 
 

@@ -115,7 +115,7 @@ class Done:
         """
         out: dict[str, tuple[float, float]] = {}
         for wall, cpu, words in _TOOK.findall(self.log(stem)):
-            command = words.split()
+            command = words.removeprefix("::").split()
             name = Path(command[1]).name if command[0] == "source" and len(command) > 1 else command[0]
             out.setdefault(name, (float(wall), float(cpu)))
         return out

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,8 @@ HOOKS = ["pre_global_place", "post_global_place", "post_detail_place", "pre_glob
 STEPS = ["3_3_place_gp", "3_5_place_dp", "5_1_grt"]  # where they run
 # Tracks that do not suffice: there is something to plan.
 CROWDED = {"CORE_UTILIZATION": "75", "MAX_ROUTING_LAYER": "M4", "ROUTING_LAYER_ADJUSTMENT": "0.6",
-           "GLOBAL_ROUTE_ARGS": "-allow_congestion -congestion_iterations 5"}  # fmt: skip
+           "GLOBAL_ROUTE_ARGS": "-allow_congestion -congestion_iterations 5",
+           "SKIP_INCREMENTAL_REPAIR": "1"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +165,7 @@ def test_your_own_hooks_run_first_and_in_the_frame_of_the_flow(
     ("python", "reason"),
     [
         ("kill -9 $$", "was killed"),
-        ("sleep 60", r"ran longer than GSR_TIMEOUT \(1 s\)"),
+        ("sleep 60", r"ran longer than GSR_TIMEOUT \(1(\.0)? s\)"),
         ("echo no gsr here; exit 3", "failed with exit code 3.*no gsr here"),
         ("exit 0", "ended without writing done"),
         (None, "was not found"),
@@ -276,16 +278,16 @@ def test_a_warm_server_gives_the_same_and_ends_with_the_flow(
         one, other = (read_prediction(r.hook(hook) / "prediction") for r in (observed, run))
         for name, values in one.maps.items():
             np.testing.assert_array_equal(other.maps[name], values, err_msg=f"{hook} {name}")
-    log = (run.folder("objects") / "gsr" / "server.log").read_text()
-    assert log.count("flow") >= len(HOOKS), log
     assert different_defs(tools, base, run) == []
-    assert not (run.folder("objects") / "gsr" / "server.tsv").exists()
+    folder = run.folder("objects") / "gsr"
+    last = time.monotonic() + 300
+    while (folder / "server.tsv").exists() and time.monotonic() < last:
+        time.sleep(0.1)
+    assert f"{len(HOOKS)} requests done, the flow" in (folder / "server.log").read_text()
 
 
 def test_the_targets_of_a_finished_step(tools: Tools, design: Design, base: Done) -> None:
     branch(base, "targets", before="6")
-    for path in base.folder("results").iterdir():
-        assert (base.folder("results").parent / "targets" / path.name).exists() == path.is_file()
     passed(make(tools, design, ["gsr_predict", "gsr_labels"], base.work, variant="targets"))
     out = base.folder("objects").parent / "targets" / "gsr"
     assert (out / "pre_global_route" / "report.html").exists()

@@ -1,6 +1,7 @@
-# A crossbar on few layers: the router overflows, and goes on.
+# A crossbar on few layers: the router overflows and goes on. What the flow repairs after it would stop there.
 export DESIGN_NAME = xbar16
-export CORE_UTILIZATION ?= 60
+export CORE_UTILIZATION ?= 70
 export MAX_ROUTING_LAYER ?= M5
 export GLOBAL_ROUTE_ARGS ?= -allow_congestion -congestion_iterations 30
+export SKIP_INCREMENTAL_REPAIR ?= 1
 include $(dir $(abspath $(lastword $(MAKEFILE_LIST))))../kit.mk
