@@ -213,7 +213,21 @@ def split(
         test = [e for e in entries if folds[e.family] == fold]
     if not train:
         raise InputError("nothing is left to train on", mend="Give data of further families.")
+    _check_apart(train, test)
     return train, test
+
+
+def _check_apart(train: Sequence[Entry], test: Sequence[Entry]) -> None:
+    """Refuse a placement that is on both sides under the names of two families."""
+    known = {e.sha256: e for e in train if e.sha256}
+    for e in test:
+        if e.sha256 in known:
+            other = known[e.sha256]
+            raise InputError(
+                f"is the placement of {other.path}, held out as family {e.family} and trained on as {other.family}",
+                path=e.path,
+                mend="Export both with the same --family, or leave one out.",
+            )
 
 
 def read_split(
@@ -370,6 +384,7 @@ def fit_normaliser(entries: Sequence[Entry], load: Loader) -> Normaliser:
         variants[e.design_key] = variants.get(e.design_key, 0) + 1
     moments = {kind: _Moments() for kind in KINDS}
     target = _Moments()
+    idle: list[Entry] = []
     for e in entries:
         sample = load(e)
         weight = 1 / variants[e.design_key]
@@ -383,7 +398,11 @@ def fit_normaliser(entries: Sequence[Entry], load: Loader) -> Normaliser:
         maps = np.concatenate([sample.labels.congestion_h.ravel(), sample.labels.congestion_v.ravel()])[:, None]
         if not np.isfinite(maps).any():
             raise InputError("has no unmasked edge", path=e.path, mend="Leave it out, or label it again.")
+        if not np.nan_to_num(maps).any():
+            idle.append(e)
         target.add(np.nan_to_num(maps), np.isfinite(maps).astype(np.float32), weight)
+    if idle:
+        _tell_idle(idle, len(entries))
     stats = {kind: moments[kind].mean_std() for kind in KINDS}
     target_mean, target_std = target.mean_std()
     return Normaliser(
@@ -392,6 +411,14 @@ def fit_normaliser(entries: Sequence[Entry], load: Loader) -> Normaliser:
         float(target_mean[0]),
         float(target_std[0]),
     )
+
+
+def _tell_idle(idle: Sequence[Entry], total: int) -> None:
+    """Labels whose every edge is 0: a router that routed nothing, more likely than a design without wires."""
+    if len(idle) == total:
+        what = "congestion is 0 on every edge of every placement, so there is nothing to learn"
+        raise InputError(what, path=idle[0].path, mend="Label again: the router has routed nothing.")
+    _log.warning("%d of %d placements have congestion 0 on every edge (first: %s)", len(idle), total, idle[0].path)
 
 
 def _check_finite(values: Float32[np.ndarray, "rows fields"], kind: str, entry: Entry) -> None:

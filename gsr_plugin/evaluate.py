@@ -117,9 +117,12 @@ def evaluate(
     train_set, held_out = read_split(
         entries, data, fold=fold, folds=folds, technology_out=card.technology_out if fold is None else ""
     )
-    chosen = entries if everything or not held_out else held_out
-    seen = [e for e in chosen if e.family in card.families]
     load = Loader()
+    train_set, no_edge = _with_edges(train_set, load)
+    chosen, bare = _with_edges(entries if everything or not held_out else held_out, load)
+    if not chosen or not train_set:
+        raise InputError("no placement has an unmasked edge", path=data[0], mend="Label the designs again.")
+    seen = [e for e in chosen if e.family in card.families]
     nearest = NearestCell.fit(train_set, load, loaded.normaliser)
     line = RudyLine.fit(train_set, load)
     known = {e.family for e in train_set}
@@ -143,8 +146,34 @@ def evaluate(
         fold=fold,
         num_seen=len(seen),
         weights_sha256=loaded.sha256,
-        notes=_notes(chosen, seen, held_out, alone),
+        notes=(*_notes(chosen, seen, held_out, alone), *_unscored(bare, no_edge, placements[MODEL])),
     )
+
+
+def _with_edges(entries: Sequence[Entry], load: Loader) -> tuple[list[Entry], list[Entry]]:
+    """Placements with an unmasked edge, and those without: one gcell, or no tracks."""
+    good: list[Entry] = []
+    bare: list[Entry] = []
+    for e in entries:
+        labels = load(e).labels
+        is_good = bool(np.isfinite(labels.congestion_h).any() or np.isfinite(labels.congestion_v).any())
+        (good if is_good else bare).append(e)
+    return good, bare
+
+
+def _unscored(bare: Sequence[Entry], no_edge: Sequence[Entry], scored: Sequence[PlacementScores]) -> list[str]:
+    notes = []
+    left_out = sorted({*bare, *no_edge})
+    if left_out:
+        notes.append(f"{len(left_out)} placements have no unmasked edge and are left out (first: {left_out[0].name})")
+    flat = [p for p in scored if math.isnan(p.mean.pearson)]
+    if flat:
+        first = f"{flat[0].technology}/{flat[0].design}/{flat[0].variant}"
+        notes.append(
+            f"{len(flat)} placements have the same congestion on all edges of a direction and no correlation (first: "
+            f"{first}): means are over the others"
+        )
+    return notes
 
 
 def _notes(chosen: list[Entry], seen: list[Entry], held_out: list[Entry], alone: list[Entry]) -> tuple[str, ...]:

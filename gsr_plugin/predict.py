@@ -118,6 +118,7 @@ def predict_design(
     }
     area = np.diff(grid["y_um"])[:, None] * np.diff(grid["x_um"])[None, :]
     has_layers = _has_layers(graph.gcell_features)
+    _check_edges(design, has_layers=has_layers)
     for letter in "hv":
         capacity = _feature(graph, f"capacity_{letter}") * TRACKS_PER_UNIT
         maps[f"capacity_{letter}"] = capacity
@@ -155,6 +156,18 @@ def _check_layers(design: StoredDesign, model: Weights) -> None:
             f"is a design {words[found]}, the model was trained {words[wanted]}",
             path=design.path, mend="Imported designs need --weights of a model trained on imports, exported ones of a "
             "model trained on exports.",
+        )  # fmt: skip
+
+
+def _check_edges(design: StoredDesign, *, has_layers: bool) -> None:
+    """Refuse a design without a single edge to predict: no hot spot there would look like a good placement."""
+    graph = design.graph
+    if graph.nx * graph.ny == 1:
+        raise InputError("is one gcell, which has no edge to predict", path=design.path, mend="It needs no router.")
+    if has_layers and not any((_feature(graph, f"capacity_{letter}") > 0).any() for letter in "hv"):
+        raise InputError(
+            "has no tracks: the capacity of every gcell is 0",
+            path=design.path, mend="Export it again with the router's --signal-layers and --layer-adjustment.",
         )  # fmt: skip
 
 
