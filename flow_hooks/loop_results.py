@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from flow_hooks.job_folders import DONE
-from flow_hooks.loop_arms import BASE, OURS
+from flow_hooks.loop_arms import ARMS, BASE, OURS
 from flow_hooks.loop_cases import Case
 
 LOCAL_USAGE = 0.86  # mean usage over capacity in arm a up to which trouble is local
@@ -88,6 +88,7 @@ def _row(case: Case, arms: Mapping[str, Mapping[str, Any]], min_overflow: float)
     if OURS in done:
         rounds = done[OURS]["rounds"]
         row["is_abstained"] = done[OURS]["is_abstained"]
+        row["weights"] = done[OURS].get("weights", {})
         row["plans"] = [r["plan"] for r in rounds if "plan" in r]
         row["expected_overflow"] = [r["expected"] for r in rounds]
         if len(rounds) > 1 and rounds[1]["place_s"] is not None:
@@ -182,7 +183,7 @@ def _marks(rows: Sequence[Mapping[str, Any]]) -> list[Mark]:
 
 def table_of(results: Mapping[str, Any]) -> str:
     """The results as Markdown: overflow by case and arm, means, marks."""
-    arms = list(results["arms"])
+    arms = [arm for arm in ARMS if arm in results["arms"]]
     head = ["case", "usage", *arms, "plan", "wire", "time"]
     lines = [_line(head), _line(["---", *["---:"] * (len(arms) + 1), "---", "---:", "---:"])]
     for row in (r for r in results["cases"] if r["is_case"]):
