@@ -22,7 +22,7 @@ from flow_hooks.blockages import Blockages, best_blockages
 from flow_hooks.choice import Situation, advise, choose
 from flow_hooks.feedback_config import FeedbackConfig, feedback_config
 from flow_hooks.feedback_file import Plan, blocked_share, feedback_tsv, read_feedback, write_feedback
-from flow_hooks.heat import load, smoothed, uncertain
+from flow_hooks.heat import certain_areas, load, mean_excess, smoothed, uncertain
 from flow_hooks.inst_actions import padding_actions, unplace_actions
 from flow_hooks.regions import box_um, region_sum
 from flow_hooks.tsv import number
@@ -90,7 +90,7 @@ class _Planner:
         self.actions: list[Action] = []
         self.notes: list[str] = []
         self.congestion = smoothed(prediction)
-        self.excess = np.maximum(0.0, self.congestion - config.threshold)
+        self.excess = mean_excess(prediction, self.congestion, config.threshold)
         self.load = load(prediction)
         self.free_um2 = self._free_area()
         self.budget_um2 = config.budget_frac * self.free_um2
@@ -110,13 +110,16 @@ class _Planner:
         return max(0.0, core - fixed - movable - growth)
 
     def wanted_share(self) -> Float64[np.ndarray, "ny nx"]:
-        """Blocked share of each gcell before the budget: min(0.5, 2 max(0, r - 0.95)), where it is certain enough."""
-        share = np.minimum(self.config.max_share_frac, self.config.gain * self.excess)
-        doubtful, note = uncertain(self.prediction, self.excess, share > 0, min_sigmas=self.config.min_gain_sigmas)
-        share[doubtful] = 0.0
+        """Blocked share of each gcell before the budget: min(0.5, 2 mean max(0, r - 0.95)), where certain enough."""
+        config = self.config
+        over = np.maximum(0.0, self.congestion - config.threshold)
+        doubtful, note = uncertain(self.prediction, over, min_sigmas=config.min_gain_sigmas)
         self._note(note)
-        share[self._usable_area() <= 0] = 0.0
-        return share
+        self.is_hot = bool((over > 0).any())
+        share = np.minimum(config.max_share_frac, config.gain * self.excess)
+        hot = share >= config.step_frac / 2  # less is rounded down
+        kept = certain_areas(hot, (over > 0) & ~doubtful) & ~doubtful & (self._usable_area() > 0)
+        return np.where(kept, share, 0.0)
 
     def choose_actions(self, share: Float64[np.ndarray, "ny nx"]) -> None:
         """What is to be done, by the rules."""
@@ -124,7 +127,7 @@ class _Planner:
         self.found = Situation(
             load=self.load,
             peak=float(self.congestion.max()),
-            is_hot=bool((self.excess > 0).any()),
+            is_hot=self.is_hot,
             is_certain=bool((share > 0).any()),
             free_ports=free_ports,
             flow=dict(self.manifest.get("flow") or {}),
@@ -235,7 +238,7 @@ class _Planner:
         actions, note = adjustment_actions(
             self.prediction,
             self.congestion,
-            self.excess,
+            np.maximum(0.0, self.congestion - self.config.threshold),
             layers=sorted(self.manifest.get("layer_adjustment") or {}),
             max_regions=self.config.max_regions,
         )

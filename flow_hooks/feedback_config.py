@@ -32,7 +32,7 @@ class FeedbackConfig(BaseModel):
     )
     step_frac: float = Field(default=0.05, gt=0, le=0.5, description="steps of the blocked share")
     max_regions: int = Field(
-        default=200, ge=0, le=10_000, description="most density blockages (and most region adjustments)"
+        default=800, ge=0, le=10_000, description="most density blockages (and most region adjustments)"
     )
     min_gain_sigmas: float = Field(
         default=1.0, ge=0, description="a hot area is relieved only if its excess is above so many standard deviations"

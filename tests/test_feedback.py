@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pyarrow as pa
@@ -151,6 +152,28 @@ def test_never_more_than_the_budget(
     assert plan == plan_feedback(prediction, source, FeedbackConfig(max_regions=max_regions))
     if not plan.actions:
         assert plan.verdict.startswith("Nothing planned: ")
+
+
+def test_blocked_shares_follow_the_expected_excess() -> None:
+    """A map that is not exact is flatter than the router's: what may exceed the threshold counts, too."""
+    sigma, prediction = 0.1, predicted(bump(), sigma=0.1)
+    plan = plan_feedback(prediction, manifest(prediction, free_frac=0.9))
+    r = blur(np.maximum(*(prediction.per_gcell(f"congestion_{d}") for d in "hv")))
+    normal = NormalDist()
+    mean = [(sigma * normal.pdf(z) + sigma * z * normal.cdf(z)) for z in ((r.ravel() - 0.95) / sigma).tolist()]
+    expected = np.rint(np.minimum(0.5, 2 * np.reshape(mean, r.shape)) / 0.05 + 1e-6) * 0.05
+    np.testing.assert_allclose(blocked_share(plan, prediction.x_um, prediction.y_um), expected, atol=1e-6)
+    exact = predicted(bump())
+    assert plan.used_um2 > plan_feedback(exact, manifest(exact, free_frac=0.9)).used_um2
+
+
+def test_an_area_that_is_only_likely_to_be_hot_is_left_alone() -> None:
+    values = np.full((20, 20), 0.4)
+    values[3:7, 3:7] = 0.9  # below the threshold, but not by much
+    values[12:17, 10:17] = 1.3
+    plan = plan_feedback(predicted(values, sigma=0.1), manifest(predicted(values)))
+    assert plan.actions
+    assert all(a.box_um and a.box_um[1] > 16 for a in plan.actions)
 
 
 def test_scaled_into_the_budget_with_a_note() -> None:
