@@ -209,11 +209,12 @@ def crossing(grid: GcellGrid, layer: RoutingLayer, rect_dbu: Int64[np.ndarray, "
 
 
 def blocked_tracks(
-    grid: GcellGrid, layer: RoutingLayer, rect_dbu: Int64[np.ndarray, "n 4"]
+    grid: GcellGrid, layer: RoutingLayer, rect_dbu: Int64[np.ndarray, "n 4"], *, inside: bool = False
 ) -> Int64[np.ndarray, "ny nx"]:
     """Tracks of one layer that fixed shapes take from each edge: the union of their extents across, over the pitch.
 
-    A shape blocks the edges it crosses along the layer's direction, as in FastRoute's obstruction adjustment.
+    A shape blocks the edges it crosses along the layer's direction, as in FastRoute's obstruction adjustment; with
+    `inside`, a shape that crosses none blocks the edge to the next gcell, as there. Features leave these out.
     """
     along, across = (grid.nx, grid.ny) if layer.direction == HORIZONTAL else (grid.ny, grid.nx)
     a, b = (0, 1) if layer.direction == HORIZONTAL else (1, 0)
@@ -226,6 +227,8 @@ def blocked_tracks(
     index = (grid.column, grid.row)
     a0, a1 = index[a](r[:, a]), index[a](r[:, a + 2])
     b0, b1 = index[b](r[:, b]), index[b](r[:, b + 2])
+    if inside:
+        a1 = np.where(a1 == a0, np.minimum(a0 + 1, along - 1), a1)
     keep = (a1 > a0) & (r[:, b + 2] > r[:, b])
     r, a0, a1, b0, b1 = r[keep], a0[keep], a1[keep], b0[keep], b1[keep]
     num_a, num_b = a1 - a0, b1 - b0 + 1

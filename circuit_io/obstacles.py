@@ -19,15 +19,17 @@ from circuit_io.pins import GROUND, POWER, levels_of
 class Obstacles:
     """Shapes that take tracks before any net is routed, by routing level: see FastRoute's `findObstructions`.
 
-    Power pins and obstructions of masters by form, and what is fixed on the die: power grid and blockages.
+    Power pins and obstructions of masters by form, and what is fixed on the die: wires of the power grid and
+    blockages. Apart from these the vias of the power grid, which the features leave out.
     """
 
     inst_form: Int32[np.ndarray, " insts"]
     inst_xy_dbu: Int64[np.ndarray, "insts 2"]
     forms: dict[int, Forms] = field(default_factory=dict)
     fixed: dict[int, Int64[np.ndarray, "n 4"]] = field(default_factory=dict)
+    vias: dict[int, Int64[np.ndarray, "n 4"]] = field(default_factory=dict)
 
-    def parts(self, level: int) -> Iterator[Int64[np.ndarray, "n 4"]]:
+    def parts(self, level: int, *, vias: bool = False) -> Iterator[Int64[np.ndarray, "n 4"]]:
         """The shapes of one level on the die, some at a time."""
         forms = self.forms.get(level)
         if forms is not None and len(forms.rect_dbu):
@@ -40,6 +42,8 @@ class Obstacles:
                 yield rect
         if level in self.fixed:
             yield self.fixed[level]
+        if vias and level in self.vias:
+            yield self.vias[level]
 
 
 def obstacles_of(
@@ -62,6 +66,7 @@ def obstacles_of(
     used, form = numbered(placed.inst_master.astype(np.int64) * turns + placed.inst_orient, len(macro) * turns)
     wire_level = levels_of(library, placed.layer_names)
     solid_level = _blockage_level(placed, wire_level)
+    via_rect, via_level = _vias(placed, wire_level)
     out = Obstacles(form, xy_dbu)
     for routing in layers:
         mine = np.flatnonzero(level == routing.level)
@@ -74,7 +79,21 @@ def obstacles_of(
         wires = placed.swire_rect_dbu[wire_level[placed.swire_layer] == routing.level]
         solid = placed.blockage_rect_dbu[solid_level == routing.level]
         out.fixed[routing.level] = np.concatenate([wires.reshape(-1, 4), solid.reshape(-1, 4)])
+        out.vias[routing.level] = via_rect[via_level == routing.level]
     return out
+
+
+def _vias(
+    placed: DefDesign, levels: Int32[np.ndarray, " layers"]
+) -> tuple[Int64[np.ndarray, "n 4"], Int64[np.ndarray, " n"]]:
+    """The shapes of the power grid's vias on the die, of those that the DEF defines, and their routing levels."""
+    order = np.argsort(placed.via_shape_via, kind="stable")
+    at = [np.searchsorted(placed.via_shape_via[order], placed.svia_via, side=side) for side in ("left", "right")]
+    via, nth = expand(at[1] - at[0])
+    shape = order[at[0][via] + nth]
+    rect = placed.via_shape_rect_dbu[shape] + np.tile(placed.svia_xy_dbu[via], (1, 2))
+    level = levels[placed.via_shape_layer[shape]].astype(np.int64) if len(shape) else np.zeros(0, np.int64)
+    return rect.reshape(-1, 4), level
 
 
 def _blockage_level(placed: DefDesign, levels: Int32[np.ndarray, " layers"]) -> Int64[np.ndarray, " blockages"]:

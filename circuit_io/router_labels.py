@@ -88,7 +88,7 @@ def write_router_labels(
         InputError: what cannot be routed, see `router.route`.
     """
     graph, _, _ = build_graph(design, grid, adjustment)
-    supply = supply_of(design, grid, adjustment)
+    supply = supply_of(design, grid, adjustment, inside=True)
     found = route_tables(demand_left(graph, supply), supply, runs=runs, seed=seed)
     pins = np.bincount(graph.pin_net, minlength=graph.num_nets)
     length_um = found.net_gcells * (grid.tile_dbu / design.dbu_per_um)

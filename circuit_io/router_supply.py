@@ -34,15 +34,24 @@ class Supply:
         return taken
 
 
-def supply_of(design: Design, grid: GcellGrid, adjustment: dict[str, float]) -> Supply:
-    """The tracks of a placed design; `adjustment` is by name of signal layer."""
+def supply_of(design: Design, grid: GcellGrid, adjustment: dict[str, float], *, inside: bool = False) -> Supply:
+    """The tracks of a placed design.
+
+    Args:
+        design: the design.
+        grid: its gcells.
+        adjustment: by name of signal layer.
+        inside: count shapes that lie inside one gcell, and the vias of the power grid, as FastRoute does: for labels.
+            The features were trained without.
+    """
     low, high = grid.signal
     layers = tuple(layer for layer in grid.layers if low <= layer.level <= high)
     capacity, after, left = [], [], []
     for layer in layers:
-        shapes = [crossing(grid, layer, part) for part in design.obstacles.parts(layer.level)]
+        parts = design.obstacles.parts(layer.level, vias=inside)
+        shapes = list(parts) if inside else [crossing(grid, layer, part) for part in parts]
         tracks, share = grid.capacity(layer), adjustment.get(layer.name, 0.0)
-        taken = np.minimum(blocked_tracks(grid, layer, np.concatenate(shapes)), tracks)
+        taken = np.minimum(blocked_tracks(grid, layer, np.concatenate(shapes), inside=inside), tracks)
         capacity.append(tracks)
         after.append(adjusted(tracks, share))
         left.append(adjusted(tracks - taken, share))

@@ -181,7 +181,7 @@ def test_labels_by_guides_are_what_the_run_left(kit: Path, tmp_path: Path, finis
     design = read_design(lef, find(folder / "labels", "placed.def"), lib=[])
     grid = make_grid(design.die_dbu, design.layers, signal_layers=("M2", "M5"))
     table = read_usage(folder / "labels" / "gcell_usage.csv.gz", nx=grid.nx, ny=grid.ny)
-    supply = supply_of(design, grid, dict.fromkeys(table.layers, 0.2))
+    supply = supply_of(design, grid, dict.fromkeys(table.layers, 0.2), inside=True)
     for i, layer in enumerate(supply.layers):
         wires = table.usage[i] - (supply.capacity[i] - supply.left[i])
         wires[edge_mask(wires.shape, layer.direction)] = 0
@@ -297,6 +297,4 @@ def test_a_real_database_and_its_guides_say_the_same(kit: Path, tmp_path: Path) 
     rows = (line.split() for line in (tmp_path / "lengths.csv").read_text().splitlines() if line.startswith("grt:"))
     assert np.nansum(exact.net_length_um) == pytest.approx(sum(float(row[2]) for row in rows))
     for d in "hv":
-        a, b = getattr(exact, f"congestion_{d}"), getattr(near, f"congestion_{d}")
-        seen = np.isfinite(a) & np.isfinite(b)
-        assert np.corrcoef(a[seen], b[seen])[0, 1] > 0.9
+        np.testing.assert_array_equal(getattr(near, f"congestion_{d}"), getattr(exact, f"congestion_{d}"))

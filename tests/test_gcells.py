@@ -121,6 +121,12 @@ def test_a_shape_blocks_the_edges_it_crosses_and_overlaps_count_once() -> None:
     m2 = grid.layers[1]
     assert blocked_tracks(grid, m2, np.asarray([rail])).sum() == 0  # it crosses no border upwards
     assert blocked_tracks(grid, m2, np.zeros((0, 4), np.int64)).shape == (3, 4)
+    got = blocked_tracks(grid, m3, np.asarray([[10, 100, 20, 120], [500, 100, 520, 130]]), inside=True)
+    want = np.zeros((3, 4), int)
+    want[0, 0] = 2  # within one gcell: the edge to the next is blocked, in the last column none is left
+    assert got.tolist() == want.tolist()
+    assert blocked_tracks(grid, m2, np.asarray([[10, 300, 30, 310]]), inside=True).sum() == 0, "the uppermost row"
+    assert blocked_tracks(grid, m2, np.asarray([[10, 160, 30, 170]]), inside=True)[1, 0] == 2
 
 
 def test_no_signal_layers_is_a_warning_and_wrong_ones_are_errors() -> None:

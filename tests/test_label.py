@@ -96,7 +96,7 @@ def test_labels_are_what_the_router_said(kit: Path, labelled: Path) -> None:
         lef = [kit / "tech" / name for name in ("gsr45_tech.lef", "gsr45_cells.lef")]
         placed = read_design(lef, folder / "labels" / "placed.def.gz", lib=[])
         grid = make_grid(placed.die_dbu, placed.layers, signal_layers=tuple(done["signal_layers"]))
-        supply = supply_of(placed, grid, done["layer_adjustment"])
+        supply = supply_of(placed, grid, done["layer_adjustment"], inside=True)
         said = route(demand_left(design.graph, supply), runs=1, seed=seed)
         np.testing.assert_array_equal(design.labels.congestion_h, said.h)
         np.testing.assert_array_equal(design.labels.congestion_v, said.v)
@@ -106,24 +106,25 @@ def test_labels_are_what_the_router_said(kit: Path, labelled: Path) -> None:
     assert done["layer_adjustment"] == {"M2": 0.6, "M3": 0.3, "M4": 0}
 
 
-def test_blocked_tracks_are_those_of_openroads_router(kit: Path) -> None:
-    """Usage of a real route over macros and a power grid is not below what fixed shapes take by our count."""
-    folder = kit / "labels" / "gsr45" / "dma_buffer" / "v0"
+@pytest.mark.parametrize(("name", "most_below"), [("crc_bank", 0), ("dma_buffer", 4)])
+def test_blocked_tracks_are_those_of_openroads_router(kit: Path, name: str, most_below: int) -> None:
+    """Usage of a real route over a power grid, and macros, is not below what fixed shapes take by our count."""
+    folder = kit / "labels" / "gsr45" / name / "v0"
     done = read_parameters(folder)
     lef = [kit / "tech" / name for name in ("gsr45_tech.lef", "gsr45_cells.lef")]
     design = read_design(lef, find(folder, "placed.def"), lib=[])
     grid = make_grid(design.die_dbu, design.layers, signal_layers=tuple(done["signal_layers"]))
     table = read_usage(find(folder, "gcell_usage.csv"), nx=grid.nx, ny=grid.ny)
-    supply = supply_of(design, grid, dict.fromkeys(table.layers, done["layer_adjustment"]))
+    supply = supply_of(design, grid, dict.fromkeys(table.layers, done["layer_adjustment"]), inside=True)
     order = [table.layers.index(layer.name) for layer in supply.layers]
-    assert sum(supply.blocked(d).sum() for d in (0, VERTICAL)) > 3000
+    assert sum(supply.blocked(d).sum() for d in (0, VERTICAL)) > 900
     below = equal = 0
     for i, layer in zip(order, supply.layers, strict=True):
         edge = ~edge_mask((grid.ny, grid.nx), layer.direction)
         wires = (table.usage[i] - (supply.capacity - supply.left)[order.index(i)])[edge]
         below, equal = below + int((wires < 0).sum()), equal + int((wires == 0).sum())
-    assert below <= 4
-    assert equal > 2000
+    assert below <= most_below
+    assert equal > 300
 
 
 def test_manifest_tells_versions_parameters_and_hashes(labelled: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from circuit_io.def_ import read_def
 from circuit_io.design import read_design
 from circuit_io.geometry import place_rects
 from circuit_io.lef import read_lef
@@ -36,3 +37,20 @@ def test_power_pins_and_obstructions_lie_where_their_insts_are(kit: Path) -> Non
         assert sorted(got) == sorted(wanted)
         num_shapes += len(got)
     assert num_shapes > design.num_insts
+
+
+def test_vias_of_the_power_grid_lie_where_they_are_placed(kit: Path) -> None:
+    lef = [kit / "tech" / "gsr45_tech.lef", kit / "tech" / "gsr45_cells.lef"]
+    path = kit / "labels" / "gsr45" / "crc_bank" / "v0" / "placed.def.gz"
+    design, placed = read_design(lef, path), read_def(path)
+    wanted: dict[str, list[list[int]]] = {}
+    for via, (x, y) in zip(placed.svia_via, placed.svia_xy_dbu.tolist(), strict=True):
+        for shape in np.flatnonzero(placed.via_shape_via == via):
+            name = placed.layer_names[int(placed.via_shape_layer[shape])]
+            a, b, c, d = placed.via_shape_rect_dbu[shape].tolist()
+            wanted.setdefault(name, []).append([x + a, y + b, x + c, y + d])
+    assert len(wanted["M2"]) > 100
+    for layer in design.layers:
+        before = [rect for part in design.obstacles.parts(layer.level) for rect in part.tolist()]
+        got = [rect for part in design.obstacles.parts(layer.level, vias=True) for rect in part.tolist()]
+        assert sorted(got) == sorted(before + wanted.get(layer.name, []))
