@@ -19,6 +19,7 @@ import pytest
 from tcl_session import HERE, fake_python, find_tclsh, is_alive, num_runs, overflows
 
 from circuit_io.metric_keys import METRIC_KEYS
+from flow_hooks.openroad import FLAGS
 
 PYTHON = Path(os.environ.get("GSR_LIBRELANE_PYTHON", Path(sys.prefix) / "librelane" / "bin" / "python"))
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason=f"no LibreLane at {PYTHON}: make librelane")
@@ -540,6 +541,20 @@ def test_labels_of_a_routed_database(flow: Flow) -> None:
     assert (folder / "labels" / "placed.def").read_text().rstrip() == flow.placed.read_text().rstrip()
 
 
+def in_database(openroad: Path, odb: Path) -> dict[str, int]:
+    """What OpenROAD finds of ours in a database."""
+    script = odb.parent / "count.tcl"
+    script.write_text(
+        f"read_db {{{odb}}}\nset block [ord::get_db_block]\nset insts [$block getInsts]\n"
+        "set with [lmap inst $insts { if { [odb::dbDoubleProperty_find $inst gsr_congestion] eq {NULL} } continue }]\n"
+        'puts "found markers [[$block findMarkerCategory {GSR congestion}] getMarkerCount]"\n'
+        'puts "found blockages [llength [$block getBlockages]]"\n'
+        'puts "found insts [llength $insts]"\nputs "found properties [llength $with]"\n'
+    )
+    run = subprocess.run([openroad, *FLAGS, script], capture_output=True, text=True, check=True)
+    return {name: int(value) for name, value in re.findall(r"^found (\w+) (\d+)$", run.stdout, re.MULTILINE)}
+
+
 @pytest.mark.parametrize(
     "program",
     [pytest.param("stand-in", marks=pytest.mark.slow), pytest.param("openroad", marks=pytest.mark.openroad)],
@@ -563,6 +578,7 @@ def test_the_whole_way_from_a_netlist(tmp_path: Path, kit: Path, program: str) -
         "RUN_GSR_EXPORT_LABELS": True,
         "GSR_GATE": {"congestion_v__max": 9},
         "GRT_ALLOW_CONGESTION": True,
+        "GRT_OVERFLOW_ITERS": 5,
         "PL_TARGET_DENSITY_PCT": 90,
     }
     # without power grid, clock tree and what runs in `openroad -python`, which not every build has
@@ -591,6 +607,12 @@ def test_the_whole_way_from_a_netlist(tmp_path: Path, kit: Path, program: str) -
     assert "UNPLACED" not in placed.split("COMPONENTS")[1]
     done = json.loads((run.step("gsr-exportlabels") / "labels" / "done.json").read_text())
     assert done["labels"]["grt"] == "written"
+    if program == "openroad":
+        left = in_database(flow.openroad, Path(run.state["odb"]))
+        assert left["blockages"] == 0
+        assert left["properties"] == left["insts"] > 7000
+        hotspots = Path(run.state["gsr_hotspots"]).read_text().splitlines()
+        assert left["markers"] == len(hotspots) - 2 > 0
     # the same metric closes the gate
     run = flow.run("GSR.GateChecker", state=run.state, config={"GSR_GATE": {"congestion_v__max": 0.5}}, tag="gate")
     assert "The gate is closed" in run.answer["error"]
