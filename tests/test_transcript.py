@@ -17,6 +17,14 @@ from flow_hooks.conformance import FOLDER
 from flow_hooks.openroad import FLAGS
 
 TRANSCRIPT, ANSWERS = HERE / "tcl" / "transcript.tcl", HERE / "tcl" / "answers.tsv"
+LABEL_STUB = HERE / "tcl" / "openroad_label.tcl"
+# a line for each of some commands, with its options
+ASK_OPTIONS = """
+foreach name [lsort [array names ::sta::cmd_args @commands@]] {
+  set found [regexp -all -inline {(?:^|[^a-z0-9_])(-[a-z][a-z_]*)} $::sta::cmd_args($name)]
+  puts "options\\t$name\\t[lsort -unique [lmap { _ option } $found { set option }]]"
+}
+"""
 # the kit design's floorplan, as far as the questions go
 MADE_UP = """
 set stub::design crc_bank
@@ -53,12 +61,36 @@ def answers(text: str) -> list[str]:
     return rows
 
 
+def options(text: str) -> dict[str, set[str]]:
+    """The options of each command."""
+    rows = [line.split("\t") for line in text.splitlines() if line.startswith("options\t")]
+    return {name: set(words.split()) for _, name, words in rows}
+
+
 def ask_openroad(openroad: str, folder: Path) -> str:
     script = folder / "ask.tcl"
-    script.write_text(LOADED.replace("kit/", f"{FOLDER / 'kit'}/") + f"source {{{TRANSCRIPT}}}\n")
+    names = "|".join(sorted(options_of_stand_ins(folder)))
+    script.write_text(
+        LOADED.replace("kit/", f"{FOLDER / 'kit'}/")
+        + f"source {{{TRANSCRIPT}}}\n"
+        + ASK_OPTIONS.replace("@commands@", f"-regexp {{^(?:{names})$}}")
+    )
     run = subprocess.run([openroad, *FLAGS, str(script)], cwd=folder, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
     return run.stdout
+
+
+def options_of_stand_ins(folder: Path) -> dict[str, set[str]]:
+    run = run_tcl(folder, ASK_OPTIONS.replace("@commands@", ""), before=f"source {{{LABEL_STUB}}}", load=False)
+    assert run.code == 0, run.out
+    return options(run.out)
+
+
+def test_no_stand_in_has_an_option_that_openroad_has_not(tmp_path: Path) -> None:
+    recorded = options(ANSWERS.read_text())
+    found = options_of_stand_ins(tmp_path)
+    assert len(found) > 15
+    assert {name: words - recorded[name] for name, words in found.items() if words - recorded[name]} == {}
 
 
 def test_the_stand_ins_answer_as_openroad_did(tmp_path: Path) -> None:
@@ -70,7 +102,9 @@ def test_the_stand_ins_answer_as_openroad_did(tmp_path: Path) -> None:
 @pytest.mark.openroad
 def test_openroad_answers_as_recorded(tmp_path: Path) -> None:
     openroad = os.environ.get("GSR_OPENROAD") or pytest.skip("GSR_OPENROAD is not set")
-    assert answers(ask_openroad(openroad, tmp_path)) == answers(ANSWERS.read_text())
+    said = ask_openroad(openroad, tmp_path)
+    assert answers(said) == answers(ANSWERS.read_text())
+    assert options(said) == options(ANSWERS.read_text())
 
 
 if __name__ == "__main__":
@@ -78,5 +112,6 @@ if __name__ == "__main__":
 
     with tempfile.TemporaryDirectory() as scratch:
         said = ask_openroad(os.environ["GSR_OPENROAD"], Path(scratch))
-    ANSWERS.write_text("".join(f"{line}\n" for line in said.splitlines() if line.startswith("answer\t")))
+    kept = [line for line in said.splitlines() if line.startswith(("answer\t", "options\t"))]
+    ANSWERS.write_text("\n".join(kept) + "\n")
     sys.stdout.write(f"{ANSWERS}\n")
