@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from circuit_io.atomic import write_whole
 from circuit_io.errors import InputError
 from gsr_plugin.calibration import calibrate
@@ -29,6 +31,7 @@ from gsr_plugin.weights import Weights, load_weights
 SETTINGS = Path(__file__).parent / "templates" / "finetune.toml"
 MEASURE, REPORT, PAGE = "measure", "finetune.json", "finetune.md"
 GROUPS = 3
+FEWEST, DRAWS = 3, 10_000  # families for an interval, and draws of them
 SHOWN = ("pearson", "spearman", "r2", "mae")
 
 
@@ -76,6 +79,16 @@ class Finetuned:
     notes: tuple[str, ...]
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """Where the gain lies in 95 % of draws of as many families from those held out; None below three."""
+        if self.held_out is None or not self.is_by_family or self.held_out.families < FEWEST:
+            return None
+        gains = np.asarray([after - before for before, after in self.held_out.pearson_by_family.values()])
+        draws = np.random.default_rng(0).integers(0, len(gains), (DRAWS, len(gains)))
+        low, high = np.nanquantile(gains[draws].mean(axis=1), [0.025, 0.975])
+        return float(low), float(high)
+
+    @property
     def gained(self) -> float | None:
         """Gain in Pearson on unseen designs; None where none was measured."""
         if self.held_out is None or not self.is_by_family:
@@ -87,7 +100,10 @@ class Finetuned:
         held = self.held_out
         if held is None:
             return "Nothing was measured: there is one placement only, and it was trained on."
-        moved = f"Pearson {held.before.pearson:.3f} before, {held.after.pearson:.3f} after"
+        moved = (
+            f"Pearson {held.before.pearson:.3f} before, {held.after.pearson:.3f} after, mean absolute error "
+            f"{held.before.mae:.3f} before, {held.after.mae:.3f} after"
+        )
         if not self.is_by_family:
             return (
                 f"The gain on unseen designs cannot be measured: all data is of one family. On {held.placements} "
@@ -98,11 +114,18 @@ class Finetuned:
             f"{moved}, on {held.placements} placements of {held.families} families, each held out in turn; better in "
             f"{better} of {held.families}."
         )
-        return found if (self.gained or 0) > 0 else f"{found} Nothing was gained: stay with {self.base}."
+        if (self.gained or 0) <= 0:
+            return f"{found} Nothing was gained: stay with {self.base}."
+        if self.interval is None:
+            return f"{found} {held.families} families are too few to tell a gain from chance."
+        low, high = self.interval
+        span = f"By families the gain is {low:+.3f} to {high:+.3f} (95 %)"
+        return f"{found} {span}." if low > 0 else f"{found} {span}: it may be chance."
 
     def to_json(self) -> dict[str, Any]:
         """One object with stable keys."""
         whole = {"schema": "gsr-finetune", "schema_version": 1, **vars(self), "gained": self.gained,
+                 "interval": self.interval,
                  "verdict": self.verdict()}  # fmt: skip
         cleaned: dict[str, Any] = jsonable(whole)
         return cleaned

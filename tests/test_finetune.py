@@ -172,6 +172,21 @@ def test_a_loss_is_called_a_loss() -> None:
     assert worse.verdict().endswith("better in 0 of 2. Nothing was gained: stay with gsr-base.")
 
 
+def test_a_gain_is_told_from_chance_by_its_families() -> None:
+    before, after = (Scores(p, *[0.0] * 9) for p in (0.8, 0.83))
+    run = TrainResult(Path(), 1, 1, 0.0, 1, 0, 1, 0.0, "done")
+
+    def tuned(**families: tuple[float, float]) -> Finetuned:
+        held = Compared(len(families), len(families), before, after, families)
+        return Finetuned(run, "gsr-base", held, True, (), None, ())
+
+    sure = tuned(a=(0.8, 0.82), b=(0.8, 0.83), c=(0.8, 0.84))
+    assert sure.interval == pytest.approx((0.02, 0.04), abs=1e-9)
+    assert sure.verdict().endswith("better in 3 of 3. By families the gain is +0.020 to +0.040 (95 %).")
+    assert tuned(a=(0.8, 0.9), b=(0.8, 0.79), c=(0.8, 0.79)).verdict().endswith("(95 %): it may be chance.")
+    assert tuned(a=(0.8, 0.83), b=(0.8, 0.83)).verdict().endswith("2 families are too few to tell a gain from chance.")
+
+
 def run(*args: object) -> Result:
     return CliRunner().invoke(main, [str(a) for a in args], prog_name="gsr")
 
