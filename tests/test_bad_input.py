@@ -140,6 +140,9 @@ def test_a_file_that_is_no_json_object_is_refused(
         ({"family": ["x"]}, '"family" is of the wrong kind'),
         ({"run_id": {}}, '"run_id" is of the wrong kind'),
         ({"metrics_file": "m.json"}, 'no "metrics_stage"'),
+        ({"improve_placement": "yes"}, '"improve_placement" is of the wrong kind'),
+        ({"routability_driven": True}, '"routability_driven" is of the wrong kind'),
+        ({"worst_slack_ns": "-1"}, '"worst_slack_ns" is of the wrong kind'),
     ],
 )
 def test_hook_json_is_checked(hook: Hook, tmp_path: Path, more: dict[str, object], message: str) -> None:
@@ -149,6 +152,26 @@ def test_hook_json_is_checked(hook: Hook, tmp_path: Path, more: dict[str, object
     assert caught.value.path == path
     done = CliRunner().invoke(main, ["flow", "--hook", str(path), "--out", str(tmp_path / "o"), "--log-dir", "."])
     assert done.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "message"),
+    [
+        ("--set", "treshold=1", 'unknown key "treshold"'),
+        ("--set", "gentle=sometimes", "gentle = 'sometimes'"),
+        ("--set", "gentle", "is no assignment"),
+        ("--previous", "plan.tsv", '"#gsr-feedback 1 ..." expected'),
+    ],
+)
+def test_what_a_hook_asks_of_the_planner_is_checked(
+    hook: Hook, tmp_path: Path, option: str, text: str, message: str
+) -> None:
+    (tmp_path / "plan.tsv").write_text("hello\n")
+    value = str(tmp_path / text) if option == "--previous" else text
+    done = CliRunner().invoke(main, ["flow", "--hook", str(hook()), "--out", str(tmp_path / "o"), option, value])
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert not (tmp_path / "o" / "done").exists()
 
 
 @pytest.mark.parametrize(
