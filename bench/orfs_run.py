@@ -165,18 +165,23 @@ def shared_design(tools: Tools, data: Path, tech: str, name: str, work: Path) ->
     """
     work.mkdir(parents=True, exist_ok=True)
     netlist = work / f"{name}.v"
-    netlist.write_bytes(
-        _PHYSICAL.sub(b"", gzip.decompress((data / "designs" / tech / name / "netlist.v.gz").read_bytes()))
-    )
+    text = gzip.decompress((data / "designs" / tech / name / "netlist.v.gz").read_bytes())
+    keep(netlist, _PHYSICAL.sub(b"", text))
     libs = []
     for lib in sorted((data / "pdk" / tech / "lib").glob("*.lib.gz")):
         libs.append(work / lib.stem)
-        libs[-1].write_bytes(gzip.decompress(lib.read_bytes()))
+        keep(libs[-1], gzip.decompress(lib.read_bytes()))
     given = {
         "SYNTH_NETLIST_FILES": str(netlist), "LIB_FILES": " ".join(map(str, libs)), "VERILOG_FILES": "",
         "SWAP_ARITH_OPERATORS": "", "OPENROAD_HIERARCHICAL": "0", "GLOBAL_ROUTE_ARGS": "-allow_congestion",
     }  # fmt: skip
     return Design(f"{tech}/{name}", tools.flow / "designs" / tech / name / "config.mk", given)
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Write a file, unless it has this content: make would do everything again."""
+    if not path.exists() or path.read_bytes() != content:
+        path.write_bytes(content)
 
 
 def branch(run: Done, variant: str, *, before: str) -> None:
