@@ -34,3 +34,8 @@ def test_tcl_and_python_inside_openroad_predict_the_same(tmp_path: Path) -> None
     one, other = (read_prediction(tmp_path / "out" / "openroad" / name / "prediction") for name in ("tcl", "python"))
     for name, values in one.maps.items():
         np.testing.assert_array_equal(other.maps[name], values, err_msg=name)
+
+
+def test_the_docs_show_the_script_as_it_is() -> None:
+    lines = (ROOT / "demos" / "openroad" / "predict.py").read_text().splitlines()
+    assert "\n".join(lines[2:]) in (ROOT / "docs" / "flow.md").read_text()
