@@ -44,6 +44,19 @@ class Blockages:
     num_regions: int
     share: Float64[np.ndarray, "ny nx"]
 
+    def cuts(self, step: float) -> list[str]:
+        """What a reader should know of their resolution, where it is coarser than `step` or regions were dropped."""
+        notes = []
+        if self.pool > 1 or self.step > step:
+            notes.append(
+                f"To keep the number of regions down, shares are in steps of {self.step:.2f} on blocks of "
+                f"{self.pool} x {self.pool} gcells."
+            )
+        dropped = self.num_regions - len(self.kept)
+        if dropped:
+            notes.append(f"{dropped} of {self.num_regions} regions dropped, those of the smallest score.")
+        return notes
+
 
 def best_blockages(
     wanted: Float64[np.ndarray, "ny nx"],

@@ -198,14 +198,7 @@ class _Planner:
                 f"{self.budget_um2:.0f} um^2 ({100 * self.config.budget_frac:.0f} % of the free area of "
                 f"{self.free_um2:.0f} um^2)."
             )
-        if best.pool > 1 or best.step > self.config.step_frac:
-            self.notes.append(
-                f"To keep the number of regions down, shares are in steps of {best.step:.2f} on blocks of "
-                f"{best.pool} x {best.pool} gcells."
-            )
-        if len(best.kept) < best.num_regions:
-            dropped = best.num_regions - len(best.kept)
-            self.notes.append(f"{dropped} of {best.num_regions} regions dropped, those of the smallest score.")
+        self.notes += best.cuts(self.config.step_frac)
         if not best.kept:
             self.has_no_room = not best.num_regions
             self.reason = "the free area is too small for any blockage" if self.has_no_room else "max_regions is 0"
