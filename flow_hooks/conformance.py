@@ -22,7 +22,7 @@ from flow_hooks.openroad import CAPABILITIES, FLAGS, OpenRoad, probe_openroad, r
 
 FOLDER = Path(__file__).parent / "tcl" / "conformance"
 PASS, FAIL, ABSENT = "pass", "fail", "absent"
-TIMEOUT_S = 300.0
+TIMEOUT_S = 600.0
 _CLAIM = re.compile(r'^claim (\w+) (?:\\\n +)?"((?:[^"\\]|\\.)*)" \{', re.MULTILINE)
 _NUM_SEEN = 400  # characters of what a claim saw
 

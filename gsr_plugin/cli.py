@@ -790,7 +790,7 @@ def doctor(overwrite: bool, quiet: bool) -> _Result:
 @click.option("--claim", "only", multiple=True, metavar="NAME", help="Try this claim alone; may be repeated.")
 @click.option("--keep", type=OUT, metavar="DIR", help="Folder for all that the claims write; else it is removed.")
 @click.option(
-    "--timeout-s", type=click.FloatRange(min=1), default=300, show_default=True, help="What one claim may take."
+    "--timeout-s", type=click.FloatRange(min=1), default=600, show_default=True, help="What one claim may take."
 )
 @_common
 def conformance(

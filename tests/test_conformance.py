@@ -33,7 +33,9 @@ claim wrong "one is two" {
   expect { 1 == 2 } "1 is not 2"
   return "never"
 }
-claim broken "an error of Tcl" { no_such_command }
+claim broken "an error of Tcl" { expr { 1 / 0 } }
+claim older "a command that is not there" { no::such_command 1 }
+claim older_child "in a new process either" { told { ::no_such_command } }
 claim lacking "a command that is not there" {
   needs_command no_such_command
 }
@@ -76,7 +78,9 @@ def test_each_claim_stands_alone(openroad: Path, tmp_path: Path) -> None:
     assert got["first"] == (PASS, "in kept")
     assert got["second"] == (PASS, "all of it")
     assert got["wrong"] == (FAIL, "1 is not 2")
-    assert got["broken"] == (FAIL, 'invalid command name "no_such_command"')
+    assert got["broken"] == (FAIL, "divide by zero")
+    assert got["older"] == (ABSENT, "there is no command no::such_command")
+    assert got["older_child"] == (ABSENT, "there is no command no_such_command")
     assert got["lacking"] == (ABSENT, "there is no command no_such_command")
     assert got["killed"][0] == FAIL
     assert got["killed"][1].startswith("killed by SIGSEGV")
@@ -119,7 +123,7 @@ def test_the_report_is_made_to_be_attached(openroad: Path, tmp_path: Path) -> No
     at = next(i for i, line in enumerate(lines) if line.startswith("fail    wrong "))
     assert lines[at].endswith("  one is two")
     assert lines[at + 1].strip() == "= 1 is not 2"
-    assert re.fullmatch(r"\d+ pass, 5 fail, 1 absent", lines[-1])
+    assert re.fullmatch(r"\d+ pass, 5 fail, 3 absent", lines[-1])
     again = CliRunner().invoke(main, ["conformance", "--openroad", str(openroad), "--out", str(out)])
     assert again.exit_code == 2
     assert "exists already" in again.stderr

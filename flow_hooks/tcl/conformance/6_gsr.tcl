@@ -152,3 +152,28 @@ claim heatmap_refused "gsr_show_heatmap refuses without a window" {
   expect { [def_text] eq $before } "the DEF differs"
   return [dict get $result reason]
 }
+
+claim rounds "apply in one run: placed, predicted, planned, placed again, and the better kept" {
+  use_design floorplan
+  set_global_routing_layer_adjustment M2-M5 0.75
+  use_kit_settings apply
+  gsr_loop_placement -out_dir loop
+  place
+  set record [text_of [file join loop gsr_feedback.json]]
+  expect { [regexp {"kept": (\d+)} $record _ kept] } [string range $record 0 300]
+  set predicted [regexp -all -inline {"expected_overflow_tracks": ([\d.]+)} $record]
+  expect { [llength $predicted] == 4 } "[expr { [llength $predicted] / 2 }] predictions: $record"
+  set layer [[::ord::get_db_tech] findLayer M3]
+  expect { abs([$layer getLayerAdjustment] - 0.75) < 1e-6 } "M3 has [$layer getLayerAdjustment]"
+  expect { [llength [[block] getBlockages]] == 0 } "blockages are left"
+  foreach inst [[block] getInsts] {
+    expect { [$inst isPlaced] } "[$inst getName] is not placed"
+  }
+  foreach port [[block] getBTerms] {
+    expect { [llength [$port getBPins]] == 1 } "[$port getName] has no pin"
+  }
+  ::detailed_placement
+  ::check_placement
+  set shown [lmap { _ tracks } $predicted { format %.0f $tracks }]
+  return "round $kept is kept; predicted overflow [join $shown {, }] tracks"
+}
