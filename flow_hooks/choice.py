@@ -82,7 +82,7 @@ def _trouble(found: Situation, config: FeedbackConfig) -> tuple[str, str]:
     return ("local" if found.load <= config.local_load else "everywhere"), ""
 
 
-def advise(found: Situation, choice: Choice) -> tuple[str, ...]:
+def advise(found: Situation, choice: Choice, *, moves_pins: bool) -> tuple[str, ...]:
     """What the user can do besides, at no cost or little; only what is known to be missing."""
     advice = []
     if found.flow.get("improve_placement") is False:
@@ -92,7 +92,7 @@ def advise(found: Situation, choice: Choice) -> tuple[str, ...]:
         )
     if choice.trouble == "none":
         return tuple(advice)
-    if found.free_ports and not choice.place_pins:
+    if found.free_ports and not moves_pins:
         advice.append(
             f"{found.free_ports} pins may be moved: place_pins for this placement, then place again from the floorplan "
             "(GSR_PLAN=place_pins=always does both): 25 to 52 % less overflow on four layouts, without a prediction."

@@ -96,7 +96,7 @@ class _Planner:
         self.budget_um2 = config.budget_frac * self.free_um2
         self.used_um2 = 0.0
         self.reason = ""
-        self.has_no_room = False
+        self.has_no_room = self.is_tight = False
 
     def _free_area(self) -> float:
         try:
@@ -192,7 +192,8 @@ class _Planner:
         self._note_cuts(best, float((wanted * area).sum()))
 
     def _note_cuts(self, best: Blockages, wanted_um2: float) -> None:
-        if best.scale < 1:
+        self.is_tight = best.scale < 1
+        if self.is_tight:
             self.notes.append(
                 f"Blocked shares scaled by {best.scale:.2f}: {wanted_um2:.0f} um^2 wanted, budget "
                 f"{self.budget_um2:.0f} um^2 ({100 * self.config.budget_frac:.0f} % of the free area of "
@@ -215,8 +216,8 @@ class _Planner:
 
     def plan_moves(self, hot: Float64[np.ndarray, "ny nx"]) -> None:
         """Pins placed again, and insts of full gcells unplaced, as chosen or where there is no room for blockages."""
-        has_free_pins = self.config.place_pins == "auto" and self.has_no_room and bool(self.found.free_ports)
-        if self.choice.place_pins or has_free_pins:
+        frees_pins = self.config.place_pins == "auto" and self.is_tight and bool(self.found.free_ports)
+        if self.choice.place_pins or frees_pins:
             self.actions.insert(0, Action("place_pins", "", round(float(self.excess.sum()), 6)))
         if self.choice.unplace_always or (self.choice.unplace and self.has_no_room):
             full = (hot > 0) & (self.congestion > FULL)
@@ -269,7 +270,7 @@ class _Planner:
             self.plan,
             actions=tuple(self.actions),
             verdict=verdict,
-            advice=advise(self.found, self.choice),
+            advice=advise(self.found, self.choice, moves_pins=counts["place_pins"] > 0),
             trouble=trouble,
             load=self.load,
             free_area_um2=self.free_um2,

@@ -226,7 +226,18 @@ def test_pins_are_placed_again_only_where_they_are_known_to_be_free() -> None:
     assert "place_pins" in kinds(everywhere, manifest(everywhere, counts={"free_ports": 1}))
     for counts in ({}, {"free_ports": 0}):
         assert "place_pins" not in kinds(everywhere, manifest(everywhere, counts=counts))
-    assert "place_pins" not in kinds(local, manifest(local, counts={"free_ports": 1}))
+    assert "place_pins" not in kinds(local, manifest(local, free_frac=0.9, counts={"free_ports": 1}))
+
+
+def test_pins_are_placed_again_where_the_relief_does_not_fit_the_free_area() -> None:
+    prediction = predicted(bump(height=1.2))
+    tight = manifest(prediction, free_frac=0.12, counts={"free_ports": 1})
+    plan = plan_feedback(prediction, tight)
+    assert [a.action for a in plan.actions][:2] == ["place_pins", "density_blockage"]
+    assert plan.trouble == "local"
+    assert plan.advice == ()
+    assert "place_pins" not in kinds(prediction, tight, place_pins="never")
+    assert "place_pins" not in kinds(prediction, manifest(prediction, free_frac=0.12))
 
 
 def test_gentle_steps_where_timing_is_known_to_fail() -> None:
