@@ -1,7 +1,7 @@
 """The arms of the closed loop: what each places, which of its placements it keeps, and what the judge says of it.
 
 Every arm begins with the same floorplan and pins. Ours predicts, plans and places again, at most so many rounds, and
-keeps the placement of the least expected overflow; the others show what that is worth.
+keeps the placement of the least predicted overflow; the others show what that is worth.
 """
 
 import gzip
@@ -14,9 +14,8 @@ import numpy as np
 
 from circuit_io.errors import ToolError
 from circuit_io.fields import GCELL_FEATURES, column
-from circuit_io.maps import Prediction, without_borders
+from circuit_io.maps import FULL, Prediction, without_borders
 from circuit_io.prediction import prediction_manifest
-from circuit_io.prediction_metrics import prediction_metrics
 from circuit_io.router_prediction import prediction_of_labels
 from circuit_io.store import StoredDesign
 from circuit_io.text import read_bytes
@@ -152,16 +151,16 @@ def _keep(r: Round, folder: Path) -> None:
 
 
 def _rounds(case: Case, tools: Tools, folder: Path, base: Base, look: Look) -> tuple[list[Round], str]:
-    """Predict, plan and place again, as long as that lowers the expected overflow; and why it ended."""
+    """Predict, plan and place again, as long as that lowers the predicted overflow; and why it ended."""
     rounds = [base.as_round(folder / "round_0")]
     previous = None
     for number in range(tools.rounds + 1):
         here = rounds[-1]
         seen = look(here)
         here.predict_s = seen.seconds
-        here.expected = expected_overflow(seen.prediction)
+        here.expected = predicted_overflow(seen.prediction)
         if number and here.expected >= min(r.expected for r in rounds[:-1] if r.expected is not None):
-            return rounds, "the last placement was expected to be no better"
+            return rounds, "the last placement was predicted to be no better"
         if number == tools.rounds:
             return rounds, ""
         plan = plan_feedback(seen.prediction, seen.design.manifest, tools.config, design=seen.design, previous=previous)
@@ -179,10 +178,17 @@ def _rounds(case: Case, tools: Tools, folder: Path, base: Base, look: Look) -> t
     return rounds, ""
 
 
-def expected_overflow(prediction: Prediction) -> float:
-    """Tracks by which a placement is expected to overflow."""
-    metrics = prediction_metrics(prediction)
-    return next(v for key, v in metrics.items() if key.endswith("__gsr__overflow__expected"))
+def predicted_overflow(prediction: Prediction) -> float:
+    """Tracks by which edges are predicted to overflow: the sum of capacity x max(0, congestion - 1).
+
+    The uncertainty is left out: with it, most of the overflow is of edges that may overflow and do not, and placements
+    are ranked worse (docs/feedback.md).
+    """
+    total = 0.0
+    for letter in "hv":
+        over = np.maximum(0.0, prediction.maps[f"congestion_{letter}"].astype(np.float64) - FULL)
+        total += float(np.nansum(over * prediction.maps[f"capacity_{letter}"]))
+    return total
 
 
 def _predicted(case: Case, tools: Tools, base: Base) -> Look:
