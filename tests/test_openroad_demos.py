@@ -24,8 +24,8 @@ def test_tcl_and_python_inside_openroad_predict_the_same(tmp_path: Path) -> None
     env |= {"GSR_PYTHON": sys.executable, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     for words in (["demos/openroad/predict.tcl"], ["-python", "demos/openroad/predict.py"]):
         run = subprocess.run(
-            [str(found[0]), "-exit", "-no_init", "-no_splash", *words], cwd=tmp_path, env=env, capture_output=True, text=True,
-            timeout=600, check=False,
+            [str(found[0]), "-exit", "-no_init", "-no_splash", *words], cwd=tmp_path, env=env,
+            capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
         assert run.returncode == 0, run.stdout + run.stderr
         assert "FLW-7001" in run.stdout
