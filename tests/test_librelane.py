@@ -454,7 +454,8 @@ def test_apply_places_twice_from_the_same_floorplan(flow: Flow) -> None:
     assert (record["num_applied"], record["loop"]["kept"]) == (1, 1)
     assert "1 applied, 0 skipped" in run.out
     hook = json.loads((folder / "round_0" / "hook.json").read_text())
-    assert hook["layer_adjustment"] == {"M1": 0.99, "M2": 0.2, "M3": 0.25, **{f"M{i}": 0.3 for i in range(4, 9)}}
+    adjustment = {"M1": 0.99, "M2": 0.2, "M3": 0.25, **{f"M{i}": 0.3 for i in range(4, 9)}}
+    assert hook["layer_adjustment"] == pytest.approx(adjustment)  # a database keeps them in single precision
     assert (hook["signal_layers"], hook["routability_driven"]) == (["M2", "M5"], "default")
     assert hook["improve_placement"] is False
     words = (flow.tmp_path / "py" / "arguments").read_text().splitlines()
