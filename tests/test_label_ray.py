@@ -38,12 +38,17 @@ class TwoMachines:
     def __init__(self) -> None:
         pytest.importorskip("ray")
         env = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONWARNINGS": "default"}
-        self.child = subprocess.Popen(
-            [sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
-        )
-        assert self.child.stdout
-        self.address = self.child.stdout.readline().strip()
-        assert self.address, "the cluster did not start"
+        self.address = ""
+        for _ in range(3):  # Ray gives a machine 30 s to start, however busy this one is
+            self.child = subprocess.Popen(
+                [sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+            )
+            assert self.child.stdout
+            self.address = self.child.stdout.readline().strip()
+            if self.address:
+                return
+            self.child.communicate()
+        pytest.fail("the cluster did not start")
 
     def kill_second(self) -> None:
         assert self.child.stdin
