@@ -49,6 +49,7 @@ from circuit_io.maps import Prediction  # noqa: E402
 from circuit_io.prediction import read_prediction  # noqa: E402
 from circuit_io.store import open_design  # noqa: E402
 from flow_hooks.openroad import probe_openroad  # noqa: E402
+from gsr_plugin.jsonable import jsonable, to_json_line  # noqa: E402
 from gsr_plugin.metrics import PlacementScores, score_placement  # noqa: E402
 from gsr_plugin.predict import predict  # noqa: E402
 
@@ -229,16 +230,12 @@ def main(arguments: list[str] | None = None) -> int:
             tech, slash, design = name.partition("/")
             chosen = shared_design(tools, args.data, tech, design, work / "inputs") if slash else kit_design(name)
             row = run_design(tools, chosen, work, compare=args.compare or args.quick)
-            write_whole(done, json.dumps(row))
+            write_whole(done, to_json_line(row))
         rows.append(json.loads(done.read_text()))
         print(f"{name}: done", file=sys.stderr, flush=True)
     show(rows)
-    args.out.write_text(
-        json.dumps(
-            {"machine": machine(), "openroad": probe_openroad(tools.openroad).version, "designs": rows}, indent=1
-        )
-        + "\n"
-    )
+    found = {"machine": machine(), "openroad": probe_openroad(tools.openroad).version, "designs": jsonable(rows)}
+    write_whole(args.out, json.dumps(found, indent=1, allow_nan=False) + "\n")
     print(f"\nin {args.out}")
     return 1 if any(names for row in rows for names in row["different_defs"].values()) else 0
 

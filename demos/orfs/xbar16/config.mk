@@ -1,4 +1,5 @@
-# A crossbar on few layers: the router overflows and goes on. What the flow repairs after it would stop there.
+# A crossbar on few layers: the router needs many rounds, and goes on where tracks run out. What the flow repairs after
+# it would stop there.
 export DESIGN_NAME = xbar16
 export CORE_UTILIZATION ?= 70
 export MAX_ROUTING_LAYER ?= M5
