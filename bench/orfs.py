@@ -2,10 +2,10 @@
 
     FLOW_HOME=ORFS/flow GSR_OPENROAD=openroad gsr bench orfs --work DIR [--data DATA] [--designs crc_bank ..]
 
-A design is one of demos/orfs, or TECH/NAME of DATA with ORFS's own platform and config.mk, the data set's netlist and
-its Liberty file. Each goes through ORFS's Makefile in mode observe; with --compare also without us and with
-GSR_SERVE=1, from the same floorplan and pins, and the DEF of every step must be the same. --resume takes the designs
-that are done in DIR as they are.
+A design is one of demos/orfs (`xbar16:MAX_ROUTING_LAYER=M4` sets variables of make, commas between), or TECH/NAME of
+DATA with ORFS's own platform and config.mk, the data set's netlist and its Liberty file. Each goes through ORFS's
+Makefile in mode observe; with --compare also without us and with GSR_SERVE=1, from the same floorplan and pins, and
+the DEF of every step must be the same. --resume takes the designs that are done in DIR as they are.
 
 Accuracy: each hook's prediction, and one of the routed placement itself, against the router's gcells of the same run
 after its last incremental route. Cost, in processor seconds of one thread: `global_placement` and the first
@@ -15,6 +15,7 @@ done one before (medians of three), and the whole hook with a Python of its own.
 
 import argparse
 import json
+import re
 import shutil
 import sys
 import time
@@ -224,11 +225,15 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     tools, rows = Tools.find(), []
     for name in ["crc_bank"] if args.quick else args.designs:
-        work = args.work.resolve() / name.replace("/", "_")
+        work = args.work.resolve() / re.sub(r"\W", "_", name)
         done = work / "row.json"
         if not (args.resume and done.exists()):
             tech, slash, design = name.partition("/")
-            chosen = shared_design(tools, args.data, tech, design, work / "inputs") if slash else kit_design(name)
+            if slash:
+                chosen = shared_design(tools, args.data, tech, design, work / "inputs")
+            else:
+                plain, _, given = name.partition(":")
+                chosen = replace(kit_design(plain, **dict(g.split("=", 1) for g in given.split(",") if g)), name=name)
             row = run_design(tools, chosen, work, compare=args.compare or args.quick)
             write_whole(done, to_json_line(row))
         rows.append(json.loads(done.read_text()))
