@@ -13,11 +13,14 @@ def library_files(data: Path, tech: str) -> tuple[list[Path], list[Path]]:
     """LEF (technology first) and Liberty files of a technology."""
     home = data / "pdk" / tech
     lef_dir, lib_dir = (home / "lef", home / "lib") if home.is_dir() else (data / "tech", data / "tech")
-    files = lambda folder, kinds: [p for p in folder.iterdir() if p.name.removesuffix(".gz").endswith(kinds)]  # noqa: E731
     lef = sorted(
-        files(lef_dir, (".lef", ".tlef")), key=lambda p: ("tech" not in p.name and "tlef" not in p.name, p.name)
+        _files(lef_dir, ".lef", ".tlef"), key=lambda p: ("tech" not in p.name and "tlef" not in p.name, p.name)
     )
-    return lef, sorted(files(lib_dir, (".lib",)))
+    return lef, sorted(_files(lib_dir, ".lib"))
+
+
+def _files(folder: Path, *kinds: str) -> list[Path]:
+    return [p for p in folder.iterdir() if p.name.removesuffix(".gz").endswith(kinds)]
 
 
 def sdc_file(data: Path, tech: str, design: str) -> Path | None:

@@ -659,7 +659,8 @@ def loop(out: Path, jobs: int, retry: bool, overwrite: bool, quiet: bool, **opti
     gsr loop --designs demos/kit/labels --openroad openroad --out loop
     gsr loop --designs data/labels data/labels_hard --runs runs --jobs 4 --openroad openroad --out loop
     """
-    from flow_hooks.loop import FAIL, PENDING, run_loop
+    from flow_hooks.job_folders import FAIL, PENDING
+    from flow_hooks.loop import run_loop
     from gsr_plugin.loop import plan_closed_loop
     from gsr_plugin.progress import Progress, stop_signals
 
