@@ -34,6 +34,7 @@ _KEYS = [
     *_per_direction("gsr__overflow_{}__expected", "tracks", "lower", "expected sum of demand above the tracks"),
     *_per_direction("gsr__overflow_{}__edges", "edges", "lower", "expected number of edges above full"),
     MetricKey("gsr__overflow__expected", "tracks", "lower", "expected overflow of both directions"),
+    MetricKey("gsr__overflow__predicted", "tracks", "lower", "the same without uncertainty; ranks placements"),
     MetricKey("gsr__congestion__load", "1 = full", "lower", "all predicted demand over all tracks, both directions"),
     MetricKey("gsr__hotspot__count", "edges", "lower", "edges predicted above 0.95, both directions"),
     MetricKey("gsr__hotspot__area", "um^2", "lower", "area of the gcells at these edges"),

@@ -14,8 +14,9 @@ import numpy as np
 
 from circuit_io.errors import ToolError
 from circuit_io.fields import GCELL_FEATURES, column
-from circuit_io.maps import FULL, Prediction, without_borders
+from circuit_io.maps import Prediction, without_borders
 from circuit_io.prediction import prediction_manifest
+from circuit_io.prediction_metrics import prediction_metrics
 from circuit_io.router_prediction import prediction_of_labels
 from circuit_io.store import StoredDesign
 from circuit_io.text import read_bytes
@@ -179,16 +180,9 @@ def _rounds(case: Case, tools: Tools, folder: Path, base: Base, look: Look) -> t
 
 
 def predicted_overflow(prediction: Prediction) -> float:
-    """Tracks by which edges are predicted to overflow: the sum of capacity x max(0, congestion - 1).
-
-    The uncertainty is left out: with it, most of the overflow is of edges that may overflow and do not, and placements
-    are ranked worse (docs/feedback.md).
-    """
-    total = 0.0
-    for letter in "hv":
-        over = np.maximum(0.0, prediction.maps[f"congestion_{letter}"].astype(np.float64) - FULL)
-        total += float(np.nansum(over * prediction.maps[f"capacity_{letter}"]))
-    return total
+    """Tracks by which a placement is predicted to overflow, as the hooks rank placements."""
+    metrics = prediction_metrics(prediction)
+    return next(v for key, v in metrics.items() if key.endswith("__gsr__overflow__predicted"))
 
 
 def _predicted(case: Case, tools: Tools, base: Base) -> Look:

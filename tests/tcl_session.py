@@ -135,7 +135,10 @@ HOTSPOTS = (
     "1\thorizontal\t10\t20\t30.5\t40\t1.25\tn%5B1%5D n2\n"
     "2\tvertical\t50\t20\t60\t40\t1.01\tclk\n"
 )
-METRICS = "detailedplace__gsr__congestion_h__max\t1.25\ndetailedplace__gsr__overflow__expected\t40\n"
+METRICS = (
+    "detailedplace__gsr__congestion_h__max\t1.25\n"
+    "detailedplace__gsr__overflow__expected\t40\ndetailedplace__gsr__overflow__predicted\t30\n"
+)
 
 
 def fake_python(folder: Path, *, body: str = "", plan: str | None = None, finish: bool = True) -> Path:
@@ -166,7 +169,7 @@ def fake_python(folder: Path, *, body: str = "", plan: str | None = None, finish
 
 def overflows(*values: float) -> str:
     """A `body` of `fake_python` that predicts these expected overflows, one a run."""
-    lines = [f'{k}) echo "x__gsr__overflow__expected\t{v}" > "$out/metrics.tsv" ;;' for k, v in enumerate(values, 1)]
+    lines = [f'{k}) echo "x__gsr__overflow__predicted\t{v}" > "$out/metrics.tsv" ;;' for k, v in enumerate(values, 1)]
     return 'case $(wc -l < "${0%/*}/runs") in\n' + "\n".join(lines) + "\nesac"
 
 

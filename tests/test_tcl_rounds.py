@@ -56,9 +56,9 @@ def test_the_better_of_two_placements_from_the_same_start(tmp_path: Path) -> Non
     found = rounds(tmp_path)
     assert found["kept"] == 1
     first, second = found["rounds"]  # type: ignore[misc]
-    assert (first["expected_overflow_tracks"], second["expected_overflow_tracks"]) == (40, 12.5)
+    assert (first["predicted_overflow_tracks"], second["predicted_overflow_tracks"]) == (40, 12.5)
     assert all(r[key] >= 0 for r in (first, second) for key in ("placement_s", "prediction_s"))
-    assert "expected overflow by round: 40.0, 12.5 tracks. Kept: round 1." in run.out
+    assert "predicted overflow by round: 40.0, 12.5 tracks. Kept: round 1." in run.out
     for name in ("round_0", "round_1"):
         assert (tmp_path / "out" / name / "design.def").is_file()
 

@@ -90,7 +90,7 @@ proc json_loop { loop } {
   set rounds [lmap round [dict get $loop rounds] {
     set fields {}
     foreach { key name } {
-      overflow expected_overflow_tracks placement_s placement_s prediction_s prediction_s
+      overflow predicted_overflow_tracks placement_s placement_s prediction_s prediction_s
     } {
       lappend fields "\"$name\": [json_number [option $round $key]]"
     }

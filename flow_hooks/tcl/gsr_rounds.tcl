@@ -111,11 +111,11 @@ proc predict_round { round options previous } {
   set result [predict $folder $facts $options]
   set_round prediction_s [seconds_since $began_ms]
   if { [dict get $result status] ne "ok" } { raise_failure [dict get $result reason] }
-  set keys [dict keys [dict get $result metrics] *__gsr__overflow__expected]
+  set keys [dict keys [dict get $result metrics] *__gsr__overflow__predicted]
   set text ""
   if { [llength $keys] == 1 } { set text [dict get $result metrics [lindex $keys 0]] }
   if { ![is_number $text overflow] } {
-    raise_failure "the prediction in $folder tells no expected overflow."
+    raise_failure "the prediction in $folder tells no predicted overflow."
   }
   set_round overflow $overflow
   set_round run_id [dict get $result run_id]
@@ -193,7 +193,7 @@ proc rounds_text { kept } {
   }]
   set text "Placed [llength $rounds] times"
   if { [llength $overflows] > 0 } {
-    append text "; expected overflow by round: [join $overflows {, }] tracks"
+    append text "; predicted overflow by round: [join $overflows {, }] tracks"
   }
   return "$text. Kept: round $kept."
 }

@@ -161,7 +161,7 @@ claim rounds "apply in one run: placed, predicted, planned, placed again, and th
   place
   set record [text_of [file join loop gsr_feedback.json]]
   expect { [regexp {"kept": (\d+)} $record _ kept] } [string range $record 0 300]
-  set predicted [regexp -all -inline {"expected_overflow_tracks": ([\d.]+)} $record]
+  set predicted [regexp -all -inline {"predicted_overflow_tracks": ([\d.]+)} $record]
   expect { [llength $predicted] == 4 } "[expr { [llength $predicted] / 2 }] predictions: $record"
   set layer [[::ord::get_db_tech] findLayer M3]
   expect { abs([$layer getLayerAdjustment] - 0.75) < 1e-6 } "M3 has [$layer getLayerAdjustment]"
