@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Float64, Int64
 
 from circuit_io.errors import Faults, InputError
-from circuit_io.store import StoredDesign
+from circuit_io.store import StoredDesign, read_more
 from circuit_io.text import read_bytes
 
 TABLE, FILE = "drc", "route_drc.rpt"  # in an export folder, and in a label folder
@@ -164,15 +163,11 @@ def read_stored_drc(design: StoredDesign) -> DrcCounts | None:
     Raises:
         InputError: the table does not fit the design.
     """
-    if f"{TABLE}.parquet" not in design.manifest["files"]:
+    counts, graph = read_more(design, TABLE, DrcCounts.of_table), design.graph
+    if counts is None:
         return None
-    path, graph = design.path / f"{TABLE}.parquet", design.graph
-    try:
-        with path.open("rb") as f:
-            counts = DrcCounts.of_table(pq.read_table(f))
-    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as e:
-        raise InputError(f"cannot be read: {e}", path=path, mend="Export the design again.") from e
     is_inside = (counts.ix >= 0) & (counts.ix < graph.nx) & (counts.iy >= 0) & (counts.iy < graph.ny)
     if not is_inside.all() or not (counts.count > 0).all():
+        path = design.path / f"{TABLE}.parquet"
         raise InputError("a row lies outside the design, or counts nothing", path=path, mend="Export the design again.")
     return counts

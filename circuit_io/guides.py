@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Bool, Float64, Int, Int64
 
 from circuit_io.errors import InputError
-from circuit_io.store import StoredDesign
+from circuit_io.store import StoredDesign, read_more
 from circuit_io.text import read_bytes
 
 TABLE, FILE = "guides", "route.guide"  # in an export folder, and in a label folder
@@ -146,17 +145,14 @@ def read_stored_guides(design: StoredDesign) -> Guides | None:
     Raises:
         InputError: the table does not fit the design.
     """
-    if f"{TABLE}.parquet" not in design.manifest["files"]:
+    graph = design.graph
+    guides = read_more(design, TABLE, lambda table: Guides.of_table(table, graph.num_nets))
+    if guides is None:
         return None
-    path, graph = design.path / f"{TABLE}.parquet", design.graph
-    try:
-        with path.open("rb") as f:
-            guides = Guides.of_table(pq.read_table(f), graph.num_nets)
-    except (OSError, pa.ArrowException, KeyError, ValueError) as e:
-        raise InputError(f"cannot be read: {e}", path=path, mend="Export the design again.") from e
     low, high = guides.box[:, :2], guides.box[:, 2:]
     is_inside = (low >= 0).all() and (low <= high).all() and (high < (graph.nx, graph.ny)).all()
     if not is_inside or not ((guides.net >= 0) & (guides.net < guides.num_nets)).all():
+        path = design.path / f"{TABLE}.parquet"
         raise InputError("a guide lies outside the design", path=path, mend="Export the design again.")
     return guides
 

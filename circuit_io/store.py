@@ -1,10 +1,10 @@
 """A design on disk: one folder with a manifest, Parquet tables and safetensors arrays (docs/format.md)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +38,7 @@ from circuit_io.manifest import (
 )
 from circuit_io.text import sha256_of_file
 
+T = TypeVar("T")
 SCHEMA, VERSION = "gsr-design", 1
 _AGAIN = "Export the design again."
 _DIFFER = ("name", "path")  # columns of texts that differ in every row
@@ -196,6 +197,21 @@ def _check_modules(folder: Path, modules: pa.Table | None, insts: pa.Table, nets
 def _table(path: Path) -> pa.Table:
     with path.open("rb") as f:
         return pq.read_table(f)
+
+
+def read_more(design: StoredDesign, table: str, of: Callable[[pa.Table], T]) -> T | None:
+    """What `of` makes of a table that not every export folder has; None where it is not there.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = design.path / f"{table}.parquet"
+    if path.name not in design.manifest["files"]:
+        return None
+    try:
+        return of(_table(path))
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as e:
+        raise InputError(f"cannot be read: {e}", path=path, mend=_AGAIN) from e
 
 
 def _check_graph(folder: Path, graph: CircuitGraph, insts: pa.Table, nets: pa.Table, labels: Labels | None) -> None:

@@ -12,11 +12,11 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from circuit_io.errors import InputError, ToolError, did_you_mean
 from circuit_io.hotspots import HotSpot
+from flow_hooks.label_jobs import own_version
 from flow_hooks.markers import markers_json, markers_tr
 from flow_hooks.openroad import CAPABILITIES, FLAGS, OpenRoad, probe_openroad, run_bounded
 
@@ -181,17 +181,10 @@ def report(found: Conformance) -> str:
     lines = [
         f"openroad  {tool.version} ({tool.path})",
         f"Tcl       {tool.tcl}",
-        f"gsr       {_version()}, Python {platform.python_version()}, {platform.platform()}",
+        f"gsr       {own_version()}, Python {platform.python_version()}, {platform.platform()}",
         "",
     ]
     for o in found.outcomes:
         lines += [f"{o.status:<6}  {o.name:<{wide}}  {o.text}".rstrip(), f"{'':<8}{'':<{wide}}  = {o.seen}".rstrip()]
     counts = ", ".join(f"{found.count(status)} {status}" for status in (PASS, FAIL, ABSENT))
     return "\n".join([*lines, "", counts])
-
-
-def _version() -> str:
-    try:
-        return version("gsr-plugin")
-    except PackageNotFoundError:
-        return "not installed"

@@ -168,7 +168,7 @@ def fake_python(folder: Path, *, body: str = "", plan: str | None = None, finish
 
 
 def overflows(*values: float) -> str:
-    """A `body` of `fake_python` that predicts these expected overflows, one a run."""
+    """A `body` of `fake_python` that predicts these overflows, one a run."""
     lines = [f'{k}) echo "x__gsr__overflow__predicted\t{v}" > "$out/metrics.tsv" ;;' for k, v in enumerate(values, 1)]
     return 'case $(wc -l < "${0%/*}/runs") in\n' + "\n".join(lines) + "\nesac"
 
