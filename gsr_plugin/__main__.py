@@ -16,6 +16,12 @@ def main() -> None:
         from gsr_plugin.cli import main as program
 
         program(prog_name="gsr")
+    except SystemExit as e:
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            from gsr_plugin.ranks import leave
+
+            leave(int(e.code or 0))
+        raise
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -5,10 +5,12 @@ added up, so that the same settings train the same model, but for rounding, on a
 """
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NoReturn
 
 import torch
 import torch.distributed as dist
@@ -75,13 +77,29 @@ class Ranks:
             t.copy_(part.view_as(t))
 
 
+def is_one_of_several() -> bool:
+    """Whether torchrun started this process, beside others."""
+    return dist.is_torchelastic_launched() and os.environ.get("WORLD_SIZE") != "1"
+
+
+def leave(code: int) -> NoReturn:
+    """End this process at once, as one of several must.
+
+    A thread of gloo frees the last tensor it added up when it gets to run, and needs the interpreter for that: while
+    the group is taken apart it may wait for ever, and while the interpreter ends it aborts the process.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 @contextmanager
 def joined() -> Iterator[Ranks]:
-    """This process among those that torchrun started; alone without it.
+    """This process among those that torchrun started; alone without it. It ends by `leave`.
 
     The first process that fails raises its error, the others end with its exit code and say nothing.
     """
-    if not dist.is_torchelastic_launched() or os.environ.get("WORLD_SIZE") == "1":
+    if not is_one_of_several():
         yield Ranks()
         return
     try:
@@ -97,5 +115,3 @@ def joined() -> Iterator[Ranks]:
             raise
         code = 130 if isinstance(e, KeyboardInterrupt) else getattr(e, "exit_code", 1)
         raise SystemExit(code) from e
-    finally:
-        dist.destroy_process_group()

@@ -123,7 +123,7 @@ FAILS = """
 import os, signal, sys, torch
 from circuit_io.errors import GsrError
 from gsr_plugin.progress import stop_signals
-from gsr_plugin.ranks import joined
+from gsr_plugin.ranks import joined, leave
 try:
     with stop_signals(), joined() as ranks:  # as in a run: torchrun's SIGTERM to the others is noted, no more
         t = torch.ones(3)
@@ -135,7 +135,10 @@ try:
             raise GsrError("a design is damaged")
         ranks.add_up_([t])
 except GsrError as e:
-    sys.exit(f"gsr: {e}")
+    print(f"gsr: {e}", file=sys.stderr)
+    leave(1)
+except SystemExit as e:
+    leave(e.code)
 """
 
 
