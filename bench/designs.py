@@ -30,7 +30,7 @@ from circuit_io.errors import GsrError  # noqa: E402
 from circuit_io.export import export_design  # noqa: E402
 from circuit_io.export_sources import sources_of_labels  # noqa: E402
 from circuit_io.store import open_design  # noqa: E402
-from flow_hooks.plan_prediction import plan_prediction  # noqa: E402
+from flow_hooks.feedback.plan_prediction import plan_prediction  # noqa: E402
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from bench.machine import machine
 from circuit_io.atomic import write_whole
 from circuit_io.errors import InputError
 from circuit_io.manifest import read_json_object, to_json
-from flow_hooks.loop import RESULTS, SCHEMA
-from flow_hooks.loop_results import table_of
+from flow_hooks.loop.results import table_of
+from flow_hooks.loop.runner import RESULTS, SCHEMA
 
 
 def main(arguments: list[str] | None = None) -> int:

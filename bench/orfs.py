@@ -49,7 +49,7 @@ from circuit_io.labels import Labels  # noqa: E402
 from circuit_io.maps import Prediction  # noqa: E402
 from circuit_io.prediction import read_prediction  # noqa: E402
 from circuit_io.store import open_design  # noqa: E402
-from flow_hooks.openroad import probe_openroad  # noqa: E402
+from flow_hooks.openroad.binary import probe_openroad  # noqa: E402
 from gsr_plugin.jsonable import jsonable, to_json_line  # noqa: E402
 from gsr_plugin.metrics import PlacementScores, score_placement  # noqa: E402
 from gsr_plugin.predict import predict  # noqa: E402

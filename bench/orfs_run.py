@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from circuit_io.errors import InputError
-from flow_hooks.openroad import FLAGS, find_openroad, run_bounded
-from flow_hooks.orfs import find_flow
+from flow_hooks.openroad.binary import FLAGS, find_openroad, run_bounded
+from flow_hooks.openroad.orfs import find_flow
 
 ROOT = Path(__file__).resolve().parent.parent
 KIT_DESIGNS = ROOT / "demos" / "orfs"

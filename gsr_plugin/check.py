@@ -129,7 +129,7 @@ def _model(path: Path) -> str:
 
 
 def _feedback(path: Path) -> str:
-    from flow_hooks.feedback_file import read_feedback
+    from flow_hooks.feedback.file import read_feedback
 
     plan = read_feedback(path)
     return f"{plan.design}, {len(plan.actions)} actions"

@@ -484,14 +484,14 @@ def label(
         raise InputError("is for a whole batch", path="--ray", mend="Leave --slurm and --job out.")
     if slurm is not None:
         from circuit_io.atomic import write_files
-        from flow_hooks.slurm import array_script
+        from flow_hooks.labels.slurm import array_script
 
         script = array_script(batch, out, router=router, width=jobs or 1)
         write_files({slurm: script}, overwrite=overwrite)
         return _Result({"script": slurm}, f"{slurm}: sbatch {slurm}")
-    from flow_hooks.job_folders import FAIL, PENDING
-    from flow_hooks.labeler import label as run
-    from flow_hooks.labeler import plan_batch
+    from flow_hooks.jobs.folders import FAIL, PENDING
+    from flow_hooks.labels.labeler import label as run
+    from flow_hooks.labels.labeler import plan_batch
     from gsr_plugin.progress import Progress, stop_signals
 
     plan = plan_batch(batch, router=router)
@@ -521,7 +521,7 @@ def feedback(
     gsr feedback prediction --set threshold=0.9 --out feedback.tsv
     """
     with _status(f"planning for {pred}", quiet=quiet):
-        from flow_hooks.plan_prediction import plan_prediction
+        from flow_hooks.feedback.plan_prediction import plan_prediction
 
         plan = plan_prediction(pred, out, sets=sets, previous=previous, overwrite=overwrite)
     return _Result(plan, "\n".join([f"{out}: {len(plan.actions)} actions. {plan.verdict}", *plan.advice]))
@@ -659,8 +659,8 @@ def loop(out: Path, jobs: int, retry: bool, overwrite: bool, quiet: bool, **opti
     gsr loop --designs demos/kit/labels --openroad openroad --out loop
     gsr loop --designs data/labels data/labels_hard --runs runs --jobs 4 --openroad openroad --out loop
     """
-    from flow_hooks.job_folders import FAIL, PENDING
-    from flow_hooks.loop import run_loop
+    from flow_hooks.jobs.folders import FAIL, PENDING
+    from flow_hooks.loop.runner import run_loop
     from gsr_plugin.loop import plan_closed_loop
     from gsr_plugin.progress import Progress, stop_signals
 
@@ -682,10 +682,9 @@ def hooks(what: str, overwrite: bool, quiet: bool) -> _Result:
     \b
     export PRIVATE_DIR=$(gsr hooks --path)      # attaches all hooks of OpenROAD-flow-scripts
     """
-    import flow_hooks
+    from flow_hooks import TCL
 
-    folder = Path(flow_hooks.__file__).parent / "tcl"
-    found = {"path": folder, "mk": folder / "private.mk", "tcl": folder / "gsr.tcl"}
+    found = {"path": TCL, "mk": TCL / "private.mk", "tcl": TCL / "gsr.tcl"}
     return _Result(found, str(found[what]))
 
 
@@ -812,9 +811,9 @@ def conformance(
     gsr conformance --openroad tools/install/OpenROAD/bin/openroad --out conformance.txt
     """
     from circuit_io.atomic import write_files
-    from flow_hooks.conformance import FAIL, report
-    from flow_hooks.conformance import conformance as run
-    from flow_hooks.openroad import find_openroad
+    from flow_hooks.openroad.binary import find_openroad
+    from flow_hooks.openroad.conformance import FAIL, report
+    from flow_hooks.openroad.conformance import conformance as run
 
     if openroad is None:
         named = find_openroad()

@@ -13,9 +13,9 @@ TWINS = {
     "calibrate": "gsr_plugin.calibration.calibrate",
     "predict": "gsr_plugin.predict.predict",
     "route": "circuit_io.router_prediction.route_export",
-    "label": "flow_hooks.labeler.label",
-    "feedback": "flow_hooks.plan_prediction.plan_prediction",
-    "loop": "flow_hooks.loop.run_loop",
+    "label": "flow_hooks.labels.labeler.label",
+    "feedback": "flow_hooks.feedback.plan_prediction.plan_prediction",
+    "loop": "flow_hooks.loop.runner.run_loop",
     "report": "gsr_plugin.report.report",
     "check": "gsr_plugin.check.check",
     "weights": "gsr_plugin.weights_card.do",
@@ -23,7 +23,7 @@ TWINS = {
     "flow": "gsr_plugin.flow.run_flow",
     "serve": "gsr_plugin.served_command.serve",
     "doctor": "gsr_plugin.doctor.doctor",
-    "conformance": "flow_hooks.conformance.conformance",
+    "conformance": "flow_hooks.openroad.conformance.conformance",
 }
 
 

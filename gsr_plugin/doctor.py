@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from circuit_io.errors import GsrError, ToolError, did_you_mean
-from flow_hooks.child_python import child_environment, hook_python
-from flow_hooks.openroad import CAPABILITIES, TIMEOUT_S, find_openroad, probe_openroad, run_bounded
-from flow_hooks.orfs import TCL, attaches_us, find_flow, hook_names, read_flow
+from flow_hooks import TCL
+from flow_hooks.openroad.binary import CAPABILITIES, TIMEOUT_S, find_openroad, probe_openroad, run_bounded
+from flow_hooks.openroad.child_python import child_environment, hook_python
+from flow_hooks.openroad.orfs import attaches_us, find_flow, hook_names, read_flow
 
 OK, WARNING, MISS = "ok", "warning", "miss"
 # what the hooks do their work in; the others run the user's own scripts, or write labels

@@ -10,9 +10,10 @@ from circuit_io.export import export_design
 from circuit_io.export_sources import read_hook, sources_of_hook
 from circuit_io.prediction import export_of, read_prediction
 from circuit_io.store import open_design
-from flow_hooks.annotate import annotate, write_flow_metrics
-from flow_hooks.feedback import plan_feedback, read_feedback, write_feedback
-from flow_hooks.feedback_config import assigned_config
+from flow_hooks.annotations.annotate import annotate, write_flow_metrics
+from flow_hooks.feedback.config import assigned_config
+from flow_hooks.feedback.file import read_feedback, write_feedback
+from flow_hooks.feedback.planner import plan_feedback
 from gsr_plugin.predict import predict
 from gsr_plugin.report import report
 

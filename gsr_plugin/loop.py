@@ -5,10 +5,10 @@ from pathlib import Path
 
 from circuit_io.errors import InputError
 from circuit_io.manifest import read_json_object
-from flow_hooks.feedback_config import assigned_config
-from flow_hooks.loop import PREDICT, LoopPlan, checked_arms, probe_binary, sha256_of_weights
-from flow_hooks.loop_arms import PREDICTING
-from flow_hooks.loop_cases import MIN_OVERFLOW, Case, find_cases
+from flow_hooks.feedback.config import assigned_config
+from flow_hooks.loop.arms import PREDICTING
+from flow_hooks.loop.cases import MIN_OVERFLOW, Case, find_cases
+from flow_hooks.loop.runner import PREDICT, LoopPlan, checked_arms, probe_binary, sha256_of_weights
 
 
 def plan_closed_loop(
@@ -27,12 +27,12 @@ def plan_closed_loop(
     limit_s: float = 1800.0,
     memory_mb: int = 8192,
 ) -> LoopPlan:
-    """What `flow_hooks.loop.run_loop` is to do.
+    """What `flow_hooks.loop.runner.run_loop` is to do.
 
     Args:
         designs: folders with labels at any depth, beside the files of their technologies.
         openroad: the binary.
-        arms: letters with commas between, see `flow_hooks.loop_arms.ARMS`.
+        arms: letters with commas between, see `flow_hooks.loop.arms.ARMS`.
         cases: shell patterns of case names; none takes all.
         runs: folder of training runs, one a fold, named 0, 1, ..; a case is predicted by the run that held its family
             out, and one of a family that no fold knows by `weights`.

@@ -16,9 +16,9 @@ from circuit_io.hotspots import HotspotConfig, find_hotspots
 from circuit_io.maps import PlacedDesign, Prediction
 from circuit_io.prediction import export_of, read_prediction
 from circuit_io.store import StoredDesign, open_design
-from flow_hooks.annotate import check_fit, net_names
-from flow_hooks.feedback_file import Plan, read_feedback
-from flow_hooks.feedback_record import RECORD, Record, read_record
+from flow_hooks.annotations.annotate import check_fit, net_names
+from flow_hooks.feedback.file import Plan, read_feedback
+from flow_hooks.feedback.record import RECORD, Record, read_record
 from gsr_plugin import report_sections as part
 from gsr_plugin.document import Block, Document, Heading, Workbench, to_markdown
 from gsr_plugin.document_html import to_html
@@ -79,7 +79,7 @@ def report(
     Raises:
         InputError: a bad folder or file, or an existing output.
     """
-    from flow_hooks.feedback import plan_feedback
+    from flow_hooks.feedback.planner import plan_feedback
 
     _figures_folder(Path(out), overwrite=overwrite)
     prediction = read_prediction(pred)

@@ -10,7 +10,7 @@ from circuit_io.hotspots import HotSpot
 from circuit_io.maps import PlacedDesign, Prediction
 from circuit_io.module_shares import ModuleInSpot, rank_modules
 from circuit_io.spot_nets import NetInSpot, first_nets, spot_wires
-from flow_hooks.feedback_file import Plan
+from flow_hooks.feedback.file import Plan
 
 _PLACES = {"x_um", "y_um", "width_um", "height_um"}
 

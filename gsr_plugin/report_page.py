@@ -12,8 +12,8 @@ from jaxtyping import Float
 from circuit_io.drc import DrcCounts
 from circuit_io.hotspots import HotSpot
 from circuit_io.maps import FULL, PlacedDesign, Prediction
-from flow_hooks.feedback_file import Plan, blocked_share
-from flow_hooks.feedback_record import Record
+from flow_hooks.feedback.file import Plan, blocked_share
+from flow_hooks.feedback.record import Record
 from gsr_plugin.colours import COLOURS, shared_limit
 from gsr_plugin.document import visible
 from gsr_plugin.report_contents import Contents

@@ -1,9 +1,9 @@
 """The feedback plan in a report: what is planned, why, and what became of it."""
 
 from circuit_io.maps import Prediction
-from flow_hooks.actions import ACTIONS
-from flow_hooks.feedback_file import Plan, blocked_share
-from flow_hooks.feedback_record import Record
+from flow_hooks.feedback.actions import ACTIONS
+from flow_hooks.feedback.file import Plan, blocked_share
+from flow_hooks.feedback.record import Record
 from gsr_plugin.document import Block, Bullets, Cell, Code, Details, Figure, Heading, InMarkdown, Paragraph, Table
 from gsr_plugin.figures import Picture, ramp_picture
 from gsr_plugin.report_words import box_text

@@ -9,8 +9,8 @@ from circuit_io.hotspots import HotSpot
 from circuit_io.maps import FULL, PlacedDesign, Prediction
 from circuit_io.metric_keys import stage_prefix
 from circuit_io.prediction_metrics import prediction_metrics
-from flow_hooks.annotate import net_table
-from flow_hooks.feedback_file import Plan
+from flow_hooks.annotations.annotate import net_table
+from flow_hooks.feedback.file import Plan
 from gsr_plugin.colours import shared_limit
 from gsr_plugin.document import (
     Block,

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from circuit_io.errors import GsrError
-from flow_hooks.child_python import child_environment
+from flow_hooks.openroad.child_python import child_environment
 
 PATIENCE_S = 5  # how long a child that was asked to end may take, before it is killed
 

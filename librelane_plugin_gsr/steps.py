@@ -14,14 +14,12 @@ from librelane.steps.checker import MetricChecker
 from librelane.steps.common_variables import routing_layer_variables
 from rich.markup import escape
 
-import flow_hooks
 from circuit_io.metric_keys import DIRECTIONS
+from flow_hooks import TCL
 
 from . import variables, views
 from .child import python_command
 from .prediction import absolute, layer_adjustment, lef_files, lib_files, predict
-
-TCL = Path(flow_hooks.__file__).parent / "tcl"
 
 Updates = tuple[ViewsUpdate, MetricsUpdate]
 

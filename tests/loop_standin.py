@@ -14,9 +14,9 @@ from pathlib import Path
 from tcl_session import HERE, find_tclsh
 from test_doctor import fake_openroad
 
-from flow_hooks.feedback_config import FeedbackConfig
-from flow_hooks.loop import LoopPlan, probe_binary
-from flow_hooks.loop_cases import find_cases
+from flow_hooks.feedback.config import FeedbackConfig
+from flow_hooks.loop.cases import find_cases
+from flow_hooks.loop.runner import LoopPlan, probe_binary
 
 ROUTE = (sys.executable, "-m", "gsr_plugin", "route", "--runs", "1")  # predicts without a model
 ONLY_BLOCKAGES = FeedbackConfig(  # whatever the planner's rules are

@@ -18,7 +18,7 @@ from circuit_io.hotspots import find_hotspots
 from circuit_io.metric_keys import METRIC_KEYS, key_of, stage_prefix
 from circuit_io.prediction import Prediction, read_prediction
 from circuit_io.spot_nets import rank_nets
-from flow_hooks.annotate import (
+from flow_hooks.annotations.annotate import (
     STEP_NUMBER,
     Annotations,
     annotate,
@@ -32,8 +32,9 @@ from flow_hooks.annotate import (
     table_csv,
     write_flow_metrics,
 )
-from flow_hooks.feedback import plan_feedback, write_feedback
-from flow_hooks.markers import markers_json, markers_tr
+from flow_hooks.annotations.markers import markers_json, markers_tr
+from flow_hooks.feedback.file import write_feedback
+from flow_hooks.feedback.planner import plan_feedback
 from flow_hooks.tsv import decode
 
 TCL = Path(__file__).resolve().parent.parent / "flow_hooks" / "tcl"

@@ -13,8 +13,8 @@ from tcl_session import HERE
 from test_doctor import fake_openroad
 
 from circuit_io.errors import InputError, ToolError
-from flow_hooks import conformance as module
-from flow_hooks.conformance import ABSENT, FAIL, FOLDER, PASS, claims, conformance, report
+from flow_hooks.openroad import conformance as module
+from flow_hooks.openroad.conformance import ABSENT, FAIL, FOLDER, PASS, claims, conformance, report
 from gsr_plugin.cli import main
 
 ROOT = HERE.parent

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from tcl_session import HOOKS, TCL, find_tclsh, is_alive
 
 from circuit_io.errors import ToolError
-from flow_hooks.openroad import CAPABILITIES, find_openroad, probe_openroad
-from flow_hooks.orfs import attaches_us, find_flow, hook_names, read_flow
+from flow_hooks.openroad.binary import CAPABILITIES, find_openroad, probe_openroad
+from flow_hooks.openroad.orfs import attaches_us, find_flow, hook_names, read_flow
 from gsr_plugin import doctor as doctor_module
 from gsr_plugin.cli import main
 from gsr_plugin.doctor import MISS, OK, SETTINGS, WARNING, Check, doctor, table

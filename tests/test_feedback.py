@@ -18,23 +18,13 @@ from synthetic import UGLY, SyntheticDesign, make_export, make_prediction
 from circuit_io.errors import InputError
 from circuit_io.maps import Prediction
 from circuit_io.metric_keys import METRIC_KEYS
-from flow_hooks.area import movable_insts, pin_density_growth_um2, site_um
-from flow_hooks.blockages import blur, pool_mean
-from flow_hooks.feedback import (
-    ACTIONS,
-    Action,
-    FeedbackConfig,
-    Plan,
-    blocked_share,
-    feedback_config,
-    feedback_tsv,
-    plan_feedback,
-    read_feedback,
-    write_feedback,
-)
-from flow_hooks.feedback_config import settings_table
-from flow_hooks.feedback_file import HEADER_KEYS
-from flow_hooks.regions import merge_equal
+from flow_hooks.feedback.actions import ACTIONS, Action
+from flow_hooks.feedback.area import movable_insts, pin_density_growth_um2, site_um
+from flow_hooks.feedback.blockages import blur, pool_mean
+from flow_hooks.feedback.config import FeedbackConfig, feedback_config, settings_table
+from flow_hooks.feedback.file import HEADER_KEYS, Plan, blocked_share, feedback_tsv, read_feedback, write_feedback
+from flow_hooks.feedback.planner import plan_feedback
+from flow_hooks.feedback.regions import merge_equal
 from flow_hooks.tsv import decode, encode, number
 from gsr_plugin.cli import main
 

@@ -21,7 +21,7 @@ from circuit_io.gcells import HORIZONTAL, make_grid
 from circuit_io.labels import edge_mask, find, read_usage
 from circuit_io.router_supply import supply_of
 from circuit_io.store import open_design
-from flow_hooks.finished_runs import find_runs
+from flow_hooks.labels.finished_runs import find_runs
 from gsr_plugin.dataset import find_designs
 
 DEF = """VERSION 5.8 ;

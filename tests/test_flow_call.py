@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flow_hooks.feedback import read_feedback
+from flow_hooks.feedback.file import read_feedback
 from gsr_plugin.flow import run_flow
 
 

@@ -37,12 +37,26 @@ def test_imports_point_one_way(room: str) -> None:
             assert "torch" not in imports, path
 
 
+def test_a_folder_of_the_hooks_imports_those_above_it() -> None:
+    room = ROOT / "flow_hooks"
+    text = ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8"))) or ""
+    order = [line.split()[0] for line in text.splitlines() if "  " in line]
+    assert order.pop() == "tcl"
+    assert set(order) == {p.parent.name for p in room.glob("*/__init__.py")}
+    for path in sorted(room.rglob("*.py")):
+        own = order.index(path.parent.name) if path.parent != room else -1
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("flow_hooks."):
+                folder = str(node.module).split(".")[1]
+                assert folder not in order or order.index(folder) <= own, f"{path.relative_to(room)}: {node.module}"
+
+
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
         ("circuit_io.export", ["torch", "matplotlib", "liberty", "klayout", "scipy", "pandas"]),
         ("circuit_io.metric_keys", ["numpy", "pyarrow"]),
-        ("flow_hooks.feedback", ["torch", "matplotlib"]),
+        ("flow_hooks.feedback.planner", ["torch", "matplotlib"]),
         ("gsr_plugin.cli", ["torch", "numpy", "pyarrow", "matplotlib", "scipy"]),
     ],
 )

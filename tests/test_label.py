@@ -24,10 +24,10 @@ from circuit_io.labels import edge_mask, find, read_parameters, read_usage
 from circuit_io.router import route
 from circuit_io.router_supply import demand_left, supply_of
 from circuit_io.store import open_design
-from flow_hooks.batch import keys_table, read_batch
-from flow_hooks.job_pool import Start, run_pool
-from flow_hooks.label_jobs import Job, jobs_of
-from flow_hooks.labeler import label, plan_batch
+from flow_hooks.jobs.pool import Start, run_pool
+from flow_hooks.labels.batch import keys_table, read_batch
+from flow_hooks.labels.batch_jobs import Job, jobs_of
+from flow_hooks.labels.labeler import label, plan_batch
 from gsr_plugin.cli import main
 from gsr_plugin.dataset import find_designs
 
@@ -210,7 +210,7 @@ def test_a_failing_job_stops_no_other_and_shows_its_error(kit: Path, tmp_path: P
 KILLED_AT_THE_FIRST_END = """
 import os, signal, sys
 from pathlib import Path
-from flow_hooks.labeler import label, plan_batch
+from flow_hooks.labels.labeler import label, plan_batch
 
 plan = plan_batch(Path(sys.argv[1]), router="embedded")
 label(plan, Path(sys.argv[2]), jobs=2, on_end=lambda done, name: os.kill(os.getpid(), signal.SIGKILL))
@@ -402,4 +402,4 @@ def test_a_slurm_array_has_a_task_for_each_job_that_can_run(kit: Path, tmp_path:
 
 
 def test_the_page_has_all_keys() -> None:
-    assert keys_table() in (ROOT / "docs" / "labels.md").read_text(), "flow_hooks.batch.keys_table"
+    assert keys_table() in (ROOT / "docs" / "labels.md").read_text(), "flow_hooks.labels.batch.keys_table"

@@ -17,10 +17,10 @@ from circuit_io import labels as label_files
 from circuit_io.export import export_design
 from circuit_io.export_sources import sources_of_labels
 from circuit_io.store import open_design
-from flow_hooks.batch import read_batch
-from flow_hooks.label_jobs import Job, jobs_of
-from flow_hooks.labeler import Labelled, label, plan_batch
-from flow_hooks.openroad_job import job_text
+from flow_hooks.labels.batch import read_batch
+from flow_hooks.labels.batch_jobs import Job, jobs_of
+from flow_hooks.labels.labeler import Labelled, label, plan_batch
+from flow_hooks.labels.openroad_job import job_text
 
 LABEL_STUB = HERE / "tcl" / "openroad_label.tcl"
 NETLIST = """

@@ -14,8 +14,8 @@ from tcl_session import is_alive
 from test_label import ROOT, batch_text, run_label, write_batch
 from test_label_openroad import KIT, pretended_openroad
 
-from flow_hooks.label_jobs import own_version
-from flow_hooks.ray_pool import Needs, token_in
+from flow_hooks.labels.ray_pool import Needs, token_in
+from flow_hooks.version import own_version
 
 CLUSTER = """
 import sys

@@ -19,7 +19,7 @@ import pytest
 from tcl_session import HERE, fake_python, find_tclsh, is_alive, num_runs, overflows
 
 from circuit_io.metric_keys import METRIC_KEYS
-from flow_hooks.openroad import FLAGS
+from flow_hooks.openroad.binary import FLAGS
 
 PYTHON = Path(os.environ.get("GSR_LIBRELANE_PYTHON", Path(sys.prefix) / "librelane" / "bin" / "python"))
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason=f"no LibreLane at {PYTHON}: make librelane")

@@ -23,14 +23,14 @@ from test_label import processes_of
 from bench.loop import main as bench_loop
 from circuit_io.errors import InputError, ToolError
 from circuit_io.prediction import write_prediction
-from flow_hooks.feedback_config import FeedbackConfig
-from flow_hooks.job_folders import DONE, FAIL, PENDING, SKIPPED
-from flow_hooks.loop import Looped, checked_arms, probe_binary, run_loop
-from flow_hooks.loop_arms import turned
-from flow_hooks.loop_cases import Case, find_cases
-from flow_hooks.loop_judge import check_same_design
-from flow_hooks.loop_results import Mark, family_mean, results_of
-from flow_hooks.loop_steps import Tools, export, place, predict
+from flow_hooks.feedback.config import FeedbackConfig
+from flow_hooks.jobs.folders import DONE, FAIL, PENDING, SKIPPED
+from flow_hooks.loop.arms import turned
+from flow_hooks.loop.cases import Case, find_cases
+from flow_hooks.loop.judge import check_same_design
+from flow_hooks.loop.results import Mark, family_mean, results_of
+from flow_hooks.loop.runner import Looped, checked_arms, probe_binary, run_loop
+from flow_hooks.loop.steps import Tools, export, place, predict
 from gsr_plugin.cli import main
 from gsr_plugin.loop import plan_closed_loop
 
@@ -310,7 +310,7 @@ KILLED_AT_THE_SECOND_END = """
 import os, signal, sys
 from pathlib import Path
 from test_loop import Standin
-from flow_hooks.loop import run_loop
+from flow_hooks.loop.runner import run_loop
 
 def kill(done, name):
     if done == 2:

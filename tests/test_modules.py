@@ -25,7 +25,7 @@ from circuit_io.rtl import read_rtl
 from circuit_io.store import open_design
 from circuit_io.text import sha256
 from circuit_io.verilog import read_verilog
-from flow_hooks.annotate import annotate
+from flow_hooks.annotations.annotate import annotate
 from flow_hooks.tsv import decode
 from gsr_plugin.report import build_report
 

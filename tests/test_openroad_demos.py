@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from circuit_io.prediction import read_prediction
-from flow_hooks.openroad import find_openroad
+from flow_hooks.openroad.binary import find_openroad
 
 ROOT = Path(__file__).resolve().parent.parent
 

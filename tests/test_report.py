@@ -22,8 +22,10 @@ from circuit_io.hotspots import HotspotConfig, find_hotspots
 from circuit_io.prediction import Prediction, write_prediction
 from circuit_io.prediction_metrics import prediction_metrics
 from circuit_io.spot_nets import rank_nets
-from flow_hooks.feedback import FeedbackConfig, Plan, plan_feedback, write_feedback
-from flow_hooks.feedback_record import read_record
+from flow_hooks.feedback.config import FeedbackConfig
+from flow_hooks.feedback.file import Plan, write_feedback
+from flow_hooks.feedback.planner import plan_feedback
+from flow_hooks.feedback.record import read_record
 from gsr_plugin.colours import COLOURS, congestion_rgb, rgb, shared_limit
 from gsr_plugin.document import Code, Details, Document, InMarkdown, Link, Paragraph, Table, to_markdown, visible
 from gsr_plugin.document_html import to_html

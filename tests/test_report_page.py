@@ -18,8 +18,9 @@ from circuit_io.drc import DrcCounts
 from circuit_io.guides import read_guides
 from circuit_io.hotspots import HotSpot, find_hotspots
 from circuit_io.prediction import Prediction
-from flow_hooks.feedback import Plan, plan_feedback
-from flow_hooks.feedback_record import Record
+from flow_hooks.feedback.file import Plan
+from flow_hooks.feedback.planner import plan_feedback
+from flow_hooks.feedback.record import Record
 from gsr_plugin.document import visible
 from gsr_plugin.report import build_report
 

@@ -8,10 +8,10 @@ from tcl_session import UGLY_NAMES, add_insts, read_record, run_tcl, statuses, t
 
 from circuit_io.export_sources import sources_of_hook, sources_of_labels
 from circuit_io.labels import read_gcell_grid, read_usage
-from flow_hooks.actions import ACTIONS, Action
-from flow_hooks.annotate import hotspots_tsv, metrics_tsv
-from flow_hooks.child_python import FOREIGN, OWN, hook_python
-from flow_hooks.feedback_file import Plan, feedback_tsv
+from flow_hooks.annotations.annotate import hotspots_tsv, metrics_tsv
+from flow_hooks.feedback.actions import ACTIONS, Action
+from flow_hooks.feedback.file import Plan, feedback_tsv
+from flow_hooks.openroad.child_python import FOREIGN, OWN, hook_python
 from flow_hooks.tsv import encode
 
 DIE = (0.0, 0.0, 100.0, 80.0)

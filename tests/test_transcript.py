@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from tcl_session import HERE, run_tcl
 
-from flow_hooks.conformance import FOLDER
-from flow_hooks.openroad import FLAGS
+from flow_hooks.openroad.binary import FLAGS
+from flow_hooks.openroad.conformance import FOLDER
 
 TRANSCRIPT, ANSWERS = HERE / "tcl" / "transcript.tcl", HERE / "tcl" / "answers.tsv"
 LABEL_STUB = HERE / "tcl" / "openroad_label.tcl"
