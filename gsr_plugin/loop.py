@@ -15,7 +15,7 @@ def plan_closed_loop(
     designs: Sequence[Path],
     *,
     openroad: Path,
-    arms: str = "a,b,g,c,d,e,t",
+    arms: str = "a,b,g,p,q,c,d,e,t",
     cases: Sequence[str] = (),
     runs: Path | None = None,
     fold: int | None = None,

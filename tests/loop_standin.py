@@ -33,7 +33,7 @@ class Standin:
     openroad: Path
     told: Path
 
-    def plan(self, *, arms: str = "abgcdet", rounds: int = 2, patterns: tuple[str, ...] = ()) -> LoopPlan:
+    def plan(self, *, arms: str = "abgcdetpq", rounds: int = 2, patterns: tuple[str, ...] = ()) -> LoopPlan:
         """A plan that predicts with the embedded router."""
         cases, _ = find_cases([self.data / "labels"], patterns=patterns)
         binary, version = probe_binary(self.openroad)

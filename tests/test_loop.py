@@ -24,12 +24,14 @@ from bench.loop import main as bench_loop
 from circuit_io.errors import InputError, ToolError
 from circuit_io.prediction import write_prediction
 from flow_hooks.feedback.config import FeedbackConfig
+from flow_hooks.feedback.file import read_feedback
 from flow_hooks.jobs.folders import DONE, FAIL, PENDING, SKIPPED
 from flow_hooks.loop.arms import turned
 from flow_hooks.loop.cases import Case, find_cases
 from flow_hooks.loop.judge import check_same_design
 from flow_hooks.loop.results import Mark, family_mean, results_of
-from flow_hooks.loop.runner import Looped, checked_arms, probe_binary, run_loop
+from flow_hooks.loop.runner import PREDICT, Looped, checked_arms, probe_binary, run_loop
+from flow_hooks.loop.server import WarmServer
 from flow_hooks.loop.steps import Tools, export, place, predict
 from gsr_plugin.cli import main
 from gsr_plugin.loop import plan_closed_loop
@@ -213,7 +215,7 @@ def test_a_mark_is_reached_passed_or_missed() -> None:
 
 def tools_of(standin: Standin, **changes: object) -> Tools:
     plan = standin.plan()
-    tools = Tools(plan.binary, plan.predict[V0], FeedbackConfig(), 1, 60.0)
+    tools = Tools(plan.binary, plan.predict[V0], WarmServer(standin.data / "server"), FeedbackConfig(), 1, 60.0)
     return replace(tools, **changes)  # type: ignore[arg-type]
 
 
@@ -291,13 +293,47 @@ def test_the_loop_keeps_the_better_placement_and_goes_on_where_it_was(standin: S
     assert "2 done; 0 by this run" in again.text()
 
 
+def test_pins_alone_are_placed_for_each_placement_and_the_last_is_judged(standin: Standin, tmp_path: Path) -> None:
+    found = run_loop(standin.plan(arms="ap", rounds=2), tmp_path / "out")
+    pins = found.states[V0]["p"]
+    assert arms_of(found) == {"a": DONE, "p": DONE}, found.text()
+    assert [r["states"] for r in pins["rounds"]] == [{}, {"applied": 1}, {"applied": 1}]
+    assert (pins["kept"], pins["is_abstained"]) == (2, False)
+    assert [r["predict_s"] for r in pins["rounds"]] == [0.0] * 3
+    folder = tmp_path / "out" / V0 / "p"
+    plan = read_feedback(folder / "round_0" / "feedback.tsv")
+    assert [a.action for a in plan.actions] == ["place_pins"]
+    assert "place_pins -hor_layers" in (folder / "round_1" / "place.log").read_text()
+    rest = dict(line.split("\t") for line in (folder / "round_1" / "place.tsv").read_text().splitlines())
+    assert rest["unplace"] == "0", "the pins are placed for the insts of the placement before"
+
+
+def test_the_predictions_of_an_arm_share_a_server_that_ends_with_it(standin: Standin, tmp_path: Path) -> None:
+    plan = replace(standin.plan(arms="ac", rounds=1), predict={V0: PREDICT}, config=FeedbackConfig(threshold=0.5))
+    found = run_loop(plan, tmp_path / "out")
+    assert arms_of(found) == {"a": DONE, "c": DONE}, found.text()
+    ours = found.states[V0]["c"]["rounds"]
+    assert len(ours) == 2
+    assert ours[0]["predict_s"] is None or ours[0]["predict_s"] > 0
+    folder = tmp_path / "out" / V0 / "c"
+    for name in ("round_0", "round_1"):
+        assert "the server is not used" not in (folder / name / "predict.log").read_text()
+    while processes_of(tmp_path / "out"):
+        time.sleep(0.01)
+    log = (folder / "server.log").read_text()
+    assert log.count("address in") == 1, "the second prediction found the server of the first"
+    assert "ends:" in log
+    assert not (folder / "server").exists()
+
+
 @pytest.mark.slow
 def test_all_arms(standin: Standin, tmp_path: Path) -> None:
     found = run_loop(standin.plan(), tmp_path / "out", jobs=2)
     assert set(arms_of(found).values()) == {DONE}, found.text()
     states = found.states[V0]
     overflow = {arm: said["judged"]["overflow"] for arm, said in states.items()}
-    assert overflow["b"] == overflow["a"] > overflow["g"] == overflow["c"] == overflow["d"]
+    assert overflow["b"] == overflow["p"] == overflow["a"] > overflow["g"] == overflow["c"] == overflow["d"]
+    assert overflow["q"] == overflow["g"]
     assert len(states["e"]["rounds"]) == len(states["c"]["rounds"]) == 2
     assert states["e"]["rounds"][1]["density_margin"] == 0.0
     assert states["t"]["rounds"][0]["plan"]["actions"]["density_blockage"] > 10

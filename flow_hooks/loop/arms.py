@@ -5,7 +5,7 @@ keeps the placement of the least predicted overflow; the others show what that i
 """
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from circuit_io.router_prediction import prediction_of_labels
 from circuit_io.store import StoredDesign
 from circuit_io.text import read_bytes
 from circuit_io.transform import Symmetry, transform_edges
+from flow_hooks.feedback.actions import Action
 from flow_hooks.feedback.file import Plan, write_feedback
 from flow_hooks.feedback.planner import plan_feedback
 from flow_hooks.loop.cases import Case
@@ -32,6 +33,8 @@ ARMS = {
     "a": "the flow without routability mode",
     "b": "-routability_driven with default options",
     "g": "-routability_driven with small steps",
+    "p": "place_pins for the finished placement, then placed again, as often as c may; no prediction",
+    "q": "as p, placed again with small steps",
     "c": "ours, the predicted map",
     "d": "ours, the router's own map",
     "e": "the best by RUDY of as many placements as c made, over densities and seeds",
@@ -40,6 +43,7 @@ ARMS = {
 PREDICTING = ("c", "t")
 GENTLE = ("-routability_driven", "-routability_inflation_ratio_coef", "0.5", "-routability_max_inflation_ratio", "1.2")
 _OPTIONS = {"a": (), "b": ("-routability_driven",), "g": GENTLE}
+_PINS = {"p": (), "q": GENTLE}
 # densities above the lowest possible (None: the case's own) and seeds that the sweep tries, in this order
 _SWEEP: tuple[tuple[float | None, int], ...] = ((0.0, 0), (None, 2), (0.1, 0), (0.0, 2), (None, 3), (0.1, 3))
 _WORST = (0.005, 0.01, 0.02, 0.05)
@@ -53,7 +57,7 @@ class Round:
     folder: Path
     placement: Placement
     plan: Plan | None = None
-    predict_s: float = 0.0
+    predict_s: float | None = 0.0
     expected: float | None = None
     pins_moved: bool = False
     verdict: Verdict | None = None
@@ -115,6 +119,9 @@ def run_arm(
     elif arm == SWEEP:
         rounds, why = _sweep(case, tools, folder, base, num_placements)
         kept = int(np.argmin([r.expected for r in rounds]))  # type: ignore[arg-type]
+    elif arm in _PINS:
+        rounds, why = _pins(case, tools, folder, base, _PINS[arm])
+        kept = len(rounds) - 1  # nothing tells them apart
     else:
         looks = {"c": _predicted, "d": _routed, "t": _turned}
         rounds, why = _rounds(case, tools, folder, base, looks[arm](case, tools, base))
@@ -168,14 +175,39 @@ def _rounds(case: Case, tools: Tools, folder: Path, base: Base, look: Look) -> t
         here.plan = previous = plan
         if not plan.actions:
             return rounds, plan.verdict
-        file = here.folder / "feedback.tsv"
-        write_feedback(file, plan)
-        there = folder / f"round_{number + 1}"
         try:
-            made = place(case, tools, there, plan=(plan, file))
+            rounds.append(_next_round(case, tools, folder / f"round_{number + 1}", here, plan))
         except ToolError as e:  # a flow goes on with the placement it has
             return rounds, f"the placement with the plan failed: {e}"
-        rounds.append(Round(there, made, pins_moved=here.pins_moved or bool(plan.of("place_pins"))))
+    return rounds, ""
+
+
+def _next_round(
+    case: Case, tools: Tools, folder: Path, here: Round, plan: Plan, *, options: Sequence[str] = ()
+) -> Round:
+    """The placement that the plan for `here` leads to."""
+    file = here.folder / "feedback.tsv"
+    write_feedback(file, plan)
+    made = place(case, tools, folder, plan=(plan, file), options=options)
+    return Round(folder, made, pins_moved=here.pins_moved or bool(plan.of("place_pins")))
+
+
+def _pins(case: Case, tools: Tools, folder: Path, base: Base, options: Sequence[str]) -> tuple[list[Round], str]:
+    """Pins for the placement that is there, and everything placed again: what costs no prediction."""
+    rounds = [base.as_round(folder / "round_0")]
+    for number in range(1, tools.rounds + 1):
+        here = rounds[-1]
+        of = export(case, here.placement.placed, here.folder / "export").manifest
+        x1, y1, x2, y2 = of["die_um"]
+        grid = (of["grid"]["nx"], of["grid"]["ny"])
+        pins = Action("place_pins", "", 0.0)
+        here.plan = Plan(
+            of["design"], (x1, y1, x2, y2), grid, of["def_sha256"], "", (pins,), "Planned: pins, without a prediction."
+        )
+        try:
+            rounds.append(_next_round(case, tools, folder / f"round_{number}", here, here.plan, options=options))
+        except ToolError as e:
+            return rounds, f"the placement with the pins failed: {e}"
     return rounds, ""
 
 

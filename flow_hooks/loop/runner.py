@@ -27,7 +27,8 @@ from flow_hooks.version import own_version
 
 SCHEMA, JOB_SCHEMA, RESULTS = "gsr-loop", "gsr-loop-arm", "loop.json"
 PREDICT = (sys.executable, "-m", "gsr_plugin", "predict")
-_ROUTING_ARMS = ("c", "d", "t")  # those that a number of rounds and the planner's settings decide over
+_PLANNED = ("c", "d", "t")  # arms that the planner's settings decide over
+_IN_ROUNDS = (*_PLANNED, "p", "q")
 
 
 @dataclass(frozen=True)
@@ -187,8 +188,10 @@ class _Run:
         words: list[Any] = [case.identity(self.hashes), arm, plan.version]
         if arm != BASE:
             words.append(states[BASE]["sha256"])
-        if arm in _ROUTING_ARMS:
-            words += [own_version(), plan.rounds, plan.config.model_dump()]
+        if arm in _IN_ROUNDS:
+            words += [own_version(), plan.rounds]
+        if arm in _PLANNED:
+            words.append(plan.config.model_dump())
         if arm in PREDICTING:
             words.append(plan.weights.get(case.name, {}).get("sha256", ""))
         if arm == SWEEP:

@@ -23,6 +23,7 @@ from flow_hooks.feedback.file import Plan
 from flow_hooks.feedback.record import RECORD, read_record
 from flow_hooks.loop.cases import CONGESTION_ITERATIONS, Case
 from flow_hooks.loop.judge import Verdict, check_same_design, verdict_of
+from flow_hooks.loop.server import WarmServer
 from flow_hooks.openroad.script import job_tsv, layer_rows, plain_copy, run_script, what_it_said
 from flow_hooks.tsv import number
 
@@ -38,12 +39,14 @@ class Tools:
     Attributes:
         openroad: the binary.
         predict: command that is given an export and `--out`, and writes a prediction.
+        server: what answers it from its second call on.
         rounds: most placements with a plan.
         time_s: limit of each process.
     """
 
     openroad: str
     predict: tuple[str, ...]
+    server: WarmServer
     config: FeedbackConfig
     rounds: int
     time_s: float
@@ -65,11 +68,11 @@ class Placement:
 
 @dataclass(frozen=True)
 class Seen:
-    """A prediction of a placement, with the design it was made for and what it cost in processor seconds."""
+    """A prediction of a placement, the design it was made for, and processor seconds, as far as the system tells."""
 
     prediction: Prediction
     design: StoredDesign
-    seconds: float
+    seconds: float | None
 
 
 def place(
@@ -147,19 +150,20 @@ def predict(case: Case, tools: Tools, placed: Path, folder: Path) -> Seen:
         ToolError: the command failed, or took too long.
         InputError: the placement cannot be exported.
     """
-    began = _processor_s()
+    began, served = _processor_s(), tools.server.processor_s()
     design = export(case, placed, folder / "export")
     command = [*tools.predict, str(folder / "export"), "--out", str(folder / "prediction")]
     log = folder / "predict.log"
     with log.open("wb") as out:
         try:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False,
-                                  timeout=tools.time_s)  # fmt: skip
+                                  timeout=tools.time_s, env=os.environ | tools.server.environment())  # fmt: skip
         except subprocess.TimeoutExpired as e:
             raise ToolError(f"the prediction was ended after {tools.time_s:g} s, its limit") from e
     if done.returncode:
         raise ToolError(f"{' '.join(command[:4])} ended with exit code {done.returncode}: {what_it_said(log)}")
-    seconds = round(_processor_s() - began, 3)
+    ended = tools.server.processor_s()
+    seconds = None if served is None or ended is None else round(_processor_s() - began + ended - served, 3)
     return Seen(read_prediction(folder / "prediction"), design, seconds)
 
 

@@ -17,6 +17,9 @@ for { set i 1 } { $i <= 8 } { incr i } {
   lappend adjustments M$i 0.0
   interp alias {} ::layer_M$i {} ::stub::layer M$i
 }
+set pins {}
+add_pin p PLACED { M3 0 0 200 100 }
+add_pin q PLACED { M4 500 0 600 200 }
 
 proc bytes_of { path } {
   set channel [open $path rb]
