@@ -201,6 +201,13 @@ def test_slack_counts_where_there_are_constraints() -> None:
     states = {"one": {"a": state_of(190, tns=-0.9), "c": state_of(40, tns=-1.9, **two_rounds(10))}}
     marks = {m["figure"]: m for m in results_of([case_of("one", "x")], states, 100)["marks"]}
     slack = marks["total negative slack + 0.1 ns, mean"]
+    means = results_of([case_of("one", "x")], states | {"one": states["one"] | {"g": state_of(90, tns=-0.4)}}, 100)[
+        "means"
+    ]
+    assert means["local"]["slack"] == {"c": pytest.approx(2.0), "g": pytest.approx(0.5)}
+    assert means["local"]["time"] == {"c": pytest.approx(2.2), "g": pytest.approx(1.0)}
+    assert means["local"]["wire"] == {"c": pytest.approx(1.0), "g": pytest.approx(1.0)}
+    assert means["everywhere"]["slack"] == {"c": None, "g": None}
     assert (slack["value"], slack["num_cases"], slack["verdict"]) == (pytest.approx(2.0), 1, "missed")
 
 

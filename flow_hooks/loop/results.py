@@ -48,9 +48,11 @@ def results_of(cases: Sequence[Case], states: _States, min_overflow: float) -> d
     for group, of in _groups(counted).items():
         means[group] = {"cases": len(of), "families": len({r["family"] for r in of})}
         for arm in arms:
-            means[group][f"{arm}/a"] = _mean_ratio(of, arm, BASE)
+            means[group][f"{arm}/a"] = family_mean(_ratios(of, "overflow", arm, BASE))
             if arm != OURS:
-                means[group][f"c/{arm}"] = _mean_ratio(of, OURS, arm)
+                means[group][f"c/{arm}"] = family_mean(_ratios(of, "overflow", OURS, arm))
+        for figure in ("wire", "slack", "time"):
+            means[group][figure] = {arm: family_mean(_ratios(of, figure, arm, BASE)) for arm in arms}
     return {
         "cases": rows,
         "means": means,
@@ -109,13 +111,28 @@ def _groups(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, An
     }
 
 
-def _mean_ratio(rows: Sequence[Mapping[str, Any]], arm: str, other: str) -> float | None:
-    """Geometric mean of (overflow + 10) of an arm over another's: of the cases of a family, then of the families."""
-    return family_mean(
-        (r["family"], (r["overflow"][arm] + SPARE_TRACKS) / (r["overflow"][other] + SPARE_TRACKS))
-        for r in rows
-        if arm in r["overflow"] and other in r["overflow"]
-    )
+def _figure(row: Mapping[str, Any], figure: str, arm: str) -> float | None:
+    """What ratios are taken of; None where the arm does not have it."""
+
+    def of(key: str) -> float | None:
+        value: float | None = row[key].get(arm)
+        return value
+
+    if figure == "overflow":
+        overflow = of("overflow")
+        return None if overflow is None else overflow + SPARE_TRACKS
+    if figure == "slack":
+        tns = of("tns_ns")
+        return None if tns is None else SPARE_TNS_NS - tns
+    if figure == "time":
+        return _sum((of("place_s"), of("predict_s")))
+    return of("wire_um")
+
+
+def _ratios(rows: Iterable[Mapping[str, Any]], figure: str, arm: str, other: str) -> list[tuple[str, float]]:
+    """A figure of an arm over another arm's, with the family, of the cases that have both."""
+    found = [(r["family"], _figure(r, figure, arm), _figure(r, figure, other)) for r in rows]
+    return [(family, v / b) for family, v, b in found if v is not None and b]
 
 
 def family_mean(ratios: Iterable[tuple[str, float]]) -> float | None:
@@ -140,28 +157,15 @@ def _marks(rows: Sequence[Mapping[str, Any]]) -> list[Mark]:
     ours = [r for r in rows if OURS in r["overflow"]]
 
     def ratio(of: Sequence[Mapping[str, Any]], other: str) -> tuple[float | None, int]:
-        return _mean_ratio(of, OURS, other), sum(OURS in r["overflow"] and other in r["overflow"] for r in of)
+        found = _ratios(of, "overflow", OURS, other)
+        return family_mean(found), len(found)
 
     def share(of: Callable[[Mapping[str, Any]], bool]) -> float | None:
         return sum(map(of, ours)) / len(ours) if ours else None
 
-    def over_base(key: str, value: Callable[[Mapping[str, Any]], float | None]) -> list[tuple[str, float]]:
-        """A figure of arm c over arm a's, by family, of the cases that have both."""
-        found = [(r["family"], value(r), r[key].get(BASE)) for r in ours]
-        return [(family, v / b) for family, v, b in found if v is not None and b]
-
-    wire = over_base("wire_um", lambda r: r["wire_um"].get(OURS))
-    second = over_base("place_s", lambda r: r.get("second_place_s"))
-    whole = over_base(
-        "place_s",
-        lambda r: (
-            None if None in (r["place_s"][OURS], r["predict_s"][OURS]) else r["place_s"][OURS] + r["predict_s"][OURS]
-        ),
-    )
-    slack = [
-        (r["family"], (SPARE_TNS_NS - r["tns_ns"][OURS]) / (SPARE_TNS_NS - r["tns_ns"][BASE]))
-        for r in ours
-        if OURS in r["tns_ns"] and BASE in r["tns_ns"]
+    wire, slack, whole = (_ratios(ours, figure, OURS, BASE) for figure in ("wire", "slack", "time"))
+    second = [
+        (r["family"], v / b) for r in ours if (v := r.get("second_place_s")) is not None and (b := r["place_s"][BASE])
     ]
     worst_wire = max((v for _, v in wire), default=None)
     return [
@@ -182,7 +186,7 @@ def _marks(rows: Sequence[Mapping[str, Any]]) -> list[Mark]:
 
 
 def table_of(results: Mapping[str, Any]) -> str:
-    """The results as Markdown: overflow by case and arm, means, marks."""
+    """The results as Markdown: overflow by case and arm, means of all figures, marks."""
     arms = [arm for arm in ARMS if arm in results["arms"]]
     head = ["case", "usage", *arms, "plan", "wire", "time"]
     lines = [_line(head), _line(["---", *["---:"] * (len(arms) + 1), "---", "---:", "---:"])]
@@ -192,8 +196,10 @@ def table_of(results: Mapping[str, Any]) -> str:
     lines += ["", _line(["mean of ratios", "cases", *[f"{arm}/a" for arm in arms if arm != BASE]])]
     lines.append(_line(["---", *["---:"] * len(arms)]))
     for group, mean in results["means"].items():
-        values = [mean.get(f"{arm}/a") for arm in arms if arm != BASE]
-        lines.append(_line([group, str(mean["cases"]), *["-" if v is None else f"{v:.2f}" for v in values]]))
+        for figure in ("overflow", "wire", "slack", "time"):
+            of = {arm: mean.get(f"{arm}/a") if figure == "overflow" else mean[figure].get(arm) for arm in arms}
+            values = ["-" if of[arm] is None else f"{of[arm]:.2f}" for arm in arms if arm != BASE]
+            lines.append(_line([f"{group}: {figure}", str(mean["cases"]), *values]))
     lines += ["", _line(["mark", "value", "cases", "pass", "reach for", "verdict"])]
     lines.append(_line(["---", "---:", "---:", "---:", "---:", "---"]))
     for m in results["marks"]:
