@@ -1,4 +1,4 @@
-"""The processes of `job_pool` on the machines of a Ray cluster: same limits, same ends, none lost with a machine."""
+"""The processes of `jobs.pool` on the machines of a Ray cluster: same limits, same ends, none lost with a machine."""
 
 import os
 import signal
@@ -134,7 +134,7 @@ def run_cluster(
     width: int,
     should_stop: Callable[[], bool],
 ) -> Iterator[End[T]]:
-    """The ends of processes as they come, `width` at a time, as `job_pool.run_pool` has them.
+    """The ends of processes as they come, `width` at a time, as `jobs.pool.run_pool` has them.
 
     Each claims a CPU and the memory of its limit. One whose machine dies is started anew by `again`, unless its proof
     is there; after `should_stop`, or when the caller ends, those under way are ended without an `End`.
