@@ -145,7 +145,7 @@ def step_loss(
     sample = load(item.entry)
     graph, labels = hide(sample.graph), sample.labels
     if settings.crop_gcells and max(graph.nx, graph.ny) > settings.crop_gcells:
-        graph, labels = crop(graph, labels, window_at(graph.nx, graph.ny, settings.crop_gcells, item.place))
+        graph, labels, _ = crop(graph, labels, window_at(graph.nx, graph.ny, settings.crop_gcells, item.place))
     graph = transform(graph, item.symmetry)
     maps = transform_edges(labels.congestion_h, labels.congestion_v, item.symmetry)
     truth = torch.from_numpy(np.stack([m.ravel() for m in maps], axis=1))

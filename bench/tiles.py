@@ -25,12 +25,12 @@ from bench.machine import machine  # noqa: E402
 from circuit_io.labels import Labels  # noqa: E402
 from circuit_io.store import open_design  # noqa: E402
 from gsr_plugin.predict import predict_tiles, predict_views  # noqa: E402
-from gsr_plugin.weights import SHIPPED, EdgeMaps, load_weights  # noqa: E402
+from gsr_plugin.weights import SHIPPED, Predicted, load_weights  # noqa: E402
 
 HOT = 0.95  # as in circuit_io/hotspots.py
 
 
-def difference(tiled: EdgeMaps, whole: EdgeMaps) -> dict[str, float]:
+def difference(tiled: Predicted, whole: Predicted) -> dict[str, float]:
     """How far the congestion of two predictions of one design is apart; see the module."""
     a, b = (np.concatenate([m[np.isfinite(m)] for m in edges.congestion]) for edges in (tiled, whole))
     apart = np.abs(a - b)
@@ -43,7 +43,7 @@ def difference(tiled: EdgeMaps, whole: EdgeMaps) -> dict[str, float]:
     }
 
 
-def pearson(edges: EdgeMaps, labels: Labels | None) -> float | None:
+def pearson(edges: Predicted, labels: Labels | None) -> float | None:
     """Mean of H and V on unmasked edges; None without labels."""
     if labels is None:
         return None

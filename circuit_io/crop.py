@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from circuit_io.graph import CircuitGraph
 from circuit_io.labels import Labels
@@ -22,8 +22,12 @@ class Tile(NamedTuple):
     window: Window
 
 
-def crop(graph: CircuitGraph, labels: Labels, window: Window) -> tuple[CircuitGraph, Labels]:
-    """A window of a design and of its labels; edges that leave it are masked like those at a die edge.
+def crop(
+    graph: CircuitGraph, labels: Labels, window: Window
+) -> tuple[CircuitGraph, Labels, Int64[np.ndarray, " nets_inside"]]:
+    """A window of a design and of its labels, and its nets; edges that leave it are masked like those at a die edge.
+
+    Routed lengths stay those of the whole nets.
 
     Args:
         graph: the whole design.
@@ -39,7 +43,7 @@ def crop(graph: CircuitGraph, labels: Labels, window: Window) -> tuple[CircuitGr
     }
     for name, values in maps.items():
         values[(slice(None), -1) if name.endswith("h") else -1] = np.nan
-    return part, replace(labels, **maps, net_length_um=labels.net_length_um[net])
+    return part, replace(labels, **maps, net_length_um=labels.net_length_um[net]), net
 
 
 def crop_graph(graph: CircuitGraph, window: Window) -> tuple[CircuitGraph, Int64[np.ndarray, " nets_inside"]]:
@@ -77,6 +81,17 @@ def crop_graph(graph: CircuitGraph, window: Window) -> tuple[CircuitGraph, Int64
         pin_features=graph.pin_features[pin],
     )
     return part, net
+
+
+def held_frac(
+    graph: CircuitGraph, part: CircuitGraph, net: Int64[np.ndarray, " nets_inside"]
+) -> Float64[np.ndarray, " nets_inside"]:
+    """Share of the box of each net that a window holds, from what `crop_graph` made of `graph`."""
+    whole, held = (
+        (box[:, 2:] - box[:, :2] + 1).astype(np.float64).prod(axis=1) for box in (graph.net_box[net], part.net_box)
+    )
+    frac: Float64[np.ndarray, " nets_inside"] = held / whole
+    return frac
 
 
 def window_at(nx: int, ny: int, side: int, place: tuple[float, float]) -> Window:

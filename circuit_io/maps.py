@@ -9,6 +9,7 @@ import pyarrow as pa
 from jaxtyping import Float32, Float64, Int32
 
 from circuit_io.errors import Faults, did_you_mean
+from circuit_io.net_lengths import RoutedLengths
 
 Map = Float32[np.ndarray, "ny nx"]
 FULL = 1.0  # congestion at which all tracks are taken
@@ -53,6 +54,7 @@ class Prediction:
         maps: see `MAPS`.
         inst_congestion: mean of H and V at the inst's gcell, in the order of the export's insts; may be empty.
         net_demand: each net's part in the expected overflow (tracks), in the export's order; may be empty.
+        net_lengths: predicted routed lengths of the nets; None where the weights have no such task.
     """
 
     manifest: dict[str, Any]
@@ -61,6 +63,7 @@ class Prediction:
     maps: dict[str, Map]
     inst_congestion: Float32[np.ndarray, " insts"] = field(default_factory=lambda: np.zeros(0, np.float32))
     net_demand: Float32[np.ndarray, " nets"] = field(default_factory=lambda: np.zeros(0, np.float32))
+    net_lengths: RoutedLengths | None = None
     path: Path | None = None
 
     @property
@@ -155,13 +158,23 @@ def check_prediction(prediction: Prediction, *, path: Path | str = "<memory>") -
     for key, values in prediction.maps.items():
         _check_map(key, values, prediction.shape, faults)
     for name in ("inst_congestion", "net_demand"):
-        values = getattr(prediction, name)
-        bad = np.flatnonzero(~np.isfinite(values))
-        if values.ndim != 1:
-            faults.add(f"{name} has {values.ndim} axes, expected 1")
-        elif len(bad):
-            faults.add(f"{name}[{bad[0]}] and {len(bad) - 1} more are not finite")
+        _check_row(name, getattr(prediction, name), faults)
+    if prediction.net_lengths is not None:
+        for name, values in vars(prediction.net_lengths).items():
+            _check_row(f"net_{name}", values, faults)
+            if values.shape != prediction.net_demand.shape:
+                faults.add(f"net_{name} holds {len(values)} nets, net_demand {len(prediction.net_demand)}")
+            if (values < 0).any():
+                faults.add(f"net_{name} holds a length below 0")
     faults.raise_if_any()
+
+
+def _check_row(name: str, values: np.ndarray, faults: Faults) -> None:
+    bad = np.flatnonzero(~np.isfinite(values))
+    if values.ndim != 1:
+        faults.add(f"{name} has {values.ndim} axes, expected 1")
+    elif len(bad):
+        faults.add(f"{name}[{bad[0]}] and {len(bad) - 1} more are not finite")
 
 
 def without_borders(prediction: Prediction) -> Prediction:

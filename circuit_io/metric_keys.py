@@ -39,6 +39,8 @@ _KEYS = [
     MetricKey("gsr__hotspot__count", "edges", "lower", "edges predicted above 0.95, both directions"),
     MetricKey("gsr__hotspot__area", "um^2", "lower", "area of the gcells at these edges"),
     MetricKey("gsr__hotspot__peak", "1 = full", "lower", "highest congestion of these edges"),
+    MetricKey("gsr__wirelength__predicted", "um", "lower", "predicted routed length of all nets"),
+    MetricKey("gsr__detour__predicted", "ratio", "lower", "the same over the shortest length of the nets"),
     MetricKey("gsr__gcell__count", "gcells", "neither", "size of the grid"),
     MetricKey("gsr__drift__count", "measures", "lower", "measures of the design outside of what the model has seen"),
     MetricKey("gsr__drift__farthest", "widths", "lower", "how far the farthest of them is, in widths of its range"),

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from circuit_io.atomic import new_folder
 from circuit_io.errors import InputError
 from circuit_io.manifest import MANIFEST, check_files, read_manifest, to_json
 from circuit_io.maps import MAPS, MapKind, PlacedDesign, Prediction, check_prediction, heatmap_csv, without_borders
+from circuit_io.net_lengths import RoutedLengths
 from circuit_io.prediction_metrics import prediction_metrics
 from circuit_io.text import read_bytes, sha256
 
@@ -36,6 +38,7 @@ __all__ = [
 SCHEMA, SCHEMA_VERSION = "gsr-prediction", 1
 EXPORT_SCHEMA = "gsr-design"
 ARRAYS, METRICS = "prediction.safetensors", "metrics.json"
+_LENGTHS = tuple(f.name for f in fields(RoutedLengths))
 MADE_BY = ("weights_sha256", "views", "tile_gcells", "halo")  # what of the model's words decides over the values
 
 
@@ -130,6 +133,11 @@ def read_prediction(path: Path | str, *, check_export: bool = True) -> Predictio
             maps={key.removeprefix("map."): value for key, value in arrays.items() if key.startswith("map.")},
             inst_congestion=arrays["inst_congestion"],
             net_demand=arrays["net_demand"],
+            net_lengths=(
+                RoutedLengths(**{name: arrays[f"net_{name}"] for name in _LENGTHS})
+                if any(f"net_{name}" in arrays for name in _LENGTHS)
+                else None
+            ),
             path=path,
         )
     except KeyError as e:
@@ -162,6 +170,9 @@ def _arrays(prediction: Prediction) -> bytes:
     arrays = {f"map.{key}": np.ascontiguousarray(value) for key, value in prediction.maps.items()}
     arrays |= {name: np.ascontiguousarray(getattr(prediction, name)) for name in ("x_um", "y_um")}
     arrays |= {name: np.ascontiguousarray(getattr(prediction, name)) for name in ("inst_congestion", "net_demand")}
+    if prediction.net_lengths is not None:
+        of_nets = vars(prediction.net_lengths).items()
+        arrays |= {f"net_{name}": np.ascontiguousarray(values) for name, values in of_nets}
     # one entry only: safetensors writes several in random order
     return bytes(save(arrays, metadata={"schema": f"{SCHEMA} {SCHEMA_VERSION}"}))
 

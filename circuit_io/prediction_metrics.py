@@ -40,6 +40,9 @@ def prediction_metrics(prediction: Prediction) -> dict[str, float]:
         values["gsr__congestion__load"] = demand / tracks
         values["gsr__overflow__expected"] = overflow
         values["gsr__overflow__predicted"] = plain
+    if prediction.net_lengths is not None:
+        values["gsr__wirelength__predicted"] = prediction.net_lengths.total_um()
+        values["gsr__detour__predicted"] = prediction.net_lengths.detour()
     hot = hot_totals(prediction)
     values["gsr__hotspot__count"] = hot.num_edges
     values["gsr__hotspot__area"] = hot.area_um2

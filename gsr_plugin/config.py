@@ -68,6 +68,9 @@ class TrainConfig(BaseModel):
     sigma_weight: float = Field(
         default=0.05, ge=0, description="weight of the likelihood of the error that sigma gives"
     )
+    detour_weight: float = Field(
+        default=0.02, ge=0, description="weight of the errors of the nets' detour, where model.tasks has it"
+    )
     augment: bool = Field(default=True, description="mirror in x, in y, and exchange the axes at random")
     drop_liberty: float = Field(default=0.1, ge=0, le=1, description="share of steps that hide what Liberty tells")
     drop_router: float = Field(

@@ -10,6 +10,7 @@ import tomllib
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, ROUTE
 from circuit_io.graph import CircuitGraph
 from circuit_io.labels import Labels
 from circuit_io.manifest import check_kinds
+from circuit_io.net_lengths import log_detour, tree_lengths
 from circuit_io.store import EARLIER, EXPORT_KINDS, open_design
 from circuit_io.text import read_bytes
 
@@ -69,6 +71,23 @@ class Sample:
     graph: CircuitGraph
     labels: Labels
     manifest: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def shortest_um(self) -> Float64[np.ndarray, " nets"]:
+        """Shortest length of every net, see `TreeLengths`; 0 where the export tells no size of its gcells."""
+        tile_um = float((self.manifest.get("grid") or {}).get("tile_um") or 0)
+        return tree_lengths(self.graph).shortest_um(tile_um)
+
+    @cached_property
+    def detour(self) -> Float32[np.ndarray, " nets"]:
+        """Log of routed over shortest length; nan where it is not known.
+
+        That is so throughout where labels are approximate: their lengths are not those of the global router.
+        """
+        is_approximate = bool((self.manifest.get("labels_from") or {}).get("is_approximate"))
+        if is_approximate or not (self.labels.net_length_um > 0).any():
+            return np.full(self.graph.num_nets, np.nan, np.float32)
+        return log_detour(self.labels.net_length_um, self.shortest_um)
 
 
 def find_designs(roots: Sequence[Path], *, labelled: bool = True) -> list[Entry]:
@@ -283,12 +302,13 @@ def _read(path: Path) -> Sample:
 
 @dataclass(frozen=True)
 class Normaliser:
-    """Mean and spread of every feature and of the target over the training designs; stored with the weights."""
+    """Mean and spread of every feature and of the targets over the training designs; stored with the weights."""
 
     mean: dict[str, Float32[np.ndarray, " fields"]]
     std: dict[str, Float32[np.ndarray, " fields"]]
     target_mean: float
     target_std: float
+    detour: tuple[float, float] | None = None  # mean and spread of the log detour, where that is a task
 
     def features(self, graph: CircuitGraph) -> dict[str, Float32[np.ndarray, "rows fields"]]:
         """Normalised features of each node type; what is masked is 0, what is far out is cut at 8 deviations."""
@@ -306,7 +326,8 @@ class Normaliser:
         """The statistics as named arrays, to be stored with the weights."""
         target = np.asarray([self.target_mean, self.target_std], np.float32)
         stored = {f"{kind}_{part}": getattr(self, part)[kind] for kind in KINDS for part in ("mean", "std")}
-        return stored | {"target": target}
+        stored |= {"target": target}
+        return stored if self.detour is None else stored | {"detour": np.asarray(self.detour, np.float32)}
 
     @classmethod
     def of_arrays(cls, stored: Mapping[str, Float32[np.ndarray, " n"]], *, path: Path | str) -> "Normaliser":
@@ -324,8 +345,12 @@ class Normaliser:
         target = stored.get("target")
         if target is None or target.shape != (2,):
             raise InputError('statistics "target" are missing', path=path)
+        detour = stored.get("detour")
+        if detour is not None and detour.shape != (2,):
+            raise InputError('statistics "detour" are no two numbers', path=path)
         mean, std = ({kind: stored[f"{kind}_{part}"] for kind in KINDS} for part in ("mean", "std"))
-        return cls(mean, std, float(target[0]), float(target[1]))
+        of_nets = None if detour is None else (float(detour[0]), float(detour[1]))
+        return cls(mean, std, float(target[0]), float(target[1]), of_nets)
 
 
 def features_of(graph: CircuitGraph, kind: str) -> Float32[np.ndarray, "rows fields"]:
@@ -373,17 +398,23 @@ class _Moments:
         return mean.astype(np.float32), np.where(std > 1e-6, std, 1).astype(np.float32)
 
 
-def fit_normaliser(entries: Sequence[Entry], load: Loader) -> Normaliser:
+def fit_normaliser(entries: Sequence[Entry], load: Loader, *, detour: bool = False) -> Normaliser:
     """Statistics over placements, each design (all its variants together) with the same weight.
 
+    Args:
+        entries: labelled placements.
+        load: reads them.
+        detour: also those of the detour of nets.
+
     Raises:
-        InputError: a feature or a label that is not finite; names the design and the feature.
+        InputError: a feature or a label that is not finite; names the design and the feature. No placement has routed
+            lengths, and they are asked for.
     """
     variants: dict[tuple[str, str, str], int] = {}
     for e in entries:
         variants[e.design_key] = variants.get(e.design_key, 0) + 1
     moments = {kind: _Moments() for kind in KINDS}
-    target = _Moments()
+    target, of_nets = _Moments(), _Moments()
     idle: list[Entry] = []
     for e in entries:
         sample = load(e)
@@ -401,8 +432,17 @@ def fit_normaliser(entries: Sequence[Entry], load: Loader) -> Normaliser:
         if not np.nan_to_num(maps).any():
             idle.append(e)
         target.add(np.nan_to_num(maps), np.isfinite(maps).astype(np.float32), weight)
+        if detour:
+            log = sample.detour[:, None]
+            of_nets.add(np.nan_to_num(log), np.isfinite(log).astype(np.float32), weight)
     if idle:
         _tell_idle(idle, len(entries))
+    if detour and not of_nets.weight.any():
+        raise InputError(
+            f"none of {len(entries)} placements has routed lengths of nets from a global router",
+            path=entries[0].path,
+            mend="Label with wire_length.csv (docs/labels.md), or train with --set 'model.tasks=[\"congestion\"]'.",
+        )
     stats = {kind: moments[kind].mean_std() for kind in KINDS}
     target_mean, target_std = target.mean_std()
     return Normaliser(
@@ -410,6 +450,7 @@ def fit_normaliser(entries: Sequence[Entry], load: Loader) -> Normaliser:
         {k: s[1] for k, s in stats.items()},
         float(target_mean[0]),
         float(target_std[0]),
+        (float(of_nets.mean_std()[0][0]), float(of_nets.mean_std()[1][0])) if detour else None,
     )
 
 

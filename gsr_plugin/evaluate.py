@@ -18,8 +18,10 @@ from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, column
 from circuit_io.graph import CircuitGraph
 from gsr_plugin.dataset import Entry, Loader, Normaliser, find_designs, read_split
+from gsr_plugin.detour_scores import Constants, DetourEvaluation, PlacementDetour, score_detour
 from gsr_plugin.jsonable import jsonable
 from gsr_plugin.metrics import PlacementScores, Scores, Summary, score_placement, summarize
+from gsr_plugin.model import DETOUR
 from gsr_plugin.predict import predict_views
 from gsr_plugin.progress import Progress
 from gsr_plugin.shipped import find_weights
@@ -42,6 +44,7 @@ class Evaluation:
     num_seen: int  # placements whose family the model was trained on
     weights_sha256: str
     notes: tuple[str, ...]
+    detour: DetourEvaluation | None = None  # without that task of the weights, or without lengths in the labels
 
     def to_json(self) -> dict[str, Any]:
         """One object with stable keys; a score that is not defined is null."""
@@ -62,6 +65,7 @@ class Evaluation:
             "notes": self.notes,
             "methods": self.methods,
             "placements": rows,
+            "detour": None if self.detour is None else self.detour.to_json(),
         }
         cleaned: dict[str, Any] = jsonable(whole)
         return cleaned
@@ -76,6 +80,7 @@ class Evaluation:
             if first.num_small:
                 lines.append(_row(name, f"{first.num_small} smaller", summary.small))
                 lines.append(_row(name, f"all {first.num_headline + first.num_small}, alike", summary.alike))
+        lines += ["", self.detour.table()] if self.detour else []
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
 
 
@@ -127,16 +132,22 @@ def evaluate(
     line = RudyLine.fit(train_set, load)
     known = {e.family for e in train_set}
     alone = [e for e in chosen if known == {e.family}]
+    has_detour = DETOUR in card.model.tasks
+    constants = Constants.fit(train_set if has_detour else [], load)
     methods: dict[str, Callable[[CircuitGraph, Entry], Pair]] = {
-        MODEL: lambda graph, _: predict_views(graph, loaded, views=views).congestion,
         RUDY: line.predict,
         NEAREST: nearest.predict,
     }
     if alone:
         del methods[NEAREST]
     placements: dict[str, list[PlacementScores]] = {name: [] for name in (MODEL, RUDY, NEAREST)}
+    of_nets: list[PlacementDetour] = []
     with Progress(len(chosen), quiet=quiet, what="evaluate") as progress:
         for i, entry in enumerate(chosen):
+            found = predict_views(load(entry).graph, loaded, views=views)
+            placements[MODEL].append(score_entry(found.congestion, entry, load))
+            scored = None if found.detour is None else score_detour(found.detour, entry, load, constants)
+            of_nets += [scored] if scored else []
             for name, method in methods.items():
                 placements[name].append(score_entry(method(load(entry).graph, entry), entry, load))
             progress.update(i + 1, entry.name)
@@ -146,7 +157,12 @@ def evaluate(
         fold=fold,
         num_seen=len(seen),
         weights_sha256=loaded.sha256,
-        notes=(*_notes(chosen, seen, held_out, alone), *_unscored(bare, no_edge, placements[MODEL])),
+        notes=(
+            *_notes(chosen, seen, held_out, alone),
+            *_unscored(bare, no_edge, placements[MODEL]),
+            *_of_nets(chosen, len(of_nets), load, has_detour=has_detour),
+        ),
+        detour=DetourEvaluation(of_nets) if of_nets else None,
     )
 
 
@@ -159,6 +175,15 @@ def _with_edges(entries: Sequence[Entry], load: Loader) -> tuple[list[Entry], li
         is_good = bool(np.isfinite(labels.congestion_h).any() or np.isfinite(labels.congestion_v).any())
         (good if is_good else bare).append(e)
     return good, bare
+
+
+def _of_nets(chosen: Sequence[Entry], num_scored: int, load: Loader, *, has_detour: bool) -> list[str]:
+    if has_detour:
+        left = len(chosen) - num_scored
+        return [f"{left} placements have no routed lengths of nets from a global router"] if left else []
+    if any((load(e).labels.net_length_um > 0).any() for e in chosen):
+        return ["these weights have no detour task: routed lengths of nets are not scored"]
+    return []
 
 
 def _unscored(bare: Sequence[Entry], no_edge: Sequence[Entry], scored: Sequence[PlacementScores]) -> list[str]:

@@ -1,10 +1,11 @@
-"""GSR-GNN: encoders per node type, the reversible stack, and a head on the gcells.
+"""GSR-GNN: encoders per node type, the reversible stack, and heads on the gcells and, where asked for, on the nets.
 
     config = ModelConfig(num_inst_features=.., num_net_features=.., num_gcell_features=.., layers=16, width=64)
     model = GsrGnn(config, seed=0)
     tensors = GraphTensors.of(graph)                                   # once per graph; `.to(device)`
     out = model(tensors, inst_x, net_x, gcell_x)                       # float32 matrices [N, F], normalised, finite
     out.congestion, out.overflow_logit, out.log_sigma                  # each [G, 2]: 0 = H (edge to the right), 1 = V
+    out.detour                                                         # [nets, 2], or None without this task
     loss(out).backward()                                               # before the optimiser's step
     model.range_used_frac()                                            # max |x| / 2^(24 - t) of the last forward
 
@@ -28,6 +29,8 @@ from gsr_plugin.reversible import ReversibleStack, StackSpec
 
 DEFAULT_RELATIONS = ("pin", "pinned", "in", "holds", "west", "east", "south", "north", "covers", "covered")
 DIRECTIONS = ("h", "v")
+CONGESTION, DETOUR = "congestion", "detour"
+_NET_BLOCK = 1 << 16  # nets whose head is computed at once, so that a large design holds few of its hidden channels
 DEEP = 100  # layers from which the grid is coarser (training.md 4.5: streams grow with depth)
 
 
@@ -56,6 +59,10 @@ class ModelConfig(BaseModel):
         "float32", description="precision of a branch's kept entries and matrices; sums and streams stay float32"
     )
     head_width: int = Field(64, ge=1, description="hidden channels of the head")
+    tasks: tuple[Literal["congestion", "detour"], ...] = Field(
+        ("congestion",),
+        description="what is predicted: congestion of the edges always; detour: routed length of the nets",
+    )
 
     @field_validator("groups")
     @classmethod
@@ -75,6 +82,13 @@ class ModelConfig(BaseModel):
         if len(set(relations)) < len(relations):
             raise ValueError("a relation is named twice")
         return relations
+
+    @field_validator("tasks")
+    @classmethod
+    def _congestion_first(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        if tasks not in ((CONGESTION,), (CONGESTION, DETOUR)):
+            raise ValueError(f'tasks = {list(tasks)}: ["{CONGESTION}"] or ["{CONGESTION}", "{DETOUR}"]')
+        return tasks
 
     @field_validator("t")
     @classmethod
@@ -118,17 +132,19 @@ class ModelConfig(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """What the model says of every gcell's two edges: column 0 the edge to the right (H), 1 the edge above (V).
+    """What the model says of nets, and of every gcell's two edges: column 0 the one to the right (H), 1 that above (V).
 
     Attributes:
         congestion: mean, in the unit of the normalised target.
         overflow_logit: logit of the probability that the edge overflows.
         log_sigma: log of the spread of `congestion`, same unit; its gradient stops at the trunk.
+        detour: median and mean of the log of a net's detour, in the unit of that normalised target; None without it.
     """
 
     congestion: Float[Tensor, "gcells 2"]
     overflow_logit: Float[Tensor, "gcells 2"]
     log_sigma: Float[Tensor, "gcells 2"]
+    detour: Float[Tensor, "nets 2"] | None = None
 
 
 class _HeadNorm(nn.Module):
@@ -161,6 +177,8 @@ class GsrGnn(nn.Module):
             self.head = nn.Sequential(nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, 4))
             self.sigma_head = nn.Sequential(nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, 2))
             self.skip = nn.Linear(config.num_gcell_features, 2, bias=False)
+            if DETOUR in config.tasks:  # last, so that the other weights begin as they do without it
+                self.net_head = nn.Sequential(_HeadNorm(d), nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, 2))
         nn.init.zeros_(self.skip.weight)
 
     def forward(
@@ -170,7 +188,7 @@ class GsrGnn(nn.Module):
         net_x: Float[Tensor, "nets fn"],
         gcell_x: Float[Tensor, "gcells fg"],
     ) -> Output:
-        """Predictions for every gcell of one graph.
+        """Predictions for every gcell, and every net where that is a task, of one graph.
 
         Raises:
             InputError: a feature matrix has the wrong size, dtype or device, or an entry that is not finite; names it.
@@ -179,10 +197,14 @@ class GsrGnn(nn.Module):
         features = dict(zip(NODE_TYPES, (inst_x, net_x, gcell_x), strict=True))
         self._check(features, tensors)
         encoded = (self.encoders[t](x) for t, x in features.items())
-        read = self.stack(torch.cat(list(encoded)), tensors, read=tensors.rows("gcell"))  # its input is held no longer
-        trunk = self.head_norm(read)
+        has_nets = DETOUR in self.config.tasks
+        nets = tensors.num_nets if has_nets else 0
+        rows = slice(tensors.rows("gcell").start - nets, tensors.num_nodes)  # nets lie before gcells
+        read = self.stack(torch.cat(list(encoded)), tensors, read=rows)  # its input is held no longer
+        trunk = self.head_norm(read[nets:])
         mean, logit = self.head(trunk).chunk(2, 1)
-        return Output(mean + self.skip(gcell_x), logit, self.sigma_head(trunk.detach()))
+        detour = torch.cat([self.net_head(x) for x in read[:nets].split(_NET_BLOCK)]) if has_nets else None
+        return Output(mean + self.skip(gcell_x), logit, self.sigma_head(trunk.detach()), detour)
 
     def _check(self, features: dict[str, Tensor], tensors: GraphTensors) -> None:
         weight = self.skip.weight

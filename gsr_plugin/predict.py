@@ -1,7 +1,6 @@
 """From an export folder and weights to a prediction folder: what `gsr predict` does."""
 
 import logging
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +8,27 @@ import numpy as np
 from jaxtyping import Float32
 
 from circuit_io.atomic import refuse_folder
-from circuit_io.crop import crop_graph, tiles_of
+from circuit_io.crop import crop_graph, held_frac, tiles_of
 from circuit_io.drift import drift_text
 from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, column
 from circuit_io.graph import CircuitGraph
 from circuit_io.manifest import MANIFEST
 from circuit_io.maps import Prediction, without_borders
+from circuit_io.net_lengths import RoutedLengths, tree_lengths
 from circuit_io.prediction import SCHEMA, prediction_manifest, write_prediction
 from circuit_io.prediction_metrics import expected_excess
 from circuit_io.spot_nets import net_overflow
 from circuit_io.store import StoredDesign, open_design
 from circuit_io.transform import SYMMETRIES, inverse, transform, transform_edges
+from gsr_plugin.detour import lengths_um
+from gsr_plugin.model import DETOUR
 from gsr_plugin.shipped import find_weights
-from gsr_plugin.weights import EdgeMaps, Weights, load_weights, versions
+from gsr_plugin.weights import Predicted, Weights, load_weights, versions
 
 _log = logging.getLogger(__name__)
 KINDS = ("congestion", "overflow_prob", "sigma")
+MAPS_MADE = tuple(f"{kind}_{letter}" for kind in KINDS for letter in "hv")
 TRACKS_PER_UNIT = 15.0  # the unit of the `capacity_*` features
 HALO = 8  # gcells; docs/prediction.md has what other widths cost
 
@@ -72,6 +75,7 @@ def predict(
             "data_sha256": model.card.data_sha256,
             "layers": model.card.model.layers,
             "width": model.card.model.width,
+            "tasks": list(model.card.model.tasks),
             "views": views,
             **tiled,
         },
@@ -80,7 +84,13 @@ def predict(
     )
     manifest |= _drift(design, model)
     whole = Prediction(
-        manifest, prediction.x_um, prediction.y_um, prediction.maps, prediction.inst_congestion, prediction.net_demand
+        manifest,
+        prediction.x_um,
+        prediction.y_um,
+        prediction.maps,
+        prediction.inst_congestion,
+        prediction.net_demand,
+        prediction.net_lengths,
     )
     return write_prediction(out, whole, export=export, overwrite=overwrite)
 
@@ -109,12 +119,16 @@ def predict_design(
                 f'"grid.{axis}" does not hold the {n + 1} borders of {n} gcells',
                 path=design.path / MANIFEST, mend="Export the design again.",
             )  # fmt: skip
+    if DETOUR in model.card.model.tasks and not grid.get("tile_um"):
+        raise InputError(
+            '"grid.tile_um" is missing', path=design.path / MANIFEST, mend="Export the design again: lengths need it."
+        )
     if tile_gcells:
-        edges = predict_tiles(graph, model, side=tile_gcells, halo=halo, views=views)
+        found = predict_tiles(graph, model, side=tile_gcells, halo=halo, views=views)
     else:
-        edges = predict_views(graph, model, views=views)
+        found = predict_views(graph, model, views=views)
     maps: dict[str, Float32[np.ndarray, "ny nx"]] = {
-        f.name: np.asarray(getattr(edges, f.name), np.float32) for f in fields(edges)
+        name: np.asarray(getattr(found, name), np.float32) for name in MAPS_MADE
     }
     area = np.diff(grid["y_um"])[:, None] * np.diff(grid["x_um"])[None, :]
     has_layers = _has_layers(graph.gcell_features)
@@ -139,7 +153,14 @@ def predict_design(
         bare.maps,
         inst_congestion=per_gcell.ravel()[graph.inst_gcell],
         net_demand=net_overflow(graph, *over),
+        net_lengths=None if found.detour is None else _net_lengths(design, found.detour),
     )
+
+
+def _net_lengths(design: StoredDesign, detour: Float32[np.ndarray, "nets 2"]) -> RoutedLengths:
+    shortest = tree_lengths(design.graph).shortest_um(float(design.manifest["grid"]["tile_um"]))
+    length, mean = (lengths_um(column, shortest) for column in detour.T)
+    return RoutedLengths(shortest.astype(np.float32), length, mean)
 
 
 def _has_layers(features: Float32[np.ndarray, "... fields"]) -> bool:
@@ -171,7 +192,7 @@ def _check_edges(design: StoredDesign, *, has_layers: bool) -> None:
         )  # fmt: skip
 
 
-def predict_views(graph: CircuitGraph, model: Weights, *, views: int = 1) -> EdgeMaps:
+def predict_views(graph: CircuitGraph, model: Weights, *, views: int = 1) -> Predicted:
     """Mean of the predictions for the first `views` of the eight symmetries of the design, turned back.
 
     Raises:
@@ -181,16 +202,19 @@ def predict_views(graph: CircuitGraph, model: Weights, *, views: int = 1) -> Edg
         raise InputError(f"{views} views", path="--views", mend=f"Give a number from 1 to {len(SYMMETRIES)}.")
     found = []
     for symmetry in SYMMETRIES[:views]:
-        edges = model.predict(transform(graph, symmetry))
-        pairs = [(n, getattr(edges, f"{n}_h"), getattr(edges, f"{n}_v")) for n in KINDS]
+        one = model.predict(transform(graph, symmetry))
+        pairs = [(n, getattr(one, f"{n}_h"), getattr(one, f"{n}_v")) for n in KINDS]
         back = {n: transform_edges(h, v, inverse(symmetry)) for n, h, v in pairs}
         found.append({f"{n}_{d}": pair[i] for n, pair in back.items() for i, d in enumerate("hv")})
+        found[-1] |= {} if one.detour is None else {"detour": one.detour}  # nets keep their order
     means = {n: np.asarray(np.mean([f[n] for f in found], axis=0, dtype=np.float32)) for n in found[0]}
-    return EdgeMaps(**means)
+    return Predicted(**means)
 
 
-def predict_tiles(graph: CircuitGraph, model: Weights, *, side: int, halo: int = HALO, views: int = 1) -> EdgeMaps:
+def predict_tiles(graph: CircuitGraph, model: Weights, *, side: int, halo: int = HALO, views: int = 1) -> Predicted:
     """The prediction made tile by tile, for designs that exceed the memory; each gcell's edges come from one tile.
+
+    A net comes from the tile that sees most of its box.
 
     Args:
         graph: the whole design.
@@ -205,13 +229,20 @@ def predict_tiles(graph: CircuitGraph, model: Weights, *, side: int, halo: int =
     for name, value in (("--tile-gcells", side), ("--halo", halo)):
         if value < 1:
             raise InputError(f"{value} gcells", path=name, mend="Give a number from 1.")
-    whole = {f.name: np.full((graph.ny, graph.nx), np.nan, np.float32) for f in fields(EdgeMaps)}
+    whole = {name: np.full((graph.ny, graph.nx), np.nan, np.float32) for name in MAPS_MADE}
+    detour, most = np.zeros((graph.num_nets, 2), np.float32), np.zeros(graph.num_nets)  # 0: a net without pins
+    has_detour = DETOUR in model.card.model.tasks
     for (x, y, nx, ny), window in tiles_of(graph.nx, graph.ny, side, halo):
-        edges = predict_views(crop_graph(graph, window)[0], model, views=views)
+        part, nets = crop_graph(graph, window)
+        found = predict_views(part, model, views=views)
         left, low = x - window[0], y - window[1]
         for name, values in whole.items():
-            values[y : y + ny, x : x + nx] = getattr(edges, name)[low : low + ny, left : left + nx]
-    return EdgeMaps(**whole)
+            values[y : y + ny, x : x + nx] = getattr(found, name)[low : low + ny, left : left + nx]
+        if found.detour is not None:
+            held = held_frac(graph, part, nets)
+            better = held > most[nets]
+            most[nets[better]], detour[nets[better]] = held[better], found.detour[better]
+    return Predicted(**whole, detour=detour if has_detour else None)
 
 
 def _feature(graph: CircuitGraph, name: str) -> Float32[np.ndarray, "ny nx"]:

@@ -20,16 +20,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from circuit_io.crop import crop, window_at
+from circuit_io.crop import crop, held_frac, window_at
 from circuit_io.errors import GsrError, InputError
 from circuit_io.transform import transform, transform_edges, without_liberty, without_router
 from gsr_plugin.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from gsr_plugin.config import RunConfig, TrainConfig, load_config
 from gsr_plugin.dataset import Entry, Loader, Normaliser, Sample, find_designs, fit_normaliser, read_split
+from gsr_plugin.detour import detour_loss
 from gsr_plugin.evaluate import score_entry
 from gsr_plugin.graph_tensors import GraphTensors
 from gsr_plugin.metrics import summarize
-from gsr_plugin.model import GsrGnn
+from gsr_plugin.model import DETOUR, GsrGnn
 from gsr_plugin.ops.topk import NotANumberError
 from gsr_plugin.progress import Progress, stop_signals
 from gsr_plugin.ranks import Ranks
@@ -39,7 +40,7 @@ from gsr_plugin.schedule import Step, epoch_plan, learning_rate, stack_rate
 from gsr_plugin.training_range import TrainingRange
 from gsr_plugin.weights import ModelCard, load_weights, pick_device, predict_maps, write_weights
 
-PARTS = ("loss", "squared", "overflow", "likelihood", "range_frac")  # what the log tells of a step
+PARTS = ("loss", "squared", "overflow", "likelihood", "detour", "range_frac")  # what the log tells of a step
 STOPS = ("interrupted", "max_minutes", "stop_after")
 LOG_SIGMA = (-5.0, 3.0)  # in deviations of the target; bounds what one step can do to the likelihood
 
@@ -263,7 +264,7 @@ def _update(run: _Run, group: Sequence[Step], rate: float, device: torch.device)
         parts[i] = torch.tensor([found[name] for name in PARTS], dtype=torch.float64)
         run.model.stack.free_memory()
     for p in parameters:
-        p.grad = torch.zeros_like(p) if p.grad is None and run.ranks.size > 1 else p.grad
+        p.grad = torch.zeros_like(p) if p.grad is None else p.grad  # no net of the step has a length
     run.ranks.add_up_([p.grad for p in parameters if p.grad is not None])
     run.ranks.add_up_([parts])
     norm = nn.utils.clip_grad_norm_(parameters, settings.clip)
@@ -286,14 +287,16 @@ def _update(run: _Run, group: Sequence[Step], rate: float, device: torch.device)
 def placement_loss(
     model: GsrGnn, normaliser: Normaliser, settings: TrainConfig, sample: Sample, item: Step, device: torch.device
 ) -> tuple[Tensor, dict[str, float]]:
-    """Loss of one placement, and its parts: squared error, cross entropy of overflow, likelihood of the error.
+    """Loss of one placement, and its parts: squared error, cross entropy of overflow, likelihood of the error; detour.
 
-    All are means over unmasked edges, the error in deviations of the target. The likelihood sees the error as given,
-    so that sigma never buys a worse mean.
+    The first three are means over unmasked edges, the error in deviations of the target. The likelihood sees the error
+    as given, so that sigma never buys a worse mean. A net that a window cuts counts for the share that lies inside.
     """
     graph, labels = sample.graph, sample.labels
+    nets, held = np.arange(graph.num_nets), np.ones(graph.num_nets)
     if settings.crop_gcells and max(graph.nx, graph.ny) > settings.crop_gcells:
-        graph, labels = crop(graph, labels, window_at(graph.nx, graph.ny, settings.crop_gcells, item.place))
+        graph, labels, nets = crop(graph, labels, window_at(graph.nx, graph.ny, settings.crop_gcells, item.place))
+        held = held_frac(sample.graph, graph, nets)
     graph = without_liberty(graph) if item.hide_liberty else graph
     graph = transform(without_router(graph) if item.hide_router else graph, item.symmetry)
     maps = transform_edges(labels.congestion_h, labels.congestion_v, item.symmetry)
@@ -308,7 +311,14 @@ def placement_loss(
     log_sigma = out.log_sigma[seen].clamp(*LOG_SIGMA)
     likelihood = (log_sigma + 0.5 * (error.detach() * torch.exp(-log_sigma)).square()).mean()
     loss = squared + settings.overflow_weight * overflow + settings.sigma_weight * likelihood
-    parts = {"loss": loss, "squared": squared, "overflow": overflow, "likelihood": likelihood}
+    detour = torch.zeros(())
+    if out.detour is not None:
+        assert normaliser.detour is not None
+        mean, std = normaliser.detour
+        log = torch.from_numpy((sample.detour[nets] - mean) / std).to(error)
+        detour = detour_loss(out.detour, log, torch.from_numpy(held).to(error))
+        loss = loss + settings.detour_weight * detour
+    parts = {"loss": loss, "squared": squared, "overflow": overflow, "likelihood": likelihood, "detour": detour}
     return loss, {name: float(value.detach()) for name, value in parts.items()}
 
 
@@ -339,7 +349,7 @@ def _begin(
     if device.type == "cuda" and ranks.size > 1:
         device = pick_device(f"cuda:{ranks.local}")
     load = Loader(settings.cache_mb)
-    normaliser = fit_normaliser(train_set, load)
+    normaliser = fit_normaliser(train_set, load, detour=DETOUR in config.model.tasks and base is None)
     card = ModelCard.of_run(config, train_set, held_out, ranges=TrainingRange.of(train_set, load), fold=fold)
     torch.manual_seed(settings.seed)
     model = GsrGnn(config.model, seed=settings.seed).to(device)
@@ -381,6 +391,8 @@ _ADDED = {  # what runs had before they told it
     "train.full_rate_layers": "0",
     "model.branch_dtype": '"float32"',
     "train.drop_router": "0.0",
+    "model.tasks": '["congestion"]',
+    "train.detour_weight": json.dumps(TrainConfig().detour_weight),
 }
 
 

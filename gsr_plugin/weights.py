@@ -43,9 +43,10 @@ from circuit_io.text import sha256
 from gsr_plugin.checkpoint import check_tensors
 from gsr_plugin.config import RunConfig
 from gsr_plugin.dataset import KINDS, Entry, Normaliser, data_hash
+from gsr_plugin.detour import log_detours
 from gsr_plugin.graph_tensors import GraphTensors
 from gsr_plugin.jsonable import jsonable
-from gsr_plugin.model import GsrGnn, ModelConfig
+from gsr_plugin.model import DETOUR, GsrGnn, ModelConfig
 from gsr_plugin.training_range import QUANTILES, TrainingRange, is_table
 
 SCHEMA, VERSION = "gsr-model", 1
@@ -220,8 +221,10 @@ def versions() -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class EdgeMaps:
-    """Predictions of one placement, [ny, nx] each; NaN in the last column of H and the last row of V."""
+class Predicted:
+    """Predictions of one placement: maps [ny, nx], NaN in the last column of H and the last row of V; the log of each
+    net's detour, median and mean, where the model has that task.
+    """
 
     congestion_h: Float32[np.ndarray, "ny nx"]
     congestion_v: Float32[np.ndarray, "ny nx"]
@@ -229,6 +232,7 @@ class EdgeMaps:
     overflow_prob_v: Float32[np.ndarray, "ny nx"]
     sigma_h: Float32[np.ndarray, "ny nx"]
     sigma_v: Float32[np.ndarray, "ny nx"]
+    detour: Float32[np.ndarray, "nets 2"] | None = None
 
     @property
     def congestion(self) -> tuple[Float32[np.ndarray, "ny nx"], Float32[np.ndarray, "ny nx"]]:
@@ -246,8 +250,10 @@ class Weights:
     sha256: str
     path: Path
 
-    def predict(self, graph: CircuitGraph) -> EdgeMaps:
+    def predict(self, graph: CircuitGraph) -> Predicted:
         """Congestion (1 = full, at least 0), probability of overflow, and one deviation of congestion, per gcell edge.
+
+        Of weights with that task also the detour of the nets.
 
         Raises:
             InputError: a prediction that is not finite.
@@ -256,7 +262,7 @@ class Weights:
         return replace(maps, sigma_h=maps.sigma_h * scale, sigma_v=maps.sigma_v * scale)
 
 
-def predict_maps(model: GsrGnn, normaliser: Normaliser, graph: CircuitGraph) -> EdgeMaps:
+def predict_maps(model: GsrGnn, normaliser: Normaliser, graph: CircuitGraph) -> Predicted:
     """What the network itself predicts, its sigma not calibrated; see `Weights.predict`."""
     device = next(model.parameters()).device
     features = [torch.from_numpy(x).to(device) for x in normaliser.features(graph).values()]
@@ -266,10 +272,11 @@ def predict_maps(model: GsrGnn, normaliser: Normaliser, graph: CircuitGraph) -> 
     mean, std = normaliser.target_mean, normaliser.target_std
     congestion = (out.congestion * std + mean).clamp_min(0)
     maps = (congestion, torch.sigmoid(out.overflow_logit), torch.exp(out.log_sigma) * std)
-    if not all(bool(torch.isfinite(m).all()) for m in maps):
+    detour = None if out.detour is None else log_detours(out.detour, normaliser)
+    if not all(bool(torch.isfinite(m).all()) for m in maps) or (detour is not None and not np.isfinite(detour).all()):
         raise InputError("the model predicts values that are not finite", mend="Train it again, or report the design.")
     h, v = ([_on_grid(m, graph, column) for m in maps] for column in (0, 1))
-    return EdgeMaps(h[0], v[0], h[1], v[1], h[2], v[2])
+    return Predicted(h[0], v[0], h[1], v[1], h[2], v[2], detour)
 
 
 def _on_grid(values: Tensor, graph: CircuitGraph, direction: int) -> Float32[np.ndarray, "ny nx"]:
@@ -341,6 +348,8 @@ def load_weights(path: Path, *, device: str = "auto") -> Weights:
     model = GsrGnn(card.model)
     statistics = {n.removeprefix(_STATISTICS): t.numpy() for n, t in tensors.items() if n.startswith(_STATISTICS)}
     normaliser = Normaliser.of_arrays(statistics, path=file)
+    if DETOUR in card.model.tasks and normaliser.detour is None:
+        raise InputError('statistics "detour" are missing', path=file, mend="Copy it again, or train again.")
     found = {n.removeprefix(_MODEL): t for n, t in tensors.items() if n.startswith(_MODEL)}
     mend = "Weights and model differ: copy it again, or train again."
     check_tensors(found, model.state_dict(), path=file, mend=mend)

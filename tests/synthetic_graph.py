@@ -1,6 +1,8 @@
 """Made-up circuit graphs that keep the contract of `CircuitGraph`, with labels that a local model can learn."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +10,10 @@ import pyarrow as pa
 from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, column, names
 from circuit_io.graph import CircuitGraph
 from circuit_io.labels import Labels
+from circuit_io.net_lengths import tree_lengths
 from circuit_io.store import write_design
+
+TILE_UM = 2.0
 
 
 def synthetic_graph(
@@ -73,6 +78,16 @@ def synthetic_labels(graph: CircuitGraph, seed: int = 0) -> Labels:
     return Labels(h, v, over[0], over[1], np.full(graph.num_nets, np.nan, np.float32))
 
 
+def synthetic_lengths(graph: CircuitGraph, seed: int = 0) -> np.ndarray:
+    """Routed lengths: half of the nets take a way round, the longer the more pins; nan of every fifth net."""
+    rng = np.random.default_rng(seed)
+    shortest = tree_lengths(graph).shortest_um(TILE_UM)
+    detour = np.where(rng.random(graph.num_nets) < 0.5, 1, 1.2 + 0.1 * np.tanh(graph.net_features[:, 0]))
+    length = (shortest * detour).astype(np.float32)
+    length[::5] = np.nan
+    return length
+
+
 def write_synthetic(
     folder: Path,
     seed: int = 0,
@@ -81,13 +96,14 @@ def write_synthetic(
     design: str = "",
     variant: str = "v0",
     labelled: bool = True,
+    lengths: bool = False,
     **size: int,
 ) -> CircuitGraph:
-    """An export folder of a made-up design."""
+    """An export folder of a made-up design; `lengths` gives its labels routed lengths of nets."""
     graph = synthetic_graph(seed, **size)
     insts = pa.table({"name": [f"u{i}" for i in range(graph.num_insts)]})
     nets = pa.table({"name": [f"n{i}" for i in range(graph.num_nets)]})
-    manifest = {
+    manifest: dict[str, Any] = {
         "design": design or family,
         "family": family,
         "technology": "made_up",
@@ -95,14 +111,17 @@ def write_synthetic(
         "grid": {"nx": graph.nx, "ny": graph.ny},
     }
     labels = synthetic_labels(graph, seed) if labelled else None
+    if labels is not None and lengths:
+        manifest["grid"]["tile_um"] = TILE_UM
+        labels = replace(labels, net_length_um=synthetic_lengths(graph, seed))
     write_design(folder, manifest=manifest, insts=insts, nets=nets, graph=graph, labels=labels)
     return graph
 
 
-def write_corpus(folder: Path) -> Path:
+def write_corpus(folder: Path, *, lengths: bool = False) -> Path:
     """Four families in two folds, one of them with two variants."""
     for i, (family, variant) in enumerate([("fa", "v0"), ("fa", "v1"), ("fb", "v0"), ("fc", "v0"), ("fd", "v0")]):
-        write_synthetic(folder / family / variant, i, family=family, variant=variant)
+        write_synthetic(folder / family / variant, i, family=family, variant=variant, lengths=lengths)
     lines = ['schema = "gsr-folds"', "schema_version = 1", "[fold]", "fa = 0", "fb = 0", "fc = 1", "fd = 1"]
     (folder / "folds.toml").write_text("\n".join(lines))
     return folder

@@ -39,7 +39,8 @@ def test_a_window_keeps_insts_nets_and_labels_at_their_places(
 ) -> None:
     graph, labels = _design(nx, ny, seed)
     x0, y0, width, height = window = window_at(nx, ny, side, place)
-    part, cut = crop(graph, labels, window)
+    part, cut, net = crop(graph, labels, window)
+    assert part.net_features.ravel().tolist() == net.tolist()
     where = lambda g, cells: (cells % g.nx, cells // g.nx)  # noqa: E731
     inside = [
         i for i, (x, y) in enumerate(zip(*where(graph, graph.inst_gcell), strict=True))
@@ -63,7 +64,7 @@ def test_a_window_keeps_insts_nets_and_labels_at_their_places(
 
 def test_the_whole_window_is_the_design() -> None:
     graph, labels = _design(5, 4, 1)
-    part, cut = crop(graph, labels, (0, 0, 5, 4))
+    part, cut, _ = crop(graph, labels, (0, 0, 5, 4))
     used = graph.net_box[:, 2] >= graph.net_box[:, 0]
     assert np.array_equal(part.inst_gcell, graph.inst_gcell)
     assert np.array_equal(part.net_box, graph.net_box[used])
