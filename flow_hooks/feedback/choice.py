@@ -59,7 +59,7 @@ def choose(found: Situation, config: FeedbackConfig) -> Choice:
         blockages=_decide(config.blockages, acts),
         uniform_density=_decide(config.uniform_density, is_short),
         gentle=_decide(config.gentle, acts and slack is not None and slack < 0),
-        place_pins=_decide(config.place_pins, is_short and bool(found.free_ports)),
+        place_pins=_decide(config.place_pins, acts and bool(found.free_ports)),
         unplace=_decide(config.unplace, acts),
         unplace_always=config.unplace == "always",
     )
@@ -95,7 +95,8 @@ def advise(found: Situation, choice: Choice, *, moves_pins: bool) -> tuple[str, 
     if found.free_ports and not moves_pins:
         advice.append(
             f"{found.free_ports} pins may be moved: place_pins for this placement, then place again from the floorplan "
-            "(GSR_PLAN=place_pins=always does both): 25 to 52 % less overflow on four layouts, without a prediction."
+            "(GSR_PLAN=place_pins=always does both): twice, it left 0.28 of the overflow of six layouts, and 0.04 with "
+            "small steps of -routability_driven besides, without a prediction."
         )
     if found.flow.get("routability_driven") == "default" and not choice.gentle:
         advice.append(

@@ -52,7 +52,7 @@ class FeedbackConfig(BaseModel):
     )
     place_pins: Switch = Field(
         default="auto",
-        description="pins placed again; auto: if some may move, and tracks are short everywhere or free area is",
+        description="pins placed again; auto: wherever there is trouble and some may move",
     )
     unplace: Switch = Field(
         default="auto", description="insts of gcells above full placed again; auto: if there is no room for a blockage"

@@ -83,7 +83,7 @@ class _Planner:
         self.budget_um2 = config.budget_frac * self.free_um2
         self.used_um2 = 0.0
         self.reason = ""
-        self.has_no_room = self.is_tight = False
+        self.has_no_room = False
 
     def _free_area(self) -> float:
         try:
@@ -179,8 +179,7 @@ class _Planner:
         self._note_cuts(best, float((wanted * area).sum()))
 
     def _note_cuts(self, best: Blockages, wanted_um2: float) -> None:
-        self.is_tight = best.scale < 1
-        if self.is_tight:
+        if best.scale < 1:
             self.notes.append(
                 f"Blocked shares scaled by {best.scale:.2f}: {wanted_um2:.0f} um^2 wanted, budget "
                 f"{self.budget_um2:.0f} um^2 ({100 * self.config.budget_frac:.0f} % of the free area of "
@@ -202,9 +201,8 @@ class _Planner:
             self.actions.append(Action("uniform_density", "0", score))
 
     def plan_moves(self, hot: Float64[np.ndarray, "ny nx"]) -> None:
-        """Pins placed again, and insts of full gcells unplaced, as chosen or where there is no room for blockages."""
-        frees_pins = self.config.place_pins == "auto" and self.is_tight and bool(self.found.free_ports)
-        if self.choice.place_pins or frees_pins:
+        """Pins placed again, as chosen, and insts of full gcells unplaced where there is no room for blockages."""
+        if self.choice.place_pins:
             self.actions.insert(0, Action("place_pins", "", round(float(self.excess.sum()), 6)))
         if self.choice.unplace_always or (self.choice.unplace and self.has_no_room):
             full = (hot > 0) & (self.congestion > FULL)
