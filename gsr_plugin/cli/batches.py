@@ -93,7 +93,7 @@ def label(
 )  # fmt: skip
 @click.option("--openroad", type=FILE, envvar="GSR_OPENROAD", required=True, help="The binary to place and route with.")
 @click.option("--out", type=OUT, required=True, help="Folder to write, or to go on with.")
-@click.option("--arms", default="a,b,g,c,d,e,t", show_default=True, help="Which to run, see docs/feedback.md.")
+@click.option("--arms", default="a,b,g,p,q,c,d,e,t", show_default=True, help="Which to run, see docs/feedback.md.")
 @click.option("--cases", multiple=True, metavar="PATTERN..", help="Only cases of such names, as in 'labels/gsr45/*'.")
 @click.option("--runs", type=FOLDER, help="Runs 0, 1, ..: each case is predicted by the one that held its family out.")
 @click.option("--fold", type=int, help="Only cases of the families of this fold.")
