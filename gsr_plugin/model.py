@@ -59,6 +59,12 @@ class ModelConfig(BaseModel):
         "float32", description="precision of a branch's kept entries and matrices; sums and streams stay float32"
     )
     head_width: int = Field(64, ge=1, description="hidden channels of the head")
+    head_convolutions: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="convolutions of 3 x 3 gcells in the head, which then sees the features of gcells too",
+    )
     tasks: tuple[Literal["congestion", "detour"], ...] = Field(
         ("congestion",),
         description="what is predicted: congestion of the edges always; detour: routed length of the nets",
@@ -158,6 +164,24 @@ class _HeadNorm(nn.Module):
         return nn.functional.layer_norm(x, x.shape[1:]) * self.weight + self.bias
 
 
+class _GridHead(nn.Module):
+    """A head that looks around: convolutions over the grid, the die's edge repeated beyond it."""
+
+    def __init__(self, num_inputs: int, wide: int, convolutions: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(num_inputs, wide), nn.Linear(wide, 4)
+        self.around = nn.ModuleList(
+            nn.Conv2d(wide, wide, 3, padding=1, padding_mode="replicate") for _ in range(convolutions)
+        )
+
+    def forward(self, x: Float[Tensor, "gcells f"], shape: tuple[int, int]) -> Float[Tensor, "gcells 4"]:
+        grid = nn.functional.gelu(self.first(x)).view(1, *shape, -1).permute(0, 3, 1, 2)
+        for convolution in self.around:
+            grid = nn.functional.gelu(convolution(grid))
+        out: Tensor = self.last(grid.permute(0, 2, 3, 1).reshape(len(x), -1))
+        return out
+
+
 def _encoder(num_features: int, d: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(num_features, d), nn.ReLU(inplace=True), nn.Linear(d, d))
 
@@ -174,7 +198,11 @@ class GsrGnn(nn.Module):
             self.encoders = nn.ModuleDict({t: _encoder(config.features(t), d) for t in NODE_TYPES})
             self.stack = ReversibleStack(config.stack_spec(), config.relations, d // 2, reversible=config.reversible)
             self.head_norm = _HeadNorm(d)
-            self.head = nn.Sequential(nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, 4))
+            self.head: nn.Module
+            if config.head_convolutions:
+                self.head = _GridHead(d + config.num_gcell_features, wide, config.head_convolutions)
+            else:
+                self.head = nn.Sequential(nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, 4))
             self.sigma_head = nn.Sequential(nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, 2))
             self.skip = nn.Linear(config.num_gcell_features, 2, bias=False)
             if DETOUR in config.tasks:  # last, so that the other weights begin as they do without it
@@ -202,7 +230,11 @@ class GsrGnn(nn.Module):
         rows = slice(tensors.rows("gcell").start - nets, tensors.num_nodes)  # nets lie before gcells
         read = self.stack(torch.cat(list(encoded)), tensors, read=rows)  # its input is held no longer
         trunk = self.head_norm(read[nets:])
-        mean, logit = self.head(trunk).chunk(2, 1)
+        if self.config.head_convolutions:
+            of_edges = self.head(torch.cat([trunk, gcell_x], 1), (tensors.ny, tensors.nx))
+        else:
+            of_edges = self.head(trunk)
+        mean, logit = of_edges.chunk(2, 1)
         detour = torch.cat([self.net_head(x) for x in read[:nets].split(_NET_BLOCK)]) if has_nets else None
         return Output(mean + self.skip(gcell_x), logit, self.sigma_head(trunk.detach()), detour)
 

@@ -392,6 +392,7 @@ _ADDED = {  # what runs had before they told it
     "model.branch_dtype": '"float32"',
     "train.drop_router": "0.0",
     "model.tasks": '["congestion"]',
+    "model.head_convolutions": "0",
     "train.detour_weight": json.dumps(TrainConfig().detour_weight),
 }
 

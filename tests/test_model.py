@@ -24,18 +24,20 @@ def loss_of(out: Output, target: torch.Tensor) -> torch.Tensor:
     return (out.congestion - target).square().mean() + out.overflow_logit.square().mean() + nll.mean()
 
 
+@pytest.mark.parametrize("convolutions", [0, 2])
 @pytest.mark.parametrize("size", [(30, 25, 7, 5), (1, 1, 1, 1), (5, 0, 2, 2)])
-def test_outputs_are_a_pair_per_gcell(size: tuple[int, int, int, int]) -> None:
+def test_outputs_are_a_pair_per_gcell(size: tuple[int, int, int, int], convolutions: int) -> None:
     graph = GraphTensors.of(toy_graph(*size))
-    out = GsrGnn(small())(graph, *features(graph))
+    out = GsrGnn(small(head_convolutions=convolutions))(graph, *features(graph))
     for value in (out.congestion, out.overflow_logit, out.log_sigma):
         assert value.shape == (graph.num_gcells, 2)
         assert torch.isfinite(value).all()
 
 
-def test_every_parameter_gets_a_gradient() -> None:
+@pytest.mark.parametrize("convolutions", [0, 2])
+def test_every_parameter_gets_a_gradient(convolutions: int) -> None:
     graph = GraphTensors.of(toy_graph(40, 50, 6, 5))
-    model = GsrGnn(small(relations=tuple(RELATIONS)))
+    model = GsrGnn(small(relations=tuple(RELATIONS), head_convolutions=convolutions))
     loss_of(model(graph, *features(graph)), torch.ones(30, 2)).backward()
     for name, p in model.named_parameters():
         assert p.grad is not None, name
@@ -50,6 +52,40 @@ def test_the_spread_does_not_move_the_trunk() -> None:
     assert moved == {"sigma_head"}
 
 
+def test_a_head_of_convolutions_sees_as_many_gcells_around_as_it_has_convolutions() -> None:
+    graph = GraphTensors.of(toy_graph(40, 50, 11, 9))
+    model, (inst, net, gcell) = GsrGnn(small(relations=(), head_convolutions=2)), features(graph)
+    before, moved = model(graph, inst, net, gcell), gcell.clone()
+    moved[4 * 11 + 5] += 1  # ix = 5, iy = 4
+    after = model(graph, inst, net, moved)
+    seen = (after.overflow_logit != before.overflow_logit).any(1).view(9, 11)
+    inside = torch.zeros(9, 11, dtype=torch.bool)
+    inside[2:7, 3:8] = True
+    assert torch.equal(seen, inside)
+
+
+def test_a_head_of_convolutions_is_what_its_sums_say() -> None:
+    graph = GraphTensors.of(toy_graph(40, 50, 6, 5))
+    model = GsrGnn(small(relations=(), head_convolutions=1)).double()
+    model.skip.weight.data.normal_()
+    inst, net, gcell = (x.double() for x in features(graph))
+    out, head, gelu = model(graph, inst, net, gcell), model.head, torch.nn.functional.gelu
+    rows = graph.rows("gcell")
+    x = torch.cat([model.encoders["inst"](inst), model.encoders["net"](net), model.encoders["gcell"](gcell)])
+    read = model.stack(x, graph)
+    first = gelu(head.first(torch.cat([model.head_norm(read[rows]), gcell], 1)))
+    around, kernel = torch.zeros(30, 8, dtype=torch.float64), head.around[0]
+    for iy in range(5):
+        for ix in range(6):
+            for dy in (-1, 0, 1):
+                for dx in (-1, 0, 1):
+                    at = min(max(iy + dy, 0), 4) * 6 + min(max(ix + dx, 0), 5)
+                    around[iy * 6 + ix] += kernel.weight[:, :, dy + 1, dx + 1] @ first[at]
+    mean, logit = head.last(gelu(around + kernel.bias)).chunk(2, 1)
+    torch.testing.assert_close(out.overflow_logit, logit, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(out.congestion, mean + model.skip(gcell), rtol=1e-10, atol=1e-12)
+
+
 def test_congestion_is_linear_in_the_gcell_features_beside_the_trunk() -> None:
     graph = GraphTensors.of(toy_graph(40, 50, 6, 5))
     model, x = GsrGnn(small()), features(graph)
@@ -62,7 +98,9 @@ def test_congestion_is_linear_in_the_gcell_features_beside_the_trunk() -> None:
     assert torch.equal(after.overflow_logit, before.overflow_logit)
 
 
-@pytest.mark.parametrize("options", [{}, {"variant": "paper"}, {"save_indices": True}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"variant": "paper"}, {"save_indices": True}, {"head_convolutions": 1}], ids=str
+)
 def test_reversible_and_stored_models_agree(options: dict[str, object]) -> None:
     graph = GraphTensors.of(toy_graph(300, 350, 15, 10))
     x, found = features(graph), []
@@ -179,13 +217,14 @@ def test_features_of_the_wrong_size_are_an_error() -> None:
         GsrGnn(small())(graph, inst, net[:, :3], gcell)
 
 
-def test_a_step_has_the_same_bits_for_any_number_of_threads() -> None:
+@pytest.mark.parametrize("convolutions", [0, 2])
+def test_a_step_has_the_same_bits_for_any_number_of_threads(convolutions: int) -> None:
     graph = GraphTensors.of(toy_graph(3000, 3500, 45, 40, seed=8))
     x, before, found = features(graph), torch.get_num_threads(), []
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            model = GsrGnn(small(layers=2, width=64, k=8, head_width=64))
+            model = GsrGnn(small(layers=2, width=64, k=8, head_width=64, head_convolutions=convolutions))
             loss_of(model(graph, *x), torch.ones(1800, 2)).backward()
             found.append({n: p.grad for n, p in model.named_parameters()})
     finally:
