@@ -31,6 +31,13 @@ SCORES = ("pearson", "spearman", "kendall", "r2", "auc_overflow")
 MODEL, RUDY = "gsr-gnn", "rudy on gcell boxes"
 
 
+def check_tasks(words: Words, weights: Weights, path: Path) -> None:
+    """Refuse words that name other tasks than the weights have."""
+    if tuple(words.tasks) != weights.card.model.tasks:
+        what = f"names the tasks {', '.join(words.tasks)}, the weights have {', '.join(weights.card.model.tasks)}"
+        raise InputError(what, path=path)
+
+
 def score_rows(scores: dict[str, Any], families: set[str]) -> list[ScoreRow]:
     """The lines of a card from the file of `gsr bench quality`: the means, each technology, and the further sets.
 
@@ -92,6 +99,7 @@ def ship(run: Path, out: Path, *, words: Path, scores: Path, folds: Path, export
     if text.name != out.name:
         raise InputError(f'is of "{text.name}"', path=words, mend=f"Give --out a folder called {text.name}.")
     weights = with_range(load_weights(run, device="cpu"), exports)
+    check_tasks(text, weights, words)
     card, of = weights.card, read_folds(folds)
     rows = score_rows(read_json_object(scores), set(card.families))
     out.mkdir(parents=True, exist_ok=True)

@@ -214,6 +214,7 @@ def build_report(
         part.map_figures(prediction, spots, truth, pictures),
         *part.spots_section(spots, contents, names, design=design),
         *(part.worst_nets_section(prediction, design) if design else []),
+        *(part.long_nets_section(prediction, design) if design else []),
         *(plan_section(prediction, plan, record, pictures) if plan else []),
         *(accuracy_section(prediction, truth, recalls) if truth else recall_paragraph(recalls)),
         *(drc_section(prediction, drc, spots) if drc is not None else []),

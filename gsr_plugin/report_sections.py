@@ -211,5 +211,28 @@ def worst_nets_section(prediction: Prediction, design: PlacedDesign) -> list[Blo
     return [Heading("Nets with most overflow", "nets", 3), Paragraph(text), Table(columns, rows, frozenset({2, 3, 4}))]
 
 
+def long_nets_section(prediction: Prediction, design: PlacedDesign) -> list[Block]:
+    """The nets that are predicted to be routed the farthest beyond their shortest length."""
+    lengths = prediction.net_lengths
+    if lengths is None:
+        return []
+    extra = lengths.mean_length_um - lengths.shortest_um
+    first = [i for i in np.argsort(-extra, kind="stable")[:15].tolist() if extra[i] > 0]
+    names = design.nets["name"].take(first).to_pylist()
+    shown = (lengths.shortest_um, lengths.mean_length_um, extra)
+    rows: list[list[Cell]] = [
+        [Code(str(name)), *(number(float(values[i]), 1) for values in shown)]
+        for name, i in zip(names, first, strict=True)
+    ]
+    text = (
+        f"Predicted routed length of all nets, as the global router counts it: {lengths.total_um():,.0f} um, "
+        f"{lengths.detour():.3f} times the shortest. Below, the nets with most length beyond their shortest; which of "
+        "several nets goes round is open, so read them as candidates."
+    )
+    blocks: list[Block] = [Heading("Routed length", "lengths", 3), Paragraph(text)]
+    columns = ["net", "shortest (um)", "predicted (um)", "beyond (um)"]
+    return [*blocks, Table(columns, rows, frozenset({1, 2, 3}))] if rows else blocks
+
+
 def _overflow(prediction: Prediction, congestion: Float[np.ndarray, "ny nx"], d: str) -> float:
     return float(np.nansum(np.maximum(congestion - FULL, 0) * prediction.maps[f"capacity_{d}"]))

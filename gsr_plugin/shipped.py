@@ -9,7 +9,7 @@ from circuit_io.text import sha256_of_file
 from gsr_plugin.shipped_card import CARD, ShippedCard, read_card
 
 MODELS = Path(__file__).parent / "models"
-DEFAULTS = {"congestion": "gsr-base"}  # what a command takes for a task when no weights are given
+DEFAULTS = {"congestion": "gsr-base", "detour": "gsr-base"}  # what a command takes for a task when no weights are given
 WEIGHTS = "weights.safetensors"
 _MEND = "Install gsr-plugin again; in a checkout make the card anew (CONTRIBUTING.md)."
 
@@ -79,11 +79,14 @@ def find_weights(wanted: Path | None = None, *, task: str = "congestion", root: 
     """The weights that a command takes: a path, the name of shipped ones, or those shipped for the task.
 
     Raises:
-        InputError: neither a path nor a name; or shipped weights that are not what their card says.
+        InputError: neither a path nor a name; shipped weights that are not what their card says, or without the task.
     """
     _check_task(task)
     if wanted is None:
-        return named(DEFAULTS[task], root=root).path
+        found = named(DEFAULTS[task], root=root)
+        if found.card is None or task not in found.card.words.tasks:
+            raise InputError(f"has no task {task}", path=found.path, mend="Give --weights of a run that has it.")
+        return found.path
     if wanted.exists():
         return named(wanted.name, root=root).path if wanted.resolve().parent == root.resolve() else wanted
     if len(wanted.parts) == 1 and wanted.name in _names(root):

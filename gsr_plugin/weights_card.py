@@ -80,6 +80,7 @@ def show(wanted: str, *, root: Path = MODELS) -> tuple[dict[str, Any], str]:
     card_ = loaded.card
     parameters = sum(p.numel() for p in loaded.model.parameters())
     rows = {
+        "tasks": ", ".join(card_.model.tasks),
         "network": f"GSR-GNN, {card_.model.layers} layers, {card_.model.width} channels, top {card_.model.k}; "
         f"{parameters:,} parameters",
         "trained on": f"{card_.num_placements} placements of {len(card_.families)} families: "

@@ -31,6 +31,7 @@ from gsr_plugin.evaluate import evaluate
 from gsr_plugin.graph_tensors import GraphTensors
 from gsr_plugin.model import GsrGnn, ModelConfig, Output
 from gsr_plugin.predict import predict, predict_tiles, predict_views
+from gsr_plugin.report import report
 from gsr_plugin.schedule import epoch_plan
 from gsr_plugin.train import placement_loss, train
 from gsr_plugin.weights import SHIPPED, load_weights
@@ -364,6 +365,11 @@ def test_a_prediction_holds_the_length_of_every_net(export: Path, kit_run: Path,
     assert shortest < 0.99 * routed  # the layout has detours, and what it was shown is predicted
     assert abs(lengths.mean_length_um[seen].sum(dtype=np.float64) - routed) < 0.5 * (routed - shortest)
     assert (lengths.length_um[lengths.shortest_um == 0] == 0).all()
+    report(tmp_path / "p", tmp_path / "r.html")
+    table = (tmp_path / "r.md").read_text().partition("### Routed length")[2].partition("\n#")[0]
+    worst = int(np.argmax(lengths.mean_length_um - lengths.shortest_um))
+    assert f"`{design.nets['name'][worst]}`" in next(line for line in table.splitlines() if line.startswith("| `"))
+    assert f"{total:,.0f} um" in table
 
 
 def test_nets_keep_their_values_in_one_tile_and_in_turned_views(export: Path, kit_run: Path) -> None:
@@ -388,4 +394,6 @@ def test_weights_of_before_predict_no_lengths(export: Path, tmp_path: Path) -> N
     said = predict(export, tmp_path / "p", device="cpu")
     assert said["model"]["tasks"] == ["congestion"]
     assert read_prediction(tmp_path / "p").net_lengths is None
+    report(tmp_path / "p", tmp_path / "r.html")
+    assert "Routed length" not in (tmp_path / "r.md").read_text()
     assert not any("wirelength" in key for key in json.loads((tmp_path / "p" / "metrics.json").read_text()))

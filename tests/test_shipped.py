@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 from synthetic_graph import write_corpus
 
+from bench.card import check_tasks, score_rows, ship
 from bench.card import main as make_card
-from bench.card import score_rows, ship
 from circuit_io.errors import InputError
 from gsr_plugin.cli import main
 from gsr_plugin.config import load_config
@@ -37,6 +37,7 @@ def test_the_shipped_weights_are_those_of_their_card() -> None:
     assert model.card is not None
     weights = load_weights(model.path, device="cpu")
     assert weights.sha256 == model.card.weights_sha256
+    assert weights.card.model.tasks == tuple(model.card.words.tasks)
     assert weights.card.data_sha256 == model.card.data_sha256
     assert set(model.card.folds) == set(weights.card.families)
     assert sum(p.numel() for p in weights.model.parameters()) == model.card.parameters
@@ -93,6 +94,25 @@ def test_a_model_that_is_not_whole_is_listed_with_its_fault(copy: Path, spoil: o
     with pytest.raises(InputError):
         named(model.name, root=copy)
     assert not do("list", root=copy).is_good
+
+
+def test_weights_are_chosen_for_the_tasks_that_they_have(copy: Path) -> None:
+    assert find_weights(task="congestion", root=copy) == copy / "gsr-base"
+    path = copy / "gsr-base" / CARD
+    said = json.loads(path.read_text())
+    said["words"]["tasks"] = ["congestion"]
+    path.write_text(json.dumps(said))
+    assert shipped("detour", root=copy) == []
+    with pytest.raises(InputError, match="has no task detour"):
+        find_weights(task="detour", root=copy)
+    said["words"]["tasks"] = ["congestion", "detour"]
+    path.write_text(json.dumps(said))
+    assert find_weights(task="detour", root=copy) == copy / "gsr-base"
+    weights = load_weights(SHIPPED, device="cpu")
+    other = [["congestion"], ["congestion", "detour"]][weights.card.model.tasks == ("congestion",)]
+    words = read_card(SHIPPED / CARD).words.model_copy(update={"tasks": other})
+    with pytest.raises(InputError, match="names the tasks"):
+        check_tasks(words, weights, path)
 
 
 def test_unknown_names_and_tasks_list_the_near_ones(copy: Path, tmp_path: Path) -> None:
