@@ -5,6 +5,7 @@ settings), `log.jsonl` (one JSON object a line) and `state/` (what `--resume` ne
 """
 
 import json
+import logging
 import math
 import os
 import time
@@ -39,6 +40,8 @@ from gsr_plugin.run_folder import CONFIG, LOG, check_out, prepare_out, write_lin
 from gsr_plugin.schedule import Step, epoch_plan, learning_rate, stack_rate
 from gsr_plugin.training_range import TrainingRange
 from gsr_plugin.weights import ModelCard, load_weights, pick_device, predict_maps, write_weights
+
+_log = logging.getLogger(__name__)
 
 PARTS = ("loss", "squared", "overflow", "likelihood", "detour", "range_frac")  # what the log tells of a step
 STOPS = ("interrupted", "max_minutes", "stop_after")
@@ -359,6 +362,8 @@ def _begin(
             raise InputError("is of another model than the settings", path=base, mend="Leave the [model] settings out.")
         model.load_state_dict(begin.model.state_dict())
         normaliser = begin.normaliser
+        if DETOUR in config.model.tasks and not any(np.isfinite(load(e).detour).any() for e in train_set):
+            _log.warning("no placement has routed lengths of nets: congestion alone is tuned, detours may get worse")
         card = card.tuned_from(begin.card, name=base.name, sha256=begin.sha256)
     return _Run(
         out=out,
