@@ -169,7 +169,7 @@ def _gsr(*sets: str, routed: bool = True) -> Callable[[Task], Predict]:
         shown = f"train.drop_router={0 if routed else 1}"
         technology = task.fold if isinstance(task.fold, str) else ""
         base = [f"train.seed={task.seed}", "train.full_rate_layers=16", f'data.technology_out="{technology}"', shown]
-        base += [*sets, *task.sets]
+        base += ['model.tasks=["congestion"]', *sets, *task.sets]  # all that the other rows learn
         config = load_config(RECIPE, base, env={})
         normaliser = fit_normaliser(task.train_set, task.load)
         model = GsrGnn(config.model, seed=task.seed)
