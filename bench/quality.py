@@ -29,6 +29,7 @@ from circuit_io.graph import CircuitGraph  # noqa: E402
 from circuit_io.transform import without_router  # noqa: E402
 from gsr_plugin.config import load_config  # noqa: E402
 from gsr_plugin.dataset import Loader, find_designs, find_folds, read_folds, read_split  # noqa: E402
+from gsr_plugin.detour_scores import DetourEvaluation  # noqa: E402
 from gsr_plugin.evaluate import Evaluation, Pair, evaluate  # noqa: E402
 from gsr_plugin.jsonable import jsonable  # noqa: E402
 from gsr_plugin.metrics import PlacementScores, summarize  # noqa: E402
@@ -63,6 +64,7 @@ def merge(found: list[Evaluation]) -> Evaluation:
     for part in found:
         for method, scored in part.placements.items():
             placements.setdefault(method, []).extend(scored)
+    of_nets = [p for part in found if part.detour for p in part.detour.placements]
     return Evaluation(
         methods={method: summarize(scored) for method, scored in placements.items()},
         placements=placements,
@@ -70,6 +72,7 @@ def merge(found: list[Evaluation]) -> Evaluation:
         num_seen=sum(part.num_seen for part in found),
         weights_sha256=" ".join(part.weights_sha256[:16] for part in found),
         notes=tuple(note for part in found for note in part.notes),
+        detour=DetourEvaluation(of_nets) if of_nets else None,
     )
 
 
