@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from synthetic_graph import TILE_UM, synthetic_graph, write_corpus, write_synthetic
 from toy_graphs import features, toy_graph
@@ -34,7 +35,7 @@ from gsr_plugin.predict import predict, predict_tiles, predict_views
 from gsr_plugin.report import report
 from gsr_plugin.schedule import epoch_plan
 from gsr_plugin.train import placement_loss, train
-from gsr_plugin.weights import SHIPPED, load_weights
+from gsr_plugin.weights import WEIGHTS, load_weights
 
 TASKS = 'model.tasks=["congestion","detour"]'
 COUNTS = {"num_inst_features": 5, "num_net_features": 4, "num_gcell_features": 6}
@@ -388,13 +389,20 @@ def test_nets_keep_their_values_in_one_tile_and_in_turned_views(export: Path, ki
     assert np.sqrt(np.mean(apart**2)) < 0.5 * np.std(whole.detour[pinned])
 
 
-def test_weights_of_before_predict_no_lengths(export: Path, tmp_path: Path) -> None:
-    old = load_weights(SHIPPED, device="cpu")
-    if old.card.model.tasks != ("congestion",):
-        pytest.skip("the shipped weights have the detour task")
-    said = predict(export, tmp_path / "p", device="cpu")
+def test_weights_of_before_these_settings_predict_no_lengths(export: Path, tmp_path: Path) -> None:
+    settings = ["model.layers=2", "model.width=16", "model.k=4", "train.epochs=1", "train.crop_gcells=16"]
+    run = train([export.parent], tmp_path / "run", config=load_config(None, settings, env={})).out
+    predict(export, tmp_path / "now", weights=run, device="cpu")
+    with safe_open(str(run / WEIGHTS), framework="pt") as f:
+        card = json.loads(f.metadata()["gsr"])
+    del card["model"]["tasks"], card["model"]["head_convolutions"]
+    save_file(load_file(run / WEIGHTS), run / WEIGHTS, {"gsr": json.dumps(card)})
+    said = predict(export, tmp_path / "p", weights=run, device="cpu")
     assert said["model"]["tasks"] == ["congestion"]
-    assert read_prediction(tmp_path / "p").net_lengths is None
+    found, now = (read_prediction(tmp_path / name) for name in ("p", "now"))
+    assert found.net_lengths is None
+    assert found.maps.keys() == now.maps.keys()
+    assert all(np.array_equal(values, now.maps[name], equal_nan=True) for name, values in found.maps.items())
     report(tmp_path / "p", tmp_path / "r.html")
     assert "Routed length" not in (tmp_path / "r.md").read_text()
     assert not any("wirelength" in key for key in json.loads((tmp_path / "p" / "metrics.json").read_text()))
