@@ -5,8 +5,8 @@ overflow also alone, since elsewhere nearly every net is as short as it can be.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
@@ -15,7 +15,7 @@ from jaxtyping import Float, Float32
 
 from circuit_io.net_lengths import tree_lengths
 from gsr_plugin.dataset import Entry, Loader, Sample
-from gsr_plugin.metrics import pearson
+from gsr_plugin.metrics import Averaged, pearson
 
 MODEL = "gsr-gnn"
 SHORTEST, MEAN, TREE = "RSMT + segments", "RSMT + segments, x mean detour", "RSMT x constant"
@@ -23,7 +23,7 @@ Logs = Float[np.ndarray, " nets"]
 
 
 @dataclass(frozen=True)
-class DetourScores:
+class DetourScores(Averaged):
     """Scores of the nets of one placement, or means of them.
 
     Attributes:
@@ -37,11 +37,6 @@ class DetourScores:
     pearson: float
 
     @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """Names of the scores, in the order of the tables."""
-        return tuple(f.name for f in fields(cls))
-
-    @classmethod
     def of(cls, truth: Logs, weight: Logs, best: Logs, mean: Logs) -> "DetourScores":
         """Scores of guesses of the log detour: the best for single nets, and that whose lengths add up.
 
@@ -53,13 +48,6 @@ class DetourScores:
         """
         total = float((weight * np.exp(mean)).sum() / (weight * np.exp(truth)).sum())
         return cls(float(np.abs(np.expm1(best - truth)).mean()), abs(total - 1), pearson(truth, mean))
-
-    @classmethod
-    def mean(cls, many: Iterable["DetourScores"]) -> "DetourScores":
-        """Mean score by score; a NaN is left out, and the mean of nothing is NaN."""
-        rows = [asdict(scores) for scores in many]
-        kept = {name: [row[name] for row in rows if not math.isnan(row[name])] for name in cls.names()}
-        return cls(**{name: fmean(values) if values else math.nan for name, values in kept.items()})
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from statistics import fmean
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64
@@ -20,9 +21,27 @@ SSIM_SIGMA, SSIM_RADIUS, SSIM_K1, SSIM_K2 = 1.5, 5, 0.01, 0.03
 
 Values = Float[np.ndarray, " n"]
 
+_S = TypeVar("_S", bound="Averaged")
+
 
 @dataclass(frozen=True)
-class Scores:
+class Averaged:
+    """Scores, a field each, that can be averaged."""
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Names of the scores, in the order of the tables."""
+        return tuple(f.name for f in fields(cls))
+
+    @classmethod
+    def mean(cls: type[_S], many: Iterable[_S]) -> _S:
+        """Mean score by score; a NaN is left out, and the mean of nothing is NaN."""
+        rows = [asdict(scores) for scores in many]
+        return cls(**{name: _mean(row[name] for row in rows) for name in cls.names()})
+
+
+@dataclass(frozen=True)
+class Scores(Averaged):
     """Scores of one map, or means of them. Higher is better, but for `nrmse` and `mae`."""
 
     pearson: float
@@ -35,17 +54,6 @@ class Scores:
     auc_top5: float
     precision_top5: float
     auc_overflow: float
-
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """Names of the scores, in the order of the tables."""
-        return tuple(f.name for f in fields(cls))
-
-    @classmethod
-    def mean(cls, many: Iterable["Scores"]) -> "Scores":
-        """Mean score by score; a NaN is left out, and the mean of nothing is NaN."""
-        rows = [asdict(scores) for scores in many]
-        return cls(**{name: _mean(row[name] for row in rows) for name in cls.names()})
 
 
 @dataclass(frozen=True)
