@@ -12,7 +12,6 @@ from circuit_io.hotspots import HotSpot
 from circuit_io.maps import Prediction
 from circuit_io.spot_nets import largest
 from gsr_plugin.document import Block, Cell, Heading, Paragraph, Plot, Table
-from gsr_plugin.metrics import Scores, score_placement
 from gsr_plugin.report_contents import Contents
 from gsr_plugin.report_words import number
 
@@ -82,6 +81,11 @@ def net_recall(wires: Float64[np.ndarray, " nets"], named: Int64[np.ndarray, " n
 
 def accuracy_section(prediction: Prediction, truth: Routed, recalls: Sequence[Recall | None]) -> list[Block]:
     """Scores of the prediction and of RUDY against the router, and the recall of its nets where guides tell."""
+    from gsr_plugin.metrics import (
+        Scores,
+        score_placement,
+    )  # late: most reports have no truth, and do not wait for SciPy
+
     routed = (truth.congestion_h, truth.congestion_v)
     judged = {
         kind: score_placement(routed, (prediction.maps[f"{kind}_h"], prediction.maps[f"{kind}_v"]))

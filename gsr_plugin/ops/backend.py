@@ -10,12 +10,13 @@ A backend that lacks an operator leaves it to the next one of its chain.
 
 import os
 from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
 from typing import TypeVar
 
 import torch
 
 from circuit_io.errors import GsrError, did_you_mean
-from gsr_plugin.ops.tiles import has_triton, interprets
 
 T = TypeVar("T")
 
@@ -26,6 +27,17 @@ _CHAIN = {
     "reference": ("reference",),
 }
 _BY_DEVICE = {"cpu": "cpu", "cuda": "triton"}
+
+
+def interprets() -> bool:
+    """Whether Triton's interpreter was asked for, which runs kernels on the CPU, slowly, for tests."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@cache
+def has_triton() -> bool:
+    """Whether triton is installed and has anything to run on. (Importing it costs a second.)"""
+    return find_spec("triton") is not None and (torch.cuda.is_available() or interprets())
 
 
 def pick(backends: Mapping[str, T], device: torch.device) -> T:

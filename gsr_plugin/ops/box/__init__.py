@@ -7,11 +7,10 @@ from jaxtyping import Float, Int32
 from torch import Tensor
 
 from gsr_plugin.ops import native
-from gsr_plugin.ops.backend import pick
+from gsr_plugin.ops.backend import has_triton, pick
 from gsr_plugin.ops.box import cpu, reference
 from gsr_plugin.ops.scratch import FRESH, Scratch, number
 from gsr_plugin.ops.segment import column_sum, segment_sum
-from gsr_plugin.ops.tiles import has_triton
 
 __all__ = ["box_to_grid", "grid_to_box", "running_sums_"]
 

@@ -8,9 +8,8 @@ from types import ModuleType
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from gsr_plugin.ops.backend import pick
+from gsr_plugin.ops.backend import has_triton, pick
 from gsr_plugin.ops.packed_linear import aten, reference
-from gsr_plugin.ops.tiles import has_triton
 
 __all__ = ["packed_linear", "packed_linear_adjoint"]
 

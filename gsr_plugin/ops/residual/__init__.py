@@ -6,9 +6,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsr_plugin.ops import native
-from gsr_plugin.ops.backend import pick
+from gsr_plugin.ops.backend import has_triton, pick
 from gsr_plugin.ops.residual import cpu, reference
-from gsr_plugin.ops.tiles import has_triton
 
 __all__ = ["add_rounded_", "round_to_grid_"]
 

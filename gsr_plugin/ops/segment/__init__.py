@@ -6,10 +6,9 @@ from jaxtyping import Float, Int32
 from torch import Tensor
 
 from gsr_plugin.ops import native
-from gsr_plugin.ops.backend import pick
+from gsr_plugin.ops.backend import has_triton, pick
 from gsr_plugin.ops.scratch import FRESH, Scratch
 from gsr_plugin.ops.segment import aten, cpu, reference
-from gsr_plugin.ops.tiles import has_triton
 
 __all__ = ["column_sum", "segment_sum"]
 

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from circuit_io.errors import GsrError
 from gsr_plugin.ops import native
-from gsr_plugin.ops.backend import pick
+from gsr_plugin.ops.backend import has_triton, pick
 from gsr_plugin.ops.scratch import FRESH, Scratch, number
-from gsr_plugin.ops.tiles import has_triton
 from gsr_plugin.ops.topk import aten, cpu, reference
 
 __all__ = [
