@@ -66,7 +66,10 @@ def _sayer(stream: TextIO) -> Callable[[str], None]:
 
 
 def _load() -> None:
-    importlib.import_module("gsr_plugin.flow")
+    from gsr_plugin.cli.program import loading
+
+    with loading():
+        importlib.import_module("gsr_plugin.flow")
 
 
 class Folders:

@@ -70,3 +70,25 @@ def test_a_module_loads_without_heavy_ones(module: str, absent: list[str]) -> No
     }  # where kernels of Triton run, it is loaded
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=env)
     assert done.stdout.split() == []
+
+
+def test_what_is_loaded_is_kept_from_the_search_for_garbage_once() -> None:
+    code = """if True:
+        import gc
+        from gsr_plugin.cli.program import loading
+
+        assert gc.isenabled() and not gc.get_freeze_count()
+        try:
+            with loading():
+                assert not gc.isenabled()
+                import circuit_io.export
+                raise ImportError
+        except ImportError:
+            pass
+        kept = gc.get_freeze_count()
+        assert gc.isenabled() and kept > 10_000
+        with loading():
+            more = [[] for _ in range(1000)]
+        assert gc.get_freeze_count() <= kept  # what a served command makes is not kept for ever
+    """
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gsr_plugin.cli.program import FILE, FOLDER, OUT, ManyValues, Result, common_options, status
+from gsr_plugin.cli.program import FILE, FOLDER, OUT, ManyValues, Result, common_options, loading, status
 
 
 def _size(manifest: dict[str, Any]) -> str:
@@ -25,6 +25,9 @@ def _size(manifest: dict[str, Any]) -> str:
 @click.option("--spef", type=FILE, help="Parasitics after routing, for the table of nets; the model never sees them.")
 @click.option("--sdc", type=FILE, help="Constraints: clocks, their periods and nets.")
 @click.option("--sdc-variable", multiple=True, metavar="NAME=VALUE..", help="Tcl variables that the SDC reads.")
+@click.option(
+    "--endpoint-slack", type=FILE, help="Slacks of endpoints before routing (pin,slack_ns); else those of --labels."
+)
 @click.option("--signal-layers", metavar="LOW-HIGH", help="Layers that the router may use, as in met1-met5.")
 @click.option("--layer-adjustment", metavar="A|LAYER=A,..", help="Share of the tracks that the router leaves free.")
 @click.option("--gcell-um", type=float, help="Side of a gcell; else what OpenROAD's router takes.")
@@ -55,8 +58,9 @@ def export(out: Path, parquet: bool, overwrite: bool, quiet: bool, **options: An
     gsr export --lef tech.lef cells.lef --labels labels/aes/v0 --out data/aes_v0
     """
     with status(f"exporting to {out}", quiet=quiet):
-        from circuit_io.export import export_design
-        from circuit_io.export_sources import sources_of_options
+        with loading():
+            from circuit_io.export import export_design
+            from circuit_io.export_sources import sources_of_options
 
         manifest = export_design(sources_of_options(**options), out, parquet=parquet, overwrite=overwrite)
     return Result(manifest, f"{out}: {_size(manifest)}")

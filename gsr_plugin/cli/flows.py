@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from gsr_plugin.cli.program import FILE, OUT, ManyValues, Result, common_options, device_option, planner_option
+from gsr_plugin.cli.program import FILE, OUT, ManyValues, Result, common_options, device_option, loading, planner_option
 
 
 @click.command()
@@ -53,7 +53,8 @@ def flow(
     \b
     gsr flow --hook gsr/hook.json --out gsr --mode advise
     """
-    from gsr_plugin.flow import run_flow
+    with loading():
+        from gsr_plugin.flow import run_flow
 
     found = run_flow(
         hook, out, mode=mode, weights=weights, device=device, log_dir=log_dir, sets=sets, previous=previous

@@ -12,6 +12,7 @@ from gsr_plugin.cli.program import (
     Result,
     common_options,
     device_option,
+    loading,
     planner_option,
     status,
     views_option,
@@ -46,7 +47,8 @@ def predict(
     gsr predict design --tile-gcells 256 --out prediction
     """
     with status(f"predicting {design}", quiet=quiet):
-        from gsr_plugin.predict import predict as run
+        with loading():
+            from gsr_plugin.predict import predict as run
 
         manifest = run(design, out, overwrite=overwrite, **options)
     return Result(manifest, f"{out}: prediction of {manifest['design']}")

@@ -1,6 +1,7 @@
 """What all commands share: how a fault ends the program, what a command gives, and the options that several take."""
 
 import errno
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,6 +56,20 @@ def status(text: str, *, quiet: bool) -> Iterator[None]:
 
     with Console(stderr=True).status(Text(f"{text} ...")):
         yield
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """For heavy imports, once a process: they stay to its end, so no search for garbage goes through them."""
+    if gc.get_freeze_count():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class Program(click.Group):
