@@ -12,6 +12,7 @@ from circuit_io.drc import FILE as DRC_FILE
 from circuit_io.drc import TABLE as DRC
 from circuit_io.drc import DrcCounts, count_violations, read_drc
 from circuit_io.errors import Faults, InputError, did_you_mean
+from circuit_io.export_endpoints import find_endpoints
 from circuit_io.export_modules import find_modules
 from circuit_io.export_sources import HOOK_FACTS, ExportSources, fractions_of
 from circuit_io.export_tables import areas, gcell_table, inst_table, master_table, net_table, pin_table
@@ -78,6 +79,16 @@ def export_design(
     nets = timing.add_to(net_table(design, graph.net_box))
     insts, nets, tables, of_modules = modules.tables(inst_table(design, nodes), nets, nodes)
     manifest |= of_modules | timing.said | {"router": of_router}
+    ends = find_endpoints(
+        design, nodes, graph, insts=insts, nets=nets, tile_um=manifest["grid"]["tile_um"],
+        slack=sources.endpoint_slack, labels=sources.labels,
+    )  # fmt: skip
+    for warning in ends.warnings:
+        _log.warning(warning)
+    manifest |= ends.said
+    manifest["warnings"] += ends.warnings
+    manifest["inputs"] += _hashed(ends.inputs)
+    tables |= ends.tables
     more = (
         {
             "pins": pin_table(design, nodes, graph),
@@ -185,6 +196,10 @@ def _by_layer(adjustment: object, grid: GcellGrid, *, path: Path | str) -> dict[
     return {k.name: given.get(k.name, given.get("*", 0.0)) for k in grid.layers if low <= k.level <= high}
 
 
+def _hashed(inputs: list[tuple[str, Path]]) -> list[dict[str, str]]:
+    return [{"role": role, "name": p.name, "sha256": sha256_of_file(p)} for role, p in inputs]
+
+
 def _manifest(
     sources: ExportSources, design: Design, grid: GcellGrid, adjustment: dict[str, float], num_pins: int, nodes: Nodes
 ) -> dict[str, Any]:
@@ -194,7 +209,7 @@ def _manifest(
         inputs.append(("verilog", sources.verilog))
     inputs += [("rtl", p) for p in sources.rtl.paths if p.is_file()]
     inputs += sources.timing.inputs
-    listed = [{"role": role, "name": p.name, "sha256": sha256_of_file(p)} for role, p in inputs]
+    listed = _hashed(inputs)
     return {
         "design": design.name,
         "family": sources.family or design.name,

@@ -51,6 +51,7 @@ class ExportSources:
 
     `layer_adjustment` is by layer name or "*", and was read in `adjustment_path`. `hook` is what the flow's hook
     said of the design, which the DEF must agree with. `router_runs`: see `router_features.with_router`.
+    `endpoint_slack` is a table of slacks before routing, else that of the labels.
     """
 
     lef: list[Path]
@@ -70,6 +71,7 @@ class ExportSources:
     rtl: RtlSources = field(default_factory=RtlSources)
     timing: TimingSources = field(default_factory=TimingSources)
     router_runs: int | None = None
+    endpoint_slack: Path | None = None
 
 
 def parse_layer_range(text: str) -> tuple[str, str]:
@@ -198,6 +200,7 @@ def sources_of_options(
     sdc: Path | None = None,
     sdc_variable: Sequence[str] = (),
     router_runs: int | None = None,
+    endpoint_slack: Path | None = None,
 ) -> ExportSources:
     """What a hook or a label folder says, overridden by the options that are given.
 
@@ -229,6 +232,7 @@ def sources_of_options(
         "stage": stage,
         "labels": labels,
         "router_runs": router_runs,
+        "endpoint_slack": endpoint_slack,
         "rtl": RtlSources(rtl, rtl_define, rtl_include) if rtl else None,
         "timing": _timing(base.timing, spef, sdc, sdc_variable) if spef or sdc or sdc_variable else None,
     }

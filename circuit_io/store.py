@@ -59,6 +59,7 @@ EXPORT_KINDS = {
     "counts": OBJECT,
     "modules": OBJECT,
     "clocks": OBJECTS,
+    "endpoints": OBJECT,
     "flow": OBJECT,
     "labels_from": OBJECT,
     "drc_violations": NUMBER_TABLE,

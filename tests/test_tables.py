@@ -76,7 +76,7 @@ def test_masters_hold_what_liberty_tells_and_nothing_else(stored: StoredDesign) 
     assert (rows["G45_TAP"]["is_physical"], rows["G45_TAP"]["is_buffer"]) == (True, None)
 
 
-def test_without_the_flag_there_are_two_tables(kit: Path, tmp_path: Path) -> None:
+def test_without_the_flag_there_are_insts_nets_and_what_the_labels_tell(kit: Path, tmp_path: Path) -> None:
     lef = [kit / "tech" / "gsr45_tech.lef", kit / "tech" / "gsr45_cells.lef"]
     export_design(sources_of_labels(kit / "labels" / "gsr45" / "crc_bank" / "v0", lef=lef), tmp_path / "d")
-    assert sorted(p.stem for p in (tmp_path / "d").glob("*.parquet")) == ["insts", "nets"]
+    assert sorted(p.stem for p in (tmp_path / "d").glob("*.parquet")) == ["endpoints", "insts", "nets"]
