@@ -19,6 +19,7 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 ANY = click.Path(path_type=Path, exists=True)
 OUT = click.Path(path_type=Path)
 INTERRUPTED = 130
+_has_loaded = False
 
 device_option = click.option(
     "--device", default="auto", envvar="GSR_DEVICE", show_default=True, help="auto, cpu or cuda."
@@ -61,9 +62,11 @@ def status(text: str, *, quiet: bool) -> Iterator[None]:
 @contextmanager
 def loading() -> Iterator[None]:
     """For heavy imports, once a process: they stay to its end, so no search for garbage goes through them."""
-    if gc.get_freeze_count():
+    global _has_loaded
+    if _has_loaded:
         yield
         return
+    _has_loaded = True
     gc.disable()
     try:
         yield
