@@ -197,7 +197,7 @@ def _check_modules(folder: Path, modules: pa.Table | None, insts: pa.Table, nets
 
 def _table(path: Path) -> pa.Table:
     with path.open("rb") as f:
-        return pq.read_table(f)
+        return pq.ParquetFile(f).read()  # read_table loads pyarrow.dataset, and that pandas where it is installed
 
 
 def read_more(design: StoredDesign, table: str, of: Callable[[pa.Table], T]) -> T | None:
