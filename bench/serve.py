@@ -1,21 +1,27 @@
 """A hook's call done by a process of its own and by a warm server, in turns, on the same files.
 
-    gsr bench serve DATA [--designs nangate45/gcd/v0 nangate45/ibex/v0] [--repeats 7] [--out FILE]
+    gsr bench serve DATA [--designs nangate45/gcd/v0 ..] [--repeats 7] [--base DIR] [--out FILE]
 
 DATA holds `pdk/<tech>/` and `labels/<tech>/<design>/<variant>/`, or `tech/` and `labels/` (the demo kit). One call is
-`gsr flow`: export, prediction, plan, annotations, report. A server is started and has answered once before; then cold
-and warm calls take turns. Every file that they write is compared, and no time is printed where one differs. Seconds
-of the wall and of the processor (the client's, and the server's meanwhile) are medians, with the 20th and 80th
-percentile of the wall; the marks are those of the issue.
+`gsr flow`: export, prediction, plan, annotations, report. In turns: a *cold* call, which does all itself; the *first*
+of a flow with `GSR_SERVE=1`, which starts a server; the *second*, which that server answers; then the server is ended.
+With --base, another checkout of this project with its C code built, its calls take turns with ours. Every file that the
+three write is compared, and no time is printed where one differs. Seconds of the processor are of the process that was
+called and of the server meanwhile (its start within the first call, its end in none); all are medians, of the wall with
+the 20th and 80th percentile, of ratios over the turns. The marks are those of the issue: second over cold, of the wall.
+
+A row also holds the `stages` of a cold call, processor seconds (`bench/serve_stages.py`).
 """
 
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +34,11 @@ from bench.corpus import library_files  # noqa: E402
 from bench.machine import machine  # noqa: E402
 from circuit_io.export_sources import sources_of_labels  # noqa: E402
 from circuit_io.text import read_bytes  # noqa: E402
-from gsr_plugin.server_address import NoServerError, read_address  # noqa: E402
+from flow_hooks.loop.server import WarmServer  # noqa: E402
 
 MARKS = {"gcd": 1 / 10, "ibex": 1 / 3}
-DESIGNS = ("nangate45/gcd/v0", "nangate45/ibex/v0")
-GSR = [sys.executable, "-m", "gsr_plugin"]
+DESIGNS = ("nangate45/gcd/v0", "sky130hd/fab_regfile/v0", "nangate45/ibex/v0")
+CALLS = ("cold", "first", "second")
 
 
 def hook_of(data: Path, name: str, folder: Path) -> Path:
@@ -59,16 +65,14 @@ def design_name(path: Path) -> str:
         return next(line.split()[1] for line in f if line.startswith("DESIGN "))
 
 
-def server_cpu_s(pid: int) -> float:
-    """Processor seconds of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def environment() -> dict[str, str]:
+    """Of a call: no settings of ours, and Python keeps what it has compiled, as it does for users."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("GSR_") and k != "PYTHONDONTWRITEBYTECODE"}
 
 
-def call(hook: Path, out: Path, address: Path | None) -> dict[str, float]:
-    """One call of a hook: seconds of the wall, and of the processor in the process that was called."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("GSR_")}
-    env |= {"GSR_SERVER": str(address)} if address else {}
+def call(hook: Path, out: Path, tree: Path, server: WarmServer | None) -> dict[str, float]:
+    """One call of a hook: seconds of the wall, and of the processor in the process called and in its server."""
+    env = environment() | (server.environment() if server else {})
     words = [
         "flow",
         "--hook",
@@ -81,19 +85,20 @@ def call(hook: Path, out: Path, address: Path | None) -> dict[str, float]:
         "advise",
         "--quiet",
     ]
-    begin = time.perf_counter()
+    before, begin = server.processor_s() if server else 0.0, time.perf_counter()
     with subprocess.Popen(
-        [*GSR, *words], cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as child:
+        [sys.executable, "-m", "gsr_plugin", *words], cwd=tree, env=env,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    ) as child:  # fmt: skip
         assert child.stderr
         lines = child.stderr.read().decode().splitlines()
         _, status, used = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
-    wall = time.perf_counter() - begin
+    wall, after = time.perf_counter() - begin, server.processor_s() if server else 0.0
     said = [line for line in lines if "lies outside of what the model was trained on" not in line]
-    if child.returncode or said:
+    if child.returncode or said or before is None or after is None:
         raise SystemExit(f"exit code {child.returncode}: {' | '.join(lines)}")
-    return {"wall_s": wall, "cpu_s": used.ru_utime + used.ru_stime}
+    return {"wall_s": wall, "cpu_s": used.ru_utime + used.ru_stime + after - before, "server_cpu_s": after - before}
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -101,27 +106,61 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def measure(hook: Path, address: Path, repeats: int) -> dict[str, Any]:
-    """Cold and warm calls in turns."""
-    cold, warm = hook.parent / "cold" / "out", hook.parent / "warm" / "out"
-    call(hook, warm, address)
-    pid, rows = read_address(address).pid, []
+def turn(hook: Path, folder: Path, tree: Path) -> dict[str, float]:
+    """A cold call, and the first and second by a server."""
+    server = WarmServer(folder / "server.tsv")  # it may write beside its address
+    row: dict[str, float] = {}
+    for name in CALLS:
+        found = call(hook, folder / name / "out", tree, None if name == "cold" else server)
+        row |= {f"{name}_{key}": value for key, value in found.items()}
+        if content(folder / name) != content(folder / "cold"):
+            raise SystemExit(f"{hook.parent.name}: cold and {name} calls wrote different files")
+    row["server_mb"] = end(server)
+    return row
+
+
+def end(server: WarmServer) -> float:
+    """End a server; the memory that it held, in MiB."""
+    lines = dict(line.split("\t", 1) for line in server.address.read_text().splitlines() if "\t" in line)
+    status = Path(f"/proc/{lines['pid']}/status").read_text()
+    os.kill(int(lines["pid"]), signal.SIGTERM)
+    last = time.monotonic() + 60
+    while server.address.exists():
+        if time.monotonic() > last:
+            raise SystemExit(f"the server (process {lines['pid']}) does not end")
+        time.sleep(0.05)
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def measure(hook: Path, trees: dict[str, Path], repeats: int) -> dict[str, Any]:
+    """All calls in turns; a key begins with `base_` for the other checkout."""
+    rows = []
     for _ in range(repeats):
-        row = {f"cold_{k}": v for k, v in call(hook, cold, None).items()}
-        before = server_cpu_s(pid)
-        row |= {f"warm_{k}": v for k, v in call(hook, warm, address).items()}
-        row["server_cpu_s"] = server_cpu_s(pid) - before
+        row: dict[str, float] = {}
+        for prefix, tree in trees.items():
+            calls = turn(hook, hook.parent / f"{prefix}calls", tree)
+            row |= {f"{prefix}{key}": value for key, value in calls.items()}
         rows.append(row)
-        if content(cold.parent) != content(warm.parent):
-            raise SystemExit(f"{hook.parent.name}: cold and warm calls wrote different files")
-    found: dict[str, Any] = {k: float(np.median([r[k] for r in rows])) for k in rows[0]}
-    for name in ("cold_wall_s", "warm_wall_s"):
-        found[f"{name}_20_80"] = [float(np.quantile([r[name] for r in rows], q)) for q in (0.2, 0.8)]
-    status = Path(f"/proc/{pid}/status").read_text()
-    found["server_mb"] = int(status.split("VmRSS:")[1].split()[0]) / 1024
-    found["wall_ratio"] = float(np.median([r["warm_wall_s"] / r["cold_wall_s"] for r in rows]))
-    found["cpu_ratio"] = (found["warm_cpu_s"] + found["server_cpu_s"]) / found["cold_cpu_s"]
-    return found | {"repeats": repeats, "num_files": len(content(cold.parent))}
+    found: dict[str, Any] = {key: float(np.median([r[key] for r in rows])) for key in rows[0]}
+    for key in [f"{prefix}{name}_wall_s" for prefix in trees for name in CALLS]:
+        found[f"{key}_20_80"] = [float(np.quantile([r[key] for r in rows], q)) for q in (0.2, 0.8)]
+    for kind in ("wall", "cpu"):
+        found[f"{kind}_ratio"] = _ratio(rows, f"second_{kind}_s", f"cold_{kind}_s")
+        for name in CALLS if len(trees) > 1 else ():
+            found[f"{name}_{kind}_over_base"] = _ratio(rows, f"{name}_{kind}_s", f"base_{name}_{kind}_s")
+    return found | {"repeats": repeats, "num_files": len(content(hook.parent / "calls" / "cold"))}
+
+
+def _ratio(rows: list[dict[str, float]], above: str, below: str) -> float:
+    return float(np.median([r[above] / r[below] for r in rows]))
+
+
+def stages(hook: Path, repeats: int) -> dict[str, float]:
+    """Processor seconds of each stage of a cold call, medians."""
+    script, out = Path(__file__).with_name("serve_stages.py"), hook.parent / "stages"
+    words = [sys.executable, str(script), str(hook), str(out)]
+    runs = [json.loads(subprocess.check_output(words, cwd=ROOT, env=environment())) for _ in range(repeats)]
+    return {name: float(np.median([run[name] for run in runs])) for name in runs[0]}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -130,54 +169,38 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("data", type=Path)
     parser.add_argument("--designs", nargs="+", default=DESIGNS)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--base", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args(arguments)
-    rows = []
+    trees = {"": ROOT} | ({"base_": args.base.resolve()} if args.base else {})
+    repeats, rows = 1 if args.quick else args.repeats, []
     with tempfile.TemporaryDirectory() as scratch:
-        work, address = Path(scratch), Path(scratch) / "server.tsv"
-        words = ["serve", "--address", str(address), "--root", scratch, "--read", str(args.data), "--quiet"]
-        with subprocess.Popen([*GSR, *words], cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as server:
-            try:
-                await_server(address, server)
-                for name in args.designs:
-                    hook = hook_of(args.data, name, work / name.replace("/", "-"))
-                    found = measure(hook, address, 1 if args.quick else args.repeats)
-                    found |= {"design": name, "mark": MARKS.get(name.split("/")[1]), "load": os.getloadavg()[0]}
-                    rows.append(found)
-                    report(found)
-            finally:
-                server.terminate()
+        for name in args.designs:
+            hook = hook_of(args.data, name, Path(scratch) / name.replace("/", "-"))
+            found = measure(hook, trees, repeats) | {"stages": stages(hook, repeats)}
+            found |= {"design": name, "mark": MARKS.get(name.split("/")[1]), "load": os.getloadavg()[0]}
+            rows.append(found)
+            report(found)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps({"bench": "serve", "machine": machine(), "rows": rows}, indent=1) + "\n")
+        said = {"bench": "serve", "machine": machine(), "has_pandas": find_spec("pandas") is not None, "rows": rows}
+        args.out.write_text(json.dumps(said, indent=1) + "\n")
     return int(any(r["mark"] and r["wall_ratio"] > r["mark"] for r in rows))
-
-
-def await_server(address: Path, server: "subprocess.Popen[bytes]") -> None:
-    """Until a server says where it is."""
-    while server.poll() is None:
-        try:
-            read_address(address)
-        except NoServerError:
-            time.sleep(0.05)
-        else:
-            return
-    raise SystemExit("the server did not start")
 
 
 def report(row: dict[str, Any]) -> None:
     """The row of a design."""
-    mark = f", mark {row['mark']:.2f}" if row["mark"] else ""
-    spread = "{:.2f} to {:.2f}".format
-    print(
-        f"{row['design']}: cold {row['cold_wall_s']:.2f} s ({spread(*row['cold_wall_s_20_80'])}), "
-        f"warm {row['warm_wall_s']:.2f} s ({spread(*row['warm_wall_s_20_80'])}), ratio {row['wall_ratio']:.3f}{mark}; "
-        f"processor {row['cold_cpu_s']:.2f} s against {row['warm_cpu_s']:.2f} + {row['server_cpu_s']:.2f} s, "
-        f"ratio {row['cpu_ratio']:.3f}; {row['num_files']} files the same; server {row['server_mb']:.0f} MB; "
-        f"load {row['load']:.1f}",
-        flush=True,
-    )
+    mark = f" (mark {row['mark']:.2f})" if row["mark"] else ""
+    print(f"{row['design']}: second over cold: wall {row['wall_ratio']:.3f}{mark}, processor {row['cpu_ratio']:.3f}")
+    for name in CALLS:
+        low, high = row[f"{name}_wall_s_20_80"]
+        over = f", {row[f'{name}_cpu_over_base']:.2f} of the base" if f"{name}_cpu_over_base" in row else ""
+        wall = f"wall {row[f'{name}_wall_s']:.2f} s ({low:.2f} to {high:.2f})"
+        print(f"  {name:6} processor {row[f'{name}_cpu_s']:.2f} s{over}; {wall}")
+    print("  stages of a cold call: " + ", ".join(f"{name} {s:.3f} s" for name, s in row["stages"].items()))
+    more = f"server {row['server_mb']:.0f} MB, load {row['load']:.1f}"
+    print(f"  {row['num_files']} files the same, {more}", flush=True)
 
 
 if __name__ == "__main__":

@@ -224,6 +224,26 @@ def test_the_first_call_of_a_flow_starts_a_server_and_the_next_ones_use_it(hook:
     assert content(tmp_path / "three") == content(tmp_path / "gsr" / "one")
 
 
+def test_a_prediction_loads_nothing_that_it_does_not_need(do: Do, hook: Path, tmp_path: Path) -> None:
+    assert do("export", "--hook", hook, "--out", "flow/design")["exit_code"] == 0
+    words = ["predict", "flow/design", "--out", "flow/pred", "--device", "cpu", "--quiet"]
+    heavy = ["scipy", "triton", "matplotlib", "rich", "pandas", "pyarrow.dataset"]
+    code = f"""if True:
+        import sys
+        from gsr_plugin.cli import main
+
+        main({words}, standalone_mode=False)
+        print(*[m for m in {heavy} if m in sys.modules], file=sys.stderr)
+    """
+    env = os.environ | {"TRITON_INTERPRET": "0", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "flow/pred: prediction of fir8\n"
+    assert "WARNING: fir8 lies outside" in done.stderr
+    assert done.stderr.splitlines()[-1] == ""
+
+
 def test_a_server_that_cannot_start_costs_a_line(hook: Path, tmp_path: Path) -> None:
     env = {"GSR_SERVER": "/proc/gsr/server.tsv", "GSR_SERVE": "1"}
     done = gsr("predict", tmp_path / "none", "--out", tmp_path / "out", **env)
@@ -265,5 +285,7 @@ def test_the_measurement_compares_every_file(kit: Path, tmp_path: Path, capsys: 
     assert bench_serve.main(words) == 0
     (row,) = json.loads((tmp_path / "serve.json").read_text())["rows"]
     assert 0 < row["cpu_ratio"] < 1
+    assert 0 < row["second_server_cpu_s"] < row["first_server_cpu_s"]
+    assert row["stages"]["torch"] > 0
     assert row["num_files"] > 10
     assert f"{row['num_files']} files the same" in capsys.readouterr().out
