@@ -30,7 +30,7 @@ class Laps:
         self.seconds[name], self._last = now - self._last, now
 
 
-def main(hook: Path, out: Path) -> None:
+def measure(hook: Path, out: Path) -> None:
     """Do the stages and print what they took."""
     laps = Laps()
     from gsr_plugin import cli
@@ -72,4 +72,4 @@ def main(hook: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    measure(Path(sys.argv[1]), Path(sys.argv[2]))
