@@ -18,7 +18,8 @@ from circuit_io.crop import crop, window_at
 from circuit_io.graph import STEPS, CircuitGraph
 from circuit_io.transform import transform, transform_edges
 from gsr_plugin.config import TrainConfig
-from gsr_plugin.dataset import KINDS, Entry, Loader, Normaliser
+from gsr_plugin.dataset import Entry, Loader
+from gsr_plugin.normaliser import KINDS, Normaliser
 from gsr_plugin.schedule import Step, epoch_plan, learning_rate
 
 Hide = Callable[[CircuitGraph], CircuitGraph]

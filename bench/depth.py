@@ -32,12 +32,14 @@ from circuit_io.errors import InputError  # noqa: E402
 from circuit_io.store import open_design  # noqa: E402
 from circuit_io.transform import Symmetry  # noqa: E402
 from gsr_plugin.config import RunConfig, load_config  # noqa: E402
-from gsr_plugin.dataset import Entry, Loader, Normaliser, find_designs  # noqa: E402
+from gsr_plugin.dataset import Entry, Loader, find_designs  # noqa: E402
 from gsr_plugin.graph_tensors import GraphTensors  # noqa: E402
+from gsr_plugin.losses import placement_loss  # noqa: E402
 from gsr_plugin.model import GsrGnn  # noqa: E402
+from gsr_plugin.normaliser import Normaliser  # noqa: E402
 from gsr_plugin.run_folder import CONFIG  # noqa: E402
 from gsr_plugin.schedule import Step, stack_rate  # noqa: E402
-from gsr_plugin.train import placement_loss, train  # noqa: E402
+from gsr_plugin.train import train  # noqa: E402
 from gsr_plugin.weights import load_weights  # noqa: E402
 
 DEEPER = 1.05  # the most that a deeper stack's loss may be of the shallowest one's

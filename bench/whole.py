@@ -32,7 +32,7 @@ from bench.scale import Stages, add_sources, measure, memory_mb, run_alone, slop
 STAGES = (  # owner, function, and what it is called here; none runs inside another
     ("gsr_plugin.predict", "open_design", "read export"),
     ("gsr_plugin.predict", "write_prediction", "write prediction"),
-    ("gsr_plugin.dataset:Normaliser", "features", "normalise features"),
+    ("gsr_plugin.normaliser:Normaliser", "features", "normalise features"),
     ("gsr_plugin.graph_tensors:GraphTensors", "of", "lists of the graph"),
     ("gsr_plugin.reversible", "plan_of", "plan"),
     ("torch.nn:Sequential", "forward", "encoders and heads"),
@@ -73,9 +73,9 @@ def train_step(task: dict[str, Any]) -> dict[str, Any]:
     from gsr_plugin import predict
     from gsr_plugin.config import TrainConfig
     from gsr_plugin.dataset import Entry, Sample
+    from gsr_plugin.losses import placement_loss
     from gsr_plugin.model import GsrGnn
     from gsr_plugin.schedule import Step
-    from gsr_plugin.train import placement_loss
     from gsr_plugin.weights import SHIPPED, load_weights
 
     shipped, export = load_weights(SHIPPED, device="cpu"), Path(task["export"])

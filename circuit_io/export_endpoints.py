@@ -9,11 +9,12 @@ import pyarrow as pa
 
 from circuit_io import labels as label_files
 from circuit_io.design import Design
-from circuit_io.endpoints import PLACED, ROUTED, TABLE, Endpoints, SlackTable, match_endpoints, read_slacks
+from circuit_io.endpoints import TABLE, Endpoints
 from circuit_io.errors import InputError
 from circuit_io.graph import CircuitGraph
 from circuit_io.nodes import Nodes
 from circuit_io.path_delays import PathDelays, path_delays
+from circuit_io.slack_tables import PLACED, ROUTED, match_endpoints, read_slacks
 
 NO_WIRES = 1e-5  # of the largest slack: a change below it is a rounding of the timer, for which no wire has any load
 IN_PS = 300  # times the longest estimated path: what slacks spread over when they are 1,000 times too large
@@ -54,8 +55,7 @@ def find_endpoints(
             raise InputError("has no endpoint", path=path, mend="Write it where the design has constraints (SDC).")
         return FoundEndpoints({}, {"endpoints": {"count": 0, "why": f"{path.name} of the labels is empty"}}, [], [])
     routed = _in(labels, ROUTED)
-    table: SlackTable | None = None if routed is None else read_slacks(routed)
-    found = match_endpoints(design, nodes, placed, table)
+    found = match_endpoints(design, nodes, placed, None if routed is None else read_slacks(routed))
     inputs = [("endpoint_slack", path), *([] if routed is None else [("routed_slack", routed)])]
     found, warnings = _doubted(found, path)
     delays = path_delays(graph, found.pins_of(graph), insts=insts, nets=nets, tile_um=tile_um)

@@ -130,6 +130,27 @@ GCELL_FEATURES: tuple[Field, ...] = (
     *ROUTER_FEATURES,
 )
 
+ENDPOINT_FEATURES: tuple[Field, ...] = (  # of the worst path there (path_delays.py); a gate is a typical one
+    Field("drive", "share", "of the wire delay: drivers that charge wires"),
+    Field("wire", "share", "of the wire delay: resistance of the wires"),
+    Field("stages", "log1p(count)", "nets on the path"),
+    Field("wire_delay", "log(gates)", "the wire delay (drive + wire + one gate) over the delay of a gate"),
+    Field("wire_delay_here", "log(ratio)", "the wire delay over its mean in the design"),
+    Field("arrival", "log(ratio)", "the whole delay over its mean in the design"),
+    Field("late", "log1p(ratio)", "slack before routing below the best of the design, over the mean delay"),
+    Field("late_here", "log1p(ratio)", "the same over the path's own delay"),
+    Field("gate", "log(10 ps)", "delay of a typical gate"),
+    Field("tile", "log(3 um)", "side of a gcell"),
+    Field("layers", "count", "signal layers"),
+    Field("low_share", "share", "share of the lowest signal layer of a direction in its capacity"),
+    Field("adjusted", "share", "share of the tracks that adjustments take away"),
+    Field("capacity", "tracks / 15", "tracks that adjustments leave, both directions"),
+    Field("demand", "share of capacity", "mean of demand_z over the design"),
+    Field("router", "share of capacity", "mean of the embedded router's demand over the design"),
+    Field("router_full", "share", "share of the edges that the router fills beyond 1"),
+    Field("router_pressure", "log1p(tracks a gcell)", "overflow that the router left, and its rounds of rip-up"),
+)
+
 
 def names(fields: tuple[Field, ...]) -> list[str]:
     """The names of `fields`, in order."""

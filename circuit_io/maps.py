@@ -10,6 +10,7 @@ from jaxtyping import Float32, Float64, Int32
 
 from circuit_io.errors import Faults, did_you_mean
 from circuit_io.net_lengths import RoutedLengths
+from circuit_io.predicted_slacks import PredictedSlacks
 
 Map = Float32[np.ndarray, "ny nx"]
 FULL = 1.0  # congestion at which all tracks are taken
@@ -55,6 +56,7 @@ class Prediction:
         inst_congestion: mean of H and V at the inst's gcell, in the order of the export's insts; may be empty.
         net_demand: each net's part in the expected overflow (tracks), in the export's order; may be empty.
         net_lengths: predicted routed lengths of the nets; None where the weights have no such task.
+        slacks: predicted slacks of endpoints; None without that task or without slacks in the export.
     """
 
     manifest: dict[str, Any]
@@ -64,6 +66,7 @@ class Prediction:
     inst_congestion: Float32[np.ndarray, " insts"] = field(default_factory=lambda: np.zeros(0, np.float32))
     net_demand: Float32[np.ndarray, " nets"] = field(default_factory=lambda: np.zeros(0, np.float32))
     net_lengths: RoutedLengths | None = None
+    slacks: PredictedSlacks | None = None
     path: Path | None = None
 
     @property
@@ -166,6 +169,9 @@ def check_prediction(prediction: Prediction, *, path: Path | str = "<memory>") -
                 faults.add(f"net_{name} holds {len(values)} nets, net_demand {len(prediction.net_demand)}")
             if (values < 0).any():
                 faults.add(f"net_{name} holds a length below 0")
+    if prediction.slacks is not None:
+        for name in ("slack_ns", "routed_ns"):
+            _check_row(f"endpoint {name}", getattr(prediction.slacks, name), faults)
     faults.raise_if_any()
 
 

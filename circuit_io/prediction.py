@@ -15,6 +15,8 @@ from circuit_io.errors import InputError
 from circuit_io.manifest import MANIFEST, check_files, read_manifest, to_json
 from circuit_io.maps import MAPS, MapKind, PlacedDesign, Prediction, check_prediction, heatmap_csv, without_borders
 from circuit_io.net_lengths import RoutedLengths
+from circuit_io.predicted_slacks import FILE as SLACKS
+from circuit_io.predicted_slacks import PredictedSlacks
 from circuit_io.prediction_metrics import prediction_metrics
 from circuit_io.text import read_bytes, sha256
 
@@ -91,6 +93,8 @@ def write_prediction(
         "congestion_h.csv": heatmap_csv(prediction, "congestion_h"),
         "congestion_v.csv": heatmap_csv(prediction, "congestion_v"),
     }
+    if prediction.slacks is not None:
+        files[SLACKS] = prediction.slacks.to_csv()
     manifest = {
         **prediction.manifest,
         "schema": SCHEMA,
@@ -136,6 +140,11 @@ def read_prediction(path: Path | str, *, check_export: bool = True) -> Predictio
             net_lengths=(
                 RoutedLengths(**{name: arrays[f"net_{name}"] for name in _LENGTHS})
                 if any(f"net_{name}" in arrays for name in _LENGTHS)
+                else None
+            ),
+            slacks=(
+                PredictedSlacks.of_csv(read_bytes(path / SLACKS), path=path / SLACKS)
+                if SLACKS in manifest["files"]
                 else None
             ),
             path=path,

@@ -43,6 +43,10 @@ def prediction_metrics(prediction: Prediction) -> dict[str, float]:
     if prediction.net_lengths is not None:
         values["gsr__wirelength__predicted"] = prediction.net_lengths.total_um()
         values["gsr__detour__predicted"] = prediction.net_lengths.detour()
+    if prediction.slacks is not None:
+        values["gsr__timing__setup__ws"] = prediction.slacks.ws_ns()
+        values["gsr__timing__setup__wns"] = prediction.slacks.wns_ns()
+        values["gsr__timing__setup__tns"] = prediction.slacks.tns_ns()
     hot = hot_totals(prediction)
     values["gsr__hotspot__count"] = hot.num_edges
     values["gsr__hotspot__area"] = hot.area_um2

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
-from gsr_plugin.dataset import Normaliser
+from gsr_plugin.normaliser import Normaliser
 
 
 def detour_loss(

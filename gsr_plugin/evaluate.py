@@ -17,14 +17,17 @@ from jaxtyping import Float32, Float64
 from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, column
 from circuit_io.graph import CircuitGraph
-from gsr_plugin.dataset import Entry, Loader, Normaliser, find_designs, read_split
+from gsr_plugin import slack_scores
+from gsr_plugin.dataset import Entry, Loader, find_designs, read_split
 from gsr_plugin.detour_scores import Constants, DetourEvaluation, PlacementDetour, score_detour
 from gsr_plugin.jsonable import jsonable
 from gsr_plugin.metrics import PlacementScores, Scores, Summary, score_placement, summarize
-from gsr_plugin.model import DETOUR
+from gsr_plugin.model import DETOUR, SLACK
+from gsr_plugin.normaliser import Normaliser
 from gsr_plugin.predict import predict_views
 from gsr_plugin.progress import Progress
 from gsr_plugin.shipped import find_weights
+from gsr_plugin.slack_scores import SlackEvaluation
 from gsr_plugin.weights import load_weights
 
 MODEL, RUDY, NEAREST = "gsr-gnn", "rudy on gcell boxes", "nearest training cell"
@@ -45,6 +48,7 @@ class Evaluation:
     weights_sha256: str
     notes: tuple[str, ...]
     detour: DetourEvaluation | None = None  # without that task of the weights, or without lengths in the labels
+    slack: SlackEvaluation | None = None  # the same of slacks
 
     def to_json(self) -> dict[str, Any]:
         """One object with stable keys; a score that is not defined is null."""
@@ -66,6 +70,7 @@ class Evaluation:
             "methods": self.methods,
             "placements": rows,
             "detour": None if self.detour is None else self.detour.to_json(),
+            "slack": None if self.slack is None else self.slack.to_json(),
         }
         cleaned: dict[str, Any] = jsonable(whole)
         return cleaned
@@ -81,6 +86,7 @@ class Evaluation:
                 lines.append(_row(name, f"{first.num_small} smaller", summary.small))
                 lines.append(_row(name, f"all {first.num_headline + first.num_small}, alike", summary.alike))
         lines += ["", self.detour.table()] if self.detour else []
+        lines += ["", self.slack.table()] if self.slack else []
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
 
 
@@ -134,6 +140,8 @@ def evaluate(
     alone = [e for e in chosen if known == {e.family}]
     has_detour = DETOUR in card.model.tasks
     constants = Constants.fit(train_set if has_detour else [], load)
+    has_slack = SLACK in card.model.tasks
+    changes = slack_scores.Constants.fit(train_set if has_slack else [], load)
     methods: dict[str, Callable[[CircuitGraph, Entry], Pair]] = {
         RUDY: line.predict,
         NEAREST: nearest.predict,
@@ -142,12 +150,17 @@ def evaluate(
         del methods[NEAREST]
     placements: dict[str, list[PlacementScores]] = {name: [] for name in (MODEL, RUDY, NEAREST)}
     of_nets: list[PlacementDetour] = []
+    of_ends: list[slack_scores.PlacementSlack] = []
     with Progress(len(chosen), quiet=quiet, what="evaluate") as progress:
         for i, entry in enumerate(chosen):
-            found = predict_views(load(entry).graph, loaded, views=views)
+            ends = load(entry).slack if has_slack else None
+            found = predict_views(load(entry).graph, loaded, views=views, endpoints=ends)
             placements[MODEL].append(score_entry(found.congestion, entry, load))
             scored = None if found.detour is None else score_detour(found.detour, entry, load, constants)
             of_nets += [scored] if scored else []
+            change = found.slack_change_ns
+            timed = None if change is None else slack_scores.score_slack(change, entry, load, changes)
+            of_ends += [timed] if timed else []
             for name, method in methods.items():
                 placements[name].append(score_entry(method(load(entry).graph, entry), entry, load))
             progress.update(i + 1, entry.name)
@@ -161,8 +174,10 @@ def evaluate(
             *_notes(chosen, seen, held_out, alone),
             *_unscored(bare, no_edge, placements[MODEL]),
             *_of_nets(chosen, len(of_nets), load, has_detour=has_detour),
+            *_of_ends(len(chosen), len(of_ends), has_slack=has_slack),
         ),
         detour=DetourEvaluation(of_nets) if of_nets else None,
+        slack=SlackEvaluation(of_ends) if of_ends else None,
     )
 
 
@@ -184,6 +199,12 @@ def _of_nets(chosen: Sequence[Entry], num_scored: int, load: Loader, *, has_deto
     if any((load(e).labels.net_length_um > 0).any() for e in chosen):
         return ["these weights have no detour task: routed lengths of nets are not scored"]
     return []
+
+
+def _of_ends(total: int, num_scored: int, *, has_slack: bool) -> list[str]:
+    if not has_slack or num_scored == total:
+        return []
+    return [f"{total - num_scored} placements have no slacks of endpoints before and after global route, or no Liberty"]
 
 
 def _unscored(bare: Sequence[Entry], no_edge: Sequence[Entry], scored: Sequence[PlacementScores]) -> list[str]:

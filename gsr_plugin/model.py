@@ -1,4 +1,4 @@
-"""GSR-GNN: encoders per node type, the reversible stack, and heads on the gcells and, where asked for, on the nets.
+"""GSR-GNN: encoders per node type, the reversible stack, and heads on gcells and, where asked for, nets and endpoints.
 
     config = ModelConfig(num_inst_features=.., num_net_features=.., num_gcell_features=.., layers=16, width=64)
     model = GsrGnn(config, seed=0)
@@ -6,6 +6,7 @@
     out = model(tensors, inst_x, net_x, gcell_x)                       # float32 matrices [N, F], normalised, finite
     out.congestion, out.overflow_logit, out.log_sigma                  # each [G, 2]: 0 = H (edge to the right), 1 = V
     out.detour                                                         # [nets, 2], or None without this task
+    model(tensors, inst_x, net_x, gcell_x, endpoints).slack            # [endpoints], or None without this task
     loss(out).backward()                                               # before the optimiser's step
     model.range_used_frac()                                            # max |x| / 2^(24 - t) of the last forward
 
@@ -22,14 +23,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from torch import Tensor, nn
 
 from circuit_io.errors import GsrError, InputError
+from circuit_io.fields import ENDPOINT_FEATURES
 from gsr_plugin.graph_tensors import NODE_TYPES, GraphTensors
+from gsr_plugin.heads import EndpointTensors, GridHead, HeadNorm, SlackHead
 from gsr_plugin.ops.topk import Selection
 from gsr_plugin.relations import ends_of
 from gsr_plugin.reversible import ReversibleStack, StackSpec
 
 DEFAULT_RELATIONS = ("pin", "pinned", "in", "holds", "west", "east", "south", "north", "covers", "covered")
 DIRECTIONS = ("h", "v")
-CONGESTION, DETOUR = "congestion", "detour"
+CONGESTION, DETOUR, SLACK = "congestion", "detour", "slack"
+SLACK_HEAD = "slack_head."  # names of its weights begin so
+_TASKS = ((CONGESTION,), (CONGESTION, DETOUR), (CONGESTION, SLACK), (CONGESTION, DETOUR, SLACK))
 _NET_BLOCK = 1 << 16  # nets whose head is computed at once, so that a large design holds few of its hidden channels
 DEEP = 100  # layers from which the grid is coarser (training.md 4.5: streams grow with depth)
 
@@ -65,9 +70,10 @@ class ModelConfig(BaseModel):
         le=16,
         description="convolutions of 3 x 3 gcells in the head, which then sees the features of gcells too",
     )
-    tasks: tuple[Literal["congestion", "detour"], ...] = Field(
+    tasks: tuple[Literal["congestion", "detour", "slack"], ...] = Field(
         ("congestion",),
-        description="what is predicted: congestion of the edges always; detour: routed length of the nets",
+        description="what is predicted: congestion of the edges always; detour: routed length of the nets; slack: of "
+        "endpoints after global route",
     )
 
     @field_validator("groups")
@@ -92,8 +98,10 @@ class ModelConfig(BaseModel):
     @field_validator("tasks")
     @classmethod
     def _congestion_first(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
-        if tasks not in ((CONGESTION,), (CONGESTION, DETOUR)):
-            raise ValueError(f'tasks = {list(tasks)}: ["{CONGESTION}"] or ["{CONGESTION}", "{DETOUR}"]')
+        if tasks not in _TASKS:
+            raise ValueError(
+                f'tasks = {list(tasks)}: "{CONGESTION}" and, where wanted, then "{DETOUR}", then "{SLACK}"'
+            )
         return tasks
 
     @field_validator("t")
@@ -145,41 +153,15 @@ class Output:
         overflow_logit: logit of the probability that the edge overflows.
         log_sigma: log of the spread of `congestion`, same unit; its gradient stops at the trunk.
         detour: median and mean of the log of a net's detour, in the unit of that normalised target; None without it.
+        slack: change of an endpoint's slack over the wire delay that is estimated for its worst path; None without
+            that task or without endpoints. Its gradient stops at the trunk.
     """
 
     congestion: Float[Tensor, "gcells 2"]
     overflow_logit: Float[Tensor, "gcells 2"]
     log_sigma: Float[Tensor, "gcells 2"]
     detour: Float[Tensor, "nets 2"] | None = None
-
-
-class _HeadNorm(nn.Module):
-    """LayerNorm whose scale and shift stand apart: torch adds up their joint gradient by threads, so its bits vary."""
-
-    def __init__(self, d: int) -> None:
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.ones(d)), nn.Parameter(torch.zeros(d))
-
-    def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        return nn.functional.layer_norm(x, x.shape[1:]) * self.weight + self.bias
-
-
-class _GridHead(nn.Module):
-    """A head that looks around: convolutions over the grid, the die's edge repeated beyond it."""
-
-    def __init__(self, num_inputs: int, wide: int, convolutions: int) -> None:
-        super().__init__()
-        self.first, self.last = nn.Linear(num_inputs, wide), nn.Linear(wide, 4)
-        self.around = nn.ModuleList(
-            nn.Conv2d(wide, wide, 3, padding=1, padding_mode="replicate") for _ in range(convolutions)
-        )
-
-    def forward(self, x: Float[Tensor, "gcells f"], shape: tuple[int, int]) -> Float[Tensor, "gcells 4"]:
-        grid = nn.functional.gelu(self.first(x)).view(1, *shape, -1).permute(0, 3, 1, 2)
-        for convolution in self.around:
-            grid = nn.functional.gelu(convolution(grid))
-        out: Tensor = self.last(grid.permute(0, 2, 3, 1).reshape(len(x), -1))
-        return out
+    slack: Float[Tensor, " endpoints"] | None = None
 
 
 def _encoder(num_features: int, d: int) -> nn.Sequential:
@@ -197,16 +179,18 @@ class GsrGnn(nn.Module):
             d, wide = config.width, config.head_width
             self.encoders = nn.ModuleDict({t: _encoder(config.features(t), d) for t in NODE_TYPES})
             self.stack = ReversibleStack(config.stack_spec(), config.relations, d // 2, reversible=config.reversible)
-            self.head_norm = _HeadNorm(d)
+            self.head_norm = HeadNorm(d)
             self.head: nn.Module
             if config.head_convolutions:
-                self.head = _GridHead(d + config.num_gcell_features, wide, config.head_convolutions)
+                self.head = GridHead(d + config.num_gcell_features, wide, config.head_convolutions)
             else:
                 self.head = nn.Sequential(nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, 4))
             self.sigma_head = nn.Sequential(nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, 2))
             self.skip = nn.Linear(config.num_gcell_features, 2, bias=False)
             if DETOUR in config.tasks:  # last, so that the other weights begin as they do without it
-                self.net_head = nn.Sequential(_HeadNorm(d), nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, 2))
+                self.net_head = nn.Sequential(HeadNorm(d), nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, 2))
+            if SLACK in config.tasks:
+                self.slack_head = SlackHead(d, len(ENDPOINT_FEATURES), wide)
         nn.init.zeros_(self.skip.weight)
 
     def forward(
@@ -215,8 +199,9 @@ class GsrGnn(nn.Module):
         inst_x: Float[Tensor, "insts fi"],
         net_x: Float[Tensor, "nets fn"],
         gcell_x: Float[Tensor, "gcells fg"],
+        endpoints: EndpointTensors | None = None,
     ) -> Output:
-        """Predictions for every gcell, and every net where that is a task, of one graph.
+        """Predictions for every gcell, and every net and given endpoint where that is a task, of one graph.
 
         Raises:
             InputError: a feature matrix has the wrong size, dtype or device, or an entry that is not finite; names it.
@@ -225,7 +210,8 @@ class GsrGnn(nn.Module):
         features = dict(zip(NODE_TYPES, (inst_x, net_x, gcell_x), strict=True))
         self._check(features, tensors)
         encoded = (self.encoders[t](x) for t, x in features.items())
-        has_nets = DETOUR in self.config.tasks
+        has_slack = SLACK in self.config.tasks and endpoints is not None
+        has_nets = DETOUR in self.config.tasks or has_slack
         nets = tensors.num_nets if has_nets else 0
         rows = slice(tensors.rows("gcell").start - nets, tensors.num_nodes)  # nets lie before gcells
         read = self.stack(torch.cat(list(encoded)), tensors, read=rows)  # its input is held no longer
@@ -235,8 +221,13 @@ class GsrGnn(nn.Module):
         else:
             of_edges = self.head(trunk)
         mean, logit = of_edges.chunk(2, 1)
-        detour = torch.cat([self.net_head(x) for x in read[:nets].split(_NET_BLOCK)]) if has_nets else None
-        return Output(mean + self.skip(gcell_x), logit, self.sigma_head(trunk.detach()), detour)
+        detour = slack = None
+        if DETOUR in self.config.tasks:
+            detour = torch.cat([self.net_head(x) for x in read[:nets].split(_NET_BLOCK)])
+        if has_slack:
+            assert endpoints is not None
+            slack = self.slack_head(read[:nets].detach(), endpoints)
+        return Output(mean + self.skip(gcell_x), logit, self.sigma_head(trunk.detach()), detour, slack)
 
     def _check(self, features: dict[str, Tensor], tensors: GraphTensors) -> None:
         weight = self.skip.weight

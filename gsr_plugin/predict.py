@@ -16,18 +16,21 @@ from circuit_io.graph import CircuitGraph
 from circuit_io.manifest import MANIFEST
 from circuit_io.maps import Prediction, without_borders
 from circuit_io.net_lengths import RoutedLengths, tree_lengths
+from circuit_io.predicted_slacks import PredictedSlacks
 from circuit_io.prediction import SCHEMA, prediction_manifest, write_prediction
 from circuit_io.prediction_metrics import expected_excess
 from circuit_io.spot_nets import net_overflow
 from circuit_io.store import StoredDesign, open_design
 from circuit_io.transform import SYMMETRIES, inverse, transform, transform_edges
 from gsr_plugin.detour import lengths_um
-from gsr_plugin.model import DETOUR
+from gsr_plugin.model import DETOUR, SLACK
 from gsr_plugin.shipped import find_weights
+from gsr_plugin.slack import SlackInputs, slack_inputs
 from gsr_plugin.weights import Predicted, Weights, load_weights, versions
 
 _log = logging.getLogger(__name__)
 KINDS = ("congestion", "overflow_prob", "sigma")
+OF_NETS = ("detour", "slack_change_ns")
 MAPS_MADE = tuple(f"{kind}_{letter}" for kind in KINDS for letter in "hv")
 TRACKS_PER_UNIT = 15.0  # the unit of the `capacity_*` features
 HALO = 8  # gcells; docs/prediction.md has what other widths cost
@@ -91,6 +94,7 @@ def predict(
         prediction.inst_congestion,
         prediction.net_demand,
         prediction.net_lengths,
+        prediction.slacks,
     )
     return write_prediction(out, whole, export=export, overwrite=overwrite)
 
@@ -123,10 +127,11 @@ def predict_design(
         raise InputError(
             '"grid.tile_um" is missing', path=design.path / MANIFEST, mend="Export the design again: lengths need it."
         )
+    endpoints = slack_inputs(design) if SLACK in model.card.model.tasks else None
     if tile_gcells:
-        found = predict_tiles(graph, model, side=tile_gcells, halo=halo, views=views)
+        found = predict_tiles(graph, model, side=tile_gcells, halo=halo, views=views, endpoints=endpoints)
     else:
-        found = predict_views(graph, model, views=views)
+        found = predict_views(graph, model, views=views, endpoints=endpoints)
     maps: dict[str, Float32[np.ndarray, "ny nx"]] = {
         name: np.asarray(getattr(found, name), np.float32) for name in MAPS_MADE
     }
@@ -154,7 +159,14 @@ def predict_design(
         inst_congestion=per_gcell.ravel()[graph.inst_gcell],
         net_demand=net_overflow(graph, *over),
         net_lengths=None if found.detour is None else _net_lengths(design, found.detour),
+        slacks=None
+        if endpoints is None or found.slack_change_ns is None
+        else _slacks(endpoints, found.slack_change_ns),
     )
+
+
+def _slacks(ends: SlackInputs, change_ns: Float32[np.ndarray, " endpoints"]) -> PredictedSlacks:
+    return PredictedSlacks(ends.pin, ends.slack_ns, ends.slack_ns + change_ns)
 
 
 def _net_lengths(design: StoredDesign, detour: Float32[np.ndarray, "nets 2"]) -> RoutedLengths:
@@ -192,7 +204,9 @@ def _check_edges(design: StoredDesign, *, has_layers: bool) -> None:
         )  # fmt: skip
 
 
-def predict_views(graph: CircuitGraph, model: Weights, *, views: int = 1) -> Predicted:
+def predict_views(
+    graph: CircuitGraph, model: Weights, *, views: int = 1, endpoints: SlackInputs | None = None
+) -> Predicted:
     """Mean of the predictions for the first `views` of the eight symmetries of the design, turned back.
 
     Raises:
@@ -202,19 +216,29 @@ def predict_views(graph: CircuitGraph, model: Weights, *, views: int = 1) -> Pre
         raise InputError(f"{views} views", path="--views", mend=f"Give a number from 1 to {len(SYMMETRIES)}.")
     found = []
     for symmetry in SYMMETRIES[:views]:
-        one = model.predict(transform(graph, symmetry))
+        one = model.predict(transform(graph, symmetry), endpoints)
         pairs = [(n, getattr(one, f"{n}_h"), getattr(one, f"{n}_v")) for n in KINDS]
         back = {n: transform_edges(h, v, inverse(symmetry)) for n, h, v in pairs}
         found.append({f"{n}_{d}": pair[i] for n, pair in back.items() for i, d in enumerate("hv")})
-        found[-1] |= {} if one.detour is None else {"detour": one.detour}  # nets keep their order
+        found[-1] |= {
+            name: values for name in OF_NETS if (values := getattr(one, name)) is not None
+        }  # keep their order
     means = {n: np.asarray(np.mean([f[n] for f in found], axis=0, dtype=np.float32)) for n in found[0]}
     return Predicted(**means)
 
 
-def predict_tiles(graph: CircuitGraph, model: Weights, *, side: int, halo: int = HALO, views: int = 1) -> Predicted:
+def predict_tiles(
+    graph: CircuitGraph,
+    model: Weights,
+    *,
+    side: int,
+    halo: int = HALO,
+    views: int = 1,
+    endpoints: SlackInputs | None = None,
+) -> Predicted:
     """The prediction made tile by tile, for designs that exceed the memory; each gcell's edges come from one tile.
 
-    A net comes from the tile that sees most of its box.
+    A net, and the endpoints on it, come from the tile that sees most of its box.
 
     Args:
         graph: the whole design.
@@ -222,6 +246,7 @@ def predict_tiles(graph: CircuitGraph, model: Weights, *, side: int, halo: int =
         side: largest side of a tile in gcells.
         halo: gcells around a tile that are predicted with it and thrown away; what lies beyond is not seen.
         views: as in `predict_views`.
+        endpoints: those whose slack is to be predicted.
 
     Raises:
         InputError: a side or halo below 1; the edges between two tiles need a halo of 1.
@@ -231,18 +256,24 @@ def predict_tiles(graph: CircuitGraph, model: Weights, *, side: int, halo: int =
             raise InputError(f"{value} gcells", path=name, mend="Give a number from 1.")
     whole = {name: np.full((graph.ny, graph.nx), np.nan, np.float32) for name in MAPS_MADE}
     detour, most = np.zeros((graph.num_nets, 2), np.float32), np.zeros(graph.num_nets)  # 0: a net without pins
-    has_detour = DETOUR in model.card.model.tasks
+    has_detour, ends = DETOUR in model.card.model.tasks, endpoints if SLACK in model.card.model.tasks else None
+    change_ns = None if ends is None else np.zeros(len(ends.net), np.float32)
     for (x, y, nx, ny), window in tiles_of(graph.nx, graph.ny, side, halo):
         part, nets = crop_graph(graph, window)
-        found = predict_views(part, model, views=views)
+        inside = None if ends is None else ends.on(nets)
+        found = predict_views(part, model, views=views, endpoints=inside and inside[0])
         left, low = x - window[0], y - window[1]
         for name, values in whole.items():
             values[y : y + ny, x : x + nx] = getattr(found, name)[low : low + ny, left : left + nx]
+        held = held_frac(graph, part, nets)
+        better = held > most[nets]
+        most[nets[better]] = held[better]
         if found.detour is not None:
-            held = held_frac(graph, part, nets)
-            better = held > most[nets]
-            most[nets[better]], detour[nets[better]] = held[better], found.detour[better]
-    return Predicted(**whole, detour=detour if has_detour else None)
+            detour[nets[better]] = found.detour[better]
+        if inside is not None and change_ns is not None and found.slack_change_ns is not None:
+            mine = better[inside[0].net]
+            change_ns[inside[1][mine]] = found.slack_change_ns[mine]
+    return Predicted(**whole, detour=detour if has_detour else None, slack_change_ns=change_ns)
 
 
 def _feature(graph: CircuitGraph, name: str) -> Float32[np.ndarray, "ny nx"]:

@@ -28,6 +28,7 @@ from gsr_plugin.report_drc import drc_section
 from gsr_plugin.report_page import page_data
 from gsr_plugin.report_plan import plan_section
 from gsr_plugin.report_provenance import drift_section, provenance_section, reading_section
+from gsr_plugin.report_slack import slack_section
 from gsr_plugin.report_truth import Recall, Routed, accuracy_section, net_recalls, recall_paragraph
 
 __all__ = ["Report", "Routed", "build_report", "report", "write_report"]
@@ -215,6 +216,7 @@ def build_report(
         *part.spots_section(spots, contents, names, design=design),
         *(part.worst_nets_section(prediction, design) if design else []),
         *(part.long_nets_section(prediction, design) if design else []),
+        *slack_section(prediction),
         *(plan_section(prediction, plan, record, pictures) if plan else []),
         *(accuracy_section(prediction, truth, recalls) if truth else recall_paragraph(recalls)),
         *(drc_section(prediction, drc, spots) if drc is not None else []),

@@ -36,7 +36,7 @@ class Words(_Typed):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     summary: str
-    tasks: list[Literal["congestion", "detour"]] = Field(min_length=1)
+    tasks: list[Literal["congestion", "detour", "slack"]] = Field(min_length=1)
     licence: str
     labels: str
     data_licences: list[str]

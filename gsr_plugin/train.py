@@ -19,19 +19,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from circuit_io.crop import crop, held_frac, window_at
 from circuit_io.errors import GsrError, InputError
-from circuit_io.transform import transform, transform_edges, without_liberty, without_router
 from gsr_plugin.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from gsr_plugin.config import RunConfig, TrainConfig, load_config
-from gsr_plugin.dataset import Entry, Loader, Normaliser, Sample, find_designs, fit_normaliser, read_split
-from gsr_plugin.detour import detour_loss
+from gsr_plugin.dataset import Entry, Loader, find_designs, read_split
 from gsr_plugin.evaluate import score_entry
-from gsr_plugin.graph_tensors import GraphTensors
+from gsr_plugin.losses import LOSS_PARTS, placement_loss
 from gsr_plugin.metrics import summarize
-from gsr_plugin.model import DETOUR, GsrGnn
+from gsr_plugin.model import DETOUR, SLACK, SLACK_HEAD, GsrGnn
+from gsr_plugin.normaliser import Normaliser, fit_normaliser
 from gsr_plugin.ops.topk import NotANumberError
 from gsr_plugin.progress import Progress, stop_signals
 from gsr_plugin.ranks import Ranks
@@ -43,9 +40,8 @@ from gsr_plugin.weights import ModelCard, load_weights, pick_device, predict_map
 
 _log = logging.getLogger(__name__)
 
-PARTS = ("loss", "squared", "overflow", "likelihood", "detour", "range_frac")  # what the log tells of a step
+PARTS = (*LOSS_PARTS, "range_frac")  # what the log tells of a step
 STOPS = ("interrupted", "max_minutes", "stop_after")
-LOG_SIGMA = (-5.0, 3.0)  # in deviations of the target; bounds what one step can do to the likelihood
 
 
 class DivergedError(GsrError):
@@ -267,11 +263,13 @@ def _update(run: _Run, group: Sequence[Step], rate: float, device: torch.device)
         parts[i] = torch.tensor([found[name] for name in PARTS], dtype=torch.float64)
         run.model.stack.free_memory()
     for p in parameters:
-        p.grad = torch.zeros_like(p) if p.grad is None else p.grad  # no net of the step has a length
+        p.grad = torch.zeros_like(p) if p.grad is None else p.grad  # no net or endpoint of the step has a label
     run.ranks.add_up_([p.grad for p in parameters if p.grad is not None])
     run.ranks.add_up_([parts])
-    norm = nn.utils.clip_grad_norm_(parameters, settings.clip)
-    if not bool(torch.isfinite(norm)):
+    named = list(run.model.named_parameters())  # the head of slack is clipped apart, so that it changes nothing else
+    groups = [[p for name, p in named if name.startswith(SLACK_HEAD) is own] for own in (False, True)]
+    norms = [nn.utils.clip_grad_norm_(ps, settings.clip) for ps in groups]
+    if not all(bool(torch.isfinite(norm)) for norm in norms):
         bad = next(n for n, p in run.model.named_parameters() if p.grad is None or not bool(p.grad.isfinite().all()))
         names = ", ".join(item.entry.name for item in group)
         raise DivergedError(f'step {run.step + 1}, {names}: the gradient of "{bad}" is not finite\n  Lower train.lr.')
@@ -284,45 +282,7 @@ def _update(run: _Run, group: Sequence[Step], rate: float, device: torch.device)
             run.average[name].lerp_(parameter.detach(), 1 - decay)
     columns = dict(zip(PARTS, parts.T.tolist(), strict=True))
     mean = {name: fmean(values) for name, values in columns.items()}
-    return mean | {"range_frac": max(columns["range_frac"]), "grad_norm": float(norm)}
-
-
-def placement_loss(
-    model: GsrGnn, normaliser: Normaliser, settings: TrainConfig, sample: Sample, item: Step, device: torch.device
-) -> tuple[Tensor, dict[str, float]]:
-    """Loss of one placement, and its parts: squared error, cross entropy of overflow, likelihood of the error; detour.
-
-    The first three are means over unmasked edges, the error in deviations of the target. The likelihood sees the error
-    as given, so that sigma never buys a worse mean. A net that a window cuts counts for the share that lies inside.
-    """
-    graph, labels = sample.graph, sample.labels
-    nets, held = np.arange(graph.num_nets), np.ones(graph.num_nets)
-    if settings.crop_gcells and max(graph.nx, graph.ny) > settings.crop_gcells:
-        graph, labels, nets = crop(graph, labels, window_at(graph.nx, graph.ny, settings.crop_gcells, item.place))
-        held = held_frac(sample.graph, graph, nets)
-    graph = without_liberty(graph) if item.hide_liberty else graph
-    graph = transform(without_router(graph) if item.hide_router else graph, item.symmetry)
-    maps = transform_edges(labels.congestion_h, labels.congestion_v, item.symmetry)
-    truth = torch.from_numpy(np.stack([m.ravel() for m in maps], axis=1)).to(device)
-    features = [torch.from_numpy(x).to(device) for x in normaliser.features(graph).values()]
-    out = model(GraphTensors.of(graph).to(device), *features)
-    seen = torch.isfinite(truth)
-    target = (truth[seen] - normaliser.target_mean) / normaliser.target_std
-    error = out.congestion[seen] - target
-    squared = error.square().mean()
-    overflow = F.binary_cross_entropy_with_logits(out.overflow_logit[seen], (truth[seen] > 1).to(error.dtype))
-    log_sigma = out.log_sigma[seen].clamp(*LOG_SIGMA)
-    likelihood = (log_sigma + 0.5 * (error.detach() * torch.exp(-log_sigma)).square()).mean()
-    loss = squared + settings.overflow_weight * overflow + settings.sigma_weight * likelihood
-    detour = torch.zeros(())
-    if out.detour is not None:
-        assert normaliser.detour is not None
-        mean, std = normaliser.detour
-        log = torch.from_numpy((sample.detour[nets] - mean) / std).to(error)
-        detour = detour_loss(out.detour, log, torch.from_numpy(held).to(error))
-        loss = loss + settings.detour_weight * detour
-    parts = {"loss": loss, "squared": squared, "overflow": overflow, "likelihood": likelihood, "detour": detour}
-    return loss, {name: float(value.detach()) for name, value in parts.items()}
+    return mean | {"range_frac": max(columns["range_frac"]), "grad_norm": float(norms[0])}
 
 
 def _held_out(train_set: list[Entry], held_out: list[Entry], names: Collection[str]) -> tuple[list[Entry], list[Entry]]:
@@ -352,7 +312,8 @@ def _begin(
     if device.type == "cuda" and ranks.size > 1:
         device = pick_device(f"cuda:{ranks.local}")
     load = Loader(settings.cache_mb)
-    normaliser = fit_normaliser(train_set, load, detour=DETOUR in config.model.tasks and base is None)
+    tasks = config.model.tasks if base is None else ()
+    normaliser = fit_normaliser(train_set, load, detour=DETOUR in tasks, slack=SLACK in tasks)
     card = ModelCard.of_run(config, train_set, held_out, ranges=TrainingRange.of(train_set, load), fold=fold)
     torch.manual_seed(settings.seed)
     model = GsrGnn(config.model, seed=settings.seed).to(device)
@@ -364,6 +325,8 @@ def _begin(
         normaliser = begin.normaliser
         if DETOUR in config.model.tasks and not any(np.isfinite(load(e).detour).any() for e in train_set):
             _log.warning("no placement has routed lengths of nets: congestion alone is tuned, detours may get worse")
+        if SLACK in config.model.tasks and not any(s.num_labelled for e in train_set if (s := load(e).slack)):
+            _log.warning("no placement has slacks before and after routing: slack is not tuned and may get worse")
         card = card.tuned_from(begin.card, name=base.name, sha256=begin.sha256)
     return _Run(
         out=out,

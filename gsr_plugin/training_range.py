@@ -17,7 +17,8 @@ from circuit_io.drift import TECHNOLOGY, Drift
 from circuit_io.fields import Field, column, names
 from circuit_io.graph import CircuitGraph
 from circuit_io.manifest import BOX, NUMBERS, is_number
-from gsr_plugin.dataset import KINDS, MASKED_BY, Entry, Loader, feature_masks, features_of
+from gsr_plugin.dataset import Entry, Loader
+from gsr_plugin.normaliser import KINDS, MASKED_BY, feature_masks, features_of
 
 MARGIN = 0.25  # of the width of a range that a design may lie beyond it; docs/prediction.md has what others would give
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)  # over placements, of what the weights keep

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from circuit_io.atomic import write_whole
 from circuit_io.errors import Faults, InputError
-from circuit_io.fields import names
+from circuit_io.fields import ENDPOINT_FEATURES, Field, names
 from circuit_io.graph import CircuitGraph
 from circuit_io.manifest import (
     COUNT,
@@ -42,11 +42,13 @@ from circuit_io.store import EARLIER
 from circuit_io.text import sha256
 from gsr_plugin.checkpoint import check_tensors
 from gsr_plugin.config import RunConfig
-from gsr_plugin.dataset import KINDS, Entry, Normaliser, data_hash
+from gsr_plugin.dataset import Entry, data_hash
 from gsr_plugin.detour import log_detours
 from gsr_plugin.graph_tensors import GraphTensors
 from gsr_plugin.jsonable import jsonable
-from gsr_plugin.model import DETOUR, GsrGnn, ModelConfig
+from gsr_plugin.model import DETOUR, SLACK, GsrGnn, ModelConfig
+from gsr_plugin.normaliser import KINDS, Normaliser
+from gsr_plugin.slack import SlackInputs
 from gsr_plugin.training_range import QUANTILES, TrainingRange, is_table
 
 SCHEMA, VERSION = "gsr-model", 1
@@ -113,7 +115,8 @@ class ModelCard:
         """The card of a run that begins."""
         return cls(
             model=config.model,
-            features={kind: names(fields) for kind, fields in KINDS.items()},
+            features={kind: names(fields) for kind, fields in KINDS.items()}
+            | ({"endpoint": names(ENDPOINT_FEATURES)} if SLACK in config.model.tasks else {}),
             data_sha256=data_hash(train_set),
             num_placements=len(train_set),
             families=tuple(sorted({e.family for e in train_set})),
@@ -197,10 +200,14 @@ def _model_config(stored: dict[str, Any], path: Path | str) -> ModelConfig:
 
 
 def _check_features(card: ModelCard, path: Path | str) -> None:
-    for kind, fields in KINDS.items():
+    kinds: dict[str, tuple[Field, ...]] = {
+        **KINDS,
+        **({"endpoint": ENDPOINT_FEATURES} if SLACK in card.model.tasks else {}),
+    }
+    for kind, fields in kinds.items():
         found = card.features.get(kind)
         wanted = next((earlier for earlier in EARLIER.get(kind, ()) if earlier == found), names(fields))
-        if getattr(card.model, f"num_{kind}_features") != len(wanted):
+        if kind in KINDS and getattr(card.model, f"num_{kind}_features") != len(wanted):
             raise InputError(f"model.num_{kind}_features is not {len(wanted)}", path=path, mend="Train again.")
         if found != wanted:
             other = sorted(set(found or ()) ^ set(names(fields))) or ["another order"]
@@ -223,7 +230,7 @@ def versions() -> dict[str, str]:
 @dataclass(frozen=True)
 class Predicted:
     """Predictions of one placement: maps [ny, nx], NaN in the last column of H and the last row of V; the log of each
-    net's detour, median and mean, where the model has that task.
+    net's detour, median and mean, and the change of slack of each endpoint, where the model has these tasks.
     """
 
     congestion_h: Float32[np.ndarray, "ny nx"]
@@ -233,6 +240,7 @@ class Predicted:
     sigma_h: Float32[np.ndarray, "ny nx"]
     sigma_v: Float32[np.ndarray, "ny nx"]
     detour: Float32[np.ndarray, "nets 2"] | None = None
+    slack_change_ns: Float32[np.ndarray, " endpoints"] | None = None
 
     @property
     def congestion(self) -> tuple[Float32[np.ndarray, "ny nx"], Float32[np.ndarray, "ny nx"]]:
@@ -250,33 +258,39 @@ class Weights:
     sha256: str
     path: Path
 
-    def predict(self, graph: CircuitGraph) -> Predicted:
+    def predict(self, graph: CircuitGraph, endpoints: SlackInputs | None = None) -> Predicted:
         """Congestion (1 = full, at least 0), probability of overflow, and one deviation of congestion, per gcell edge.
 
-        Of weights with that task also the detour of the nets.
+        Of weights with these tasks also the detour of the nets, and the change of slack of given endpoints.
 
         Raises:
             InputError: a prediction that is not finite.
         """
-        maps, scale = predict_maps(self.model, self.normaliser, graph), np.float32(self.card.sigma_scale)
+        maps, scale = predict_maps(self.model, self.normaliser, graph, endpoints), np.float32(self.card.sigma_scale)
         return replace(maps, sigma_h=maps.sigma_h * scale, sigma_v=maps.sigma_v * scale)
 
 
-def predict_maps(model: GsrGnn, normaliser: Normaliser, graph: CircuitGraph) -> Predicted:
+def predict_maps(
+    model: GsrGnn, normaliser: Normaliser, graph: CircuitGraph, endpoints: SlackInputs | None = None
+) -> Predicted:
     """What the network itself predicts, its sigma not calibrated; see `Weights.predict`."""
     device = next(model.parameters()).device
     features = [torch.from_numpy(x).to(device) for x in normaliser.features(graph).values()]
+    ends = endpoints if SLACK in model.config.tasks else None
+    told = None if ends is None else ends.tensors(normaliser.endpoints(ends), device)
     with torch.no_grad():
-        out = model(GraphTensors.of(graph).to(device), *features)
+        out = model(GraphTensors.of(graph).to(device), *features, told)
     model.stack.free_memory()
     mean, std = normaliser.target_mean, normaliser.target_std
     congestion = (out.congestion * std + mean).clamp_min(0)
     maps = (congestion, torch.sigmoid(out.overflow_logit), torch.exp(out.log_sigma) * std)
     detour = None if out.detour is None else log_detours(out.detour, normaliser)
-    if not all(bool(torch.isfinite(m).all()) for m in maps) or (detour is not None and not np.isfinite(detour).all()):
+    slack = None if out.slack is None or ends is None else (out.slack.cpu().numpy() * ends.scale_ns).astype(np.float32)
+    of_nets = [values for values in (detour, slack) if values is not None]
+    if not all(bool(torch.isfinite(m).all()) for m in maps) or not all(np.isfinite(v).all() for v in of_nets):
         raise InputError("the model predicts values that are not finite", mend="Train it again, or report the design.")
     h, v = ([_on_grid(m, graph, column) for m in maps] for column in (0, 1))
-    return Predicted(h[0], v[0], h[1], v[1], h[2], v[2], detour)
+    return Predicted(h[0], v[0], h[1], v[1], h[2], v[2], detour, slack)
 
 
 def _on_grid(values: Tensor, graph: CircuitGraph, direction: int) -> Float32[np.ndarray, "ny nx"]:
@@ -350,6 +364,8 @@ def load_weights(path: Path, *, device: str = "auto") -> Weights:
     normaliser = Normaliser.of_arrays(statistics, path=file)
     if DETOUR in card.model.tasks and normaliser.detour is None:
         raise InputError('statistics "detour" are missing', path=file, mend="Copy it again, or train again.")
+    if SLACK in card.model.tasks and normaliser.endpoint is None:
+        raise InputError('statistics of "endpoint" are missing', path=file, mend="Copy it again, or train again.")
     found = {n.removeprefix(_MODEL): t for n, t in tensors.items() if n.startswith(_MODEL)}
     mend = "Weights and model differ: copy it again, or train again."
     check_tensors(found, model.state_dict(), path=file, mend=mend)

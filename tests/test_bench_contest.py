@@ -19,7 +19,8 @@ from circuit_io.graph import CircuitGraph
 from circuit_io.maps import Prediction
 from circuit_io.transform import SYMMETRIES, Symmetry, transform, transform_edges, without_router
 from gsr_plugin.config import load_config
-from gsr_plugin.dataset import KINDS, Entry, Loader, Normaliser, Sample, find_designs
+from gsr_plugin.dataset import Entry, Loader, Sample, find_designs
+from gsr_plugin.normaliser import KINDS, Normaliser
 from gsr_plugin.train import train
 from gsr_plugin.weights import load_weights
 

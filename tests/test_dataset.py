@@ -11,17 +11,8 @@ from synthetic_graph import synthetic_graph, write_corpus, write_synthetic
 from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, column
 from circuit_io.transform import without_liberty
-from gsr_plugin.dataset import (
-    Entry,
-    Loader,
-    data_hash,
-    find_designs,
-    find_folds,
-    fit_normaliser,
-    read_folds,
-    read_split,
-    split,
-)
+from gsr_plugin.dataset import Entry, Loader, data_hash, find_designs, find_folds, read_folds, read_split, split
+from gsr_plugin.normaliser import fit_normaliser
 
 
 @pytest.fixture(scope="module")

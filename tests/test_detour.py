@@ -25,16 +25,18 @@ from circuit_io.prediction import read_prediction
 from circuit_io.store import open_design
 from circuit_io.transform import SYMMETRIES, transform
 from gsr_plugin.config import RunConfig, TrainConfig, load_config
-from gsr_plugin.dataset import Loader, Sample, find_designs, fit_normaliser
+from gsr_plugin.dataset import Loader, Sample, find_designs
 from gsr_plugin.detour import detour_loss
 from gsr_plugin.detour_scores import MEAN, MODEL, SHORTEST, TREE, DetourScores
 from gsr_plugin.evaluate import evaluate
 from gsr_plugin.graph_tensors import GraphTensors
+from gsr_plugin.losses import placement_loss
 from gsr_plugin.model import GsrGnn, ModelConfig, Output
+from gsr_plugin.normaliser import fit_normaliser
 from gsr_plugin.predict import predict, predict_tiles, predict_views
 from gsr_plugin.report import report
 from gsr_plugin.schedule import epoch_plan
-from gsr_plugin.train import placement_loss, train
+from gsr_plugin.train import train
 from gsr_plugin.weights import WEIGHTS, load_weights
 
 TASKS = 'model.tasks=["congestion","detour"]'
@@ -268,7 +270,7 @@ def test_tuning_without_lengths_leaves_the_head_of_the_nets_and_warns(
 def test_tasks_are_told_and_wrong_ones_refused(run: Path, tmp_path: Path) -> None:
     card = json.loads((run / "model.json").read_text())
     assert card["model"]["tasks"] == ["congestion", "detour"]
-    for tasks in ('["detour"]', "[]", '["congestion","slack"]'):
+    for tasks in ('["detour"]', "[]", '["congestion","slack","detour"]', '["congestion","area"]'):
         with pytest.raises(InputError, match=r"model\.tasks"):
             load_config(None, [f"model.tasks={tasks}"], env={})
     stored = load_file(run / "weights.safetensors")

@@ -14,13 +14,14 @@ import pytest
 from click.testing import CliRunner
 from synthetic_graph import synthetic_graph
 
-from circuit_io.endpoints import PLACED, ROUTED, TABLE, read_slacks, read_stored_endpoints
+from circuit_io.endpoints import TABLE, read_stored_endpoints
 from circuit_io.errors import InputError
 from circuit_io.export import export_design
 from circuit_io.export_sources import ExportSources, sources_of_labels
 from circuit_io.fields import INST_FEATURES, PIN_FEATURES, column
 from circuit_io.graph import CircuitGraph
 from circuit_io.path_delays import RESISTIVITY_OHM_UM, WIRE_FF_PER_UM, path_delays
+from circuit_io.slack_tables import PLACED, ROUTED, read_slacks
 from circuit_io.store import open_design
 from circuit_io.text import sha256_of_file
 from gsr_plugin.cli import main

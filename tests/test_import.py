@@ -23,7 +23,8 @@ from circuit_io.export_sources import sources_of_labels
 from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, names
 from circuit_io.npy import read_array
 from circuit_io.store import StoredDesign, open_design
-from gsr_plugin.dataset import MASKED_BY, Loader, find_designs, fit_normaliser
+from gsr_plugin.dataset import Loader, find_designs
+from gsr_plugin.normaliser import MASKED_BY, fit_normaliser
 
 LAYOUT = "12-toy-core-a-1-c2-u0.8-m1-p1-f0"
 NO_LIBERTY = {"has_liberty", "drive", "input_cap", "driver", "has_cap"}

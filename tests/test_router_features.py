@@ -22,9 +22,10 @@ from circuit_io.router_features import RUNS, with_router
 from circuit_io.store import FEATURES, StoredDesign, open_design
 from circuit_io.transform import without_router
 from gsr_plugin.cli import main
-from gsr_plugin.dataset import Loader, find_designs, fit_normaliser
+from gsr_plugin.dataset import Loader, find_designs
 from gsr_plugin.metrics import pearson
 from gsr_plugin.model import GsrGnn, ModelConfig
+from gsr_plugin.normaliser import fit_normaliser
 from gsr_plugin.weights import ModelCard, load_weights, versions, write_weights
 
 NATIVE = pytest.mark.skipif(not is_compiled(), reason="the router is not built")

@@ -17,11 +17,13 @@ from synthetic_graph import synthetic_graph, write_corpus, write_synthetic
 from circuit_io.errors import InputError
 from gsr_plugin.checkpoint import STATE, read_checkpoint
 from gsr_plugin.config import RunConfig, TrainConfig, load_config
-from gsr_plugin.dataset import Loader, Normaliser, find_designs, fit_normaliser
+from gsr_plugin.dataset import Loader, find_designs
 from gsr_plugin.graph_tensors import GraphTensors
+from gsr_plugin.losses import placement_loss
 from gsr_plugin.model import GsrGnn
+from gsr_plugin.normaliser import Normaliser, fit_normaliser
 from gsr_plugin.schedule import Step, epoch_plan, learning_rate, stack_rate
-from gsr_plugin.train import DivergedError, placement_loss, run_config, train
+from gsr_plugin.train import DivergedError, run_config, train
 from gsr_plugin.weights import ModelCard, load_weights
 
 

@@ -18,7 +18,8 @@ from circuit_io.prediction import read_prediction
 from circuit_io.store import write_design
 from circuit_io.transform import SYMMETRIES, transform, without_liberty
 from gsr_plugin.config import load_config
-from gsr_plugin.dataset import KINDS, Loader, find_designs
+from gsr_plugin.dataset import Loader, find_designs
+from gsr_plugin.normaliser import KINDS
 from gsr_plugin.predict import predict
 from gsr_plugin.report import build_report
 from gsr_plugin.train import train
