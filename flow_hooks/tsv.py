@@ -1,22 +1,21 @@
 """The tab-separated files that Tcl reads: how a value is written so that it stays one field."""
 
+import re
+
 from circuit_io.errors import InputError
 
+_ODD = r"\x00-\x20\x7f%\udc80-\udcff"
 _HEX = "0123456789ABCDEFabcdef"
 
 
 def encode(value: str, also: str = "") -> str:
     """`value` with `%`, blanks, control signs, the signs of `also` and bytes that are not UTF-8 as %XX."""
-    out = []
-    for sign in value:
-        code = ord(sign)
-        if 0xDC80 <= code <= 0xDCFF:  # a byte that was not UTF-8, kept by surrogateescape
-            out.append(f"%{code - 0xDC00:02X}")
-        elif code <= 0x20 or code == 0x7F or sign == "%" or sign in also:
-            out.append(f"%{code:02X}")
-        else:
-            out.append(sign)
-    return "".join(out)
+    return re.sub(f"[{_ODD}{re.escape(also)}]", _percent, value)
+
+
+def _percent(sign: re.Match[str]) -> str:
+    code = ord(sign[0])
+    return f"%{code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else code:02X}"  # surrogateescape keeps bytes there
 
 
 def decode(field: str) -> str:
