@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from circuit_io.guides import TABLE as GUIDES
 from circuit_io.guides import Guides, read_guides
 from circuit_io.netlist_check import check_netlist
 from circuit_io.nodes import Nodes
+from circuit_io.router_demand import demand_of
 from circuit_io.router_features import with_router
-from circuit_io.router_supply import demand_left, supply_of
+from circuit_io.router_supply import layers_of, supply_of
 from circuit_io.store import SCHEMA, write_design
 from circuit_io.text import sha256_of_file
 
@@ -71,8 +73,8 @@ def export_design(
     if done.get("is_approximate"):
         of_router: dict[str, Any] = {"runs": 0, "why": "the labels are of the embedded router itself"}
     else:
-        task = demand_left(graph, supply_of(design, grid, adjustment))
-        graph, of_router = with_router(graph, task, runs=sources.router_runs)
+        graph = replace(graph, layers=layers_of(design, grid, supply_of(design, grid, adjustment)))
+        graph, of_router = with_router(graph, demand_of(graph), runs=sources.router_runs)
     labels = label_files.read_labels(sources.labels, grid, design.net_names, adjustment) if sources.labels else None
     manifest = _manifest(sources, design, grid, adjustment, graph.num_pins, nodes)
     manifest["warnings"] = [*design.warnings, *grid.warnings, *warnings]

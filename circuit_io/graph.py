@@ -7,7 +7,7 @@ exactly (`clique`, `near`, `covers`) are never stored as edges; `explicit` build
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8, UInt16
 
 from circuit_io.arrays import expand
 
@@ -41,11 +41,29 @@ class Edges:
 
 
 @dataclass(frozen=True)
+class Layers:
+    """Routing layers as the embedded router takes them, from the lowest of the technology to the highest for signals.
+
+    Attributes:
+        lowest: index of the lowest layer for signals; below it are pins alone.
+        along_x: layers whose wires run along x.
+        room: tracks from each gcell to the next along the layer that adjustments and fixed shapes leave.
+        pin_layer: layer of each pin.
+    """
+
+    lowest: int
+    along_x: Bool[np.ndarray, " layers"]
+    room: UInt16[np.ndarray, "layers ny nx"]
+    pin_layer: UInt8[np.ndarray, " pins"]
+
+
+@dataclass(frozen=True)
 class CircuitGraph:
     """Structure and features of one placed design; see `fields.py` for the columns.
 
     Pins are sorted by net, then inst, and a pin that appears twice counts twice. `net_box` is x0, y0, x1, y1 in gcells,
-    both ends included; a net without pins has x1 < x0.
+    both ends included; a net without pins has x1 < x0. `layers` is there where a whole design was exported: for the
+    embedded router, not for the model.
     """
 
     nx: int
@@ -59,6 +77,7 @@ class CircuitGraph:
     net_features: Float32[np.ndarray, "nets net_fields"]
     gcell_features: Float32[np.ndarray, "gcells gcell_fields"]
     pin_features: Float32[np.ndarray, "pins pin_fields"]
+    layers: Layers | None = None
 
     @property
     def num_insts(self) -> int:

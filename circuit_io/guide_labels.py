@@ -20,7 +20,7 @@ from circuit_io.router_supply import supply_of
 
 def usage_of_guides(guides: Guides, design: Design, grid: GcellGrid, adjustment: dict[str, float]) -> UsageTable:
     """Usage by layer, in tracks, as the tables of the router have it: blocked tracks and reduction included."""
-    supply = supply_of(design, grid, adjustment, inside=True)
+    supply = supply_of(design, grid, adjustment)
     wires = [
         guides.usage(layer.name, "h" if layer.direction == HORIZONTAL else "v", ny=grid.ny, nx=grid.nx)
         for layer in supply.layers

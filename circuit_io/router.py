@@ -1,8 +1,9 @@
 """The embedded router: a capacity-aware pattern router on the gcell grid, for maps, baselines and approximate labels.
 
-Steiner trees, an L for each segment, a Z where it is crowded, then detours with a logistic price of fullness and, while
-edges overflow, rip-up with growing history, prices and reach. Tracks blocked by fixed shapes count as taken. The passes
-are in C (`router_native`) or, where it is not built, in NumPy (`router_reference`): whole numbers, the same routes.
+Trees, an L for each segment, a Z where it is crowded, detours with a logistic price of fullness and, while edges
+overflow, mazes with growing history, prices and reach; then, where none overflows, mazes on the layers. Tracks blocked
+by fixed shapes count as taken. The passes are in C (`router_native`) or, where it is not built, in NumPy and Python
+(`router_reference`): whole numbers, the same routes.
 """
 
 import logging
@@ -11,13 +12,14 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64
+from jaxtyping import Float32, Int64
 
 from circuit_io import native, router_native, router_reference
 from circuit_io.errors import InputError
-from circuit_io.graph import CircuitGraph
-from circuit_io.router_board import Board, Detours, board_of
+from circuit_io.graph import CircuitGraph, Layers
+from circuit_io.router_board import Board, Detours, Plan, board_of, plan_of
 from circuit_io.router_demand import Demand, Pair, check_demand, demand_of, is_edge
+from circuit_io.router_maze import Round
 
 _log = logging.getLogger(__name__)
 
@@ -27,9 +29,18 @@ MapF = Float32[np.ndarray, "ny nx"]
 
 _LONG = 10  # segments above this may become a Z
 _EASY = ((10, 10, 10), (5, 5, 15), (1, 1, 20))  # least length, spare wires, reach of the passes before rip-up
-_ROUNDS = 12  # of rip-up; more cost time and gain nothing in agreement with the labels
-_HALF, _UNIT = 512, 64  # free wires that a price tells apart; parts of the price of an empty edge
-_SLOPE = 20.0  # wires of overflow that cost as much as the step from an empty edge to a full one
+_ROUNDS = 30  # of rip-up
+_HALF, _UNIT = 512, 1 << 24  # free wires that a price tells apart; parts of the price of an empty edge
+_MAZE = 16  # gcells of a window that take as long as one cell of a maze
+
+
+@runtime_checkable
+class _Maze(Protocol):
+    def __enter__(self) -> "_Maze": ...
+    def __exit__(self, *error: object) -> None: ...
+    def rip_up(self, past: Pair, settings: Round) -> int: ...
+    def lay(self, layers: Layers, reach: int) -> int: ...
+    def lengths(self) -> Int64[np.ndarray, " nets"]: ...
 
 
 @runtime_checkable
@@ -37,15 +48,17 @@ class _Passes(Protocol):
     """Where the passes are: `router_native` or `router_reference`."""
 
     def route_l(self, board: Board) -> None: ...
+    def route_l_again(self, board: Board, *, whole: bool) -> None: ...
     def route_z(self, board: Board, least: int) -> None: ...
-    def route_via(self, board: Board, past: Pair, detours: Detours) -> int: ...
+    def route_via(self, board: Board, detours: Detours) -> int: ...
+    def Maze(self, plan: Plan, board: Board) -> _Maze: ...
 
 
 @dataclass(frozen=True)
 class Run:
     """One run: wires on each edge, routed length of each net in gcells, rounds of rip-up, wires above capacity left.
 
-    `searched` counts the gcells that its detours looked at, which is what a run costs on a design that is not easy.
+    `searched` counts the gcells that its detours looked at, `_MAZE` of them for a cell of a maze: what a run costs.
     """
 
     wires: Pair
@@ -105,9 +118,8 @@ def is_compiled() -> bool:
 def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0, most_searched: int = 0) -> Routing:
     """Mean congestion per edge over several runs of the router, with its spread.
 
-    Run n differs from the others in the order of the nets, and in the mirror and the aspect in which its trees are
-    grown. It depends on n alone: runs of seed 0 are numbers 0 to `runs` - 1, those of seed 8 begin at 8. Number 0 keeps
-    the design's order of nets.
+    Run n differs from the others in the order of the nets. It depends on n alone: runs of seed 0 are numbers 0 to
+    `runs` - 1, those of seed 8 begin at 8. Number 0 keeps the design's order of nets.
 
     Args:
         design: a graph, or what `demand_of` made of it.
@@ -121,9 +133,9 @@ def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0, most_s
             negative tracks, or a direction without any track.
 
     Source:
-        The order of the steps, the logistic price and the choice among equal routes follow Y. Xu, Y. Zhang and C. Chu,
-        "FastRoute 4.0: global router with efficient via minimization", ASP-DAC 2009, and OpenROAD's FastRoute; history
-        as in L. McMurchie and C. Ebeling, "PathFinder", FPGA 1995. docs/how-it-works.md, "The embedded router".
+        The steps, prices and the choice among equal routes follow Y. Xu, Y. Zhang and C. Chu, "FastRoute 4.0: global
+        router with efficient via minimization", ASP-DAC 2009, M. Pan and C. Chu, "FastRoute 2.0", 2007 (mazes from tree
+        to tree), and OpenROAD's FastRoute. docs/how-it-works.md, "The embedded router".
     """
     if runs < 1 or seed < 0:
         raise InputError(
@@ -133,7 +145,7 @@ def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0, most_s
     check_demand(task)
     if not is_compiled():
         _log.warning("routing in NumPy, hundreds of times as slow as in C (%s)", native.BUILD)
-    shape = (task.ny, task.nx)
+    shape, plan = (task.ny, task.nx), plan_of(task)
     total, square, over = (tuple(np.zeros(shape, np.int64) for _ in "hv") for _ in range(3))
     length = np.zeros(task.num_nets, np.int64)
     overflow: list[int] = []
@@ -143,7 +155,7 @@ def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0, most_s
         made = len(overflow)
         if most_searched and made and searched + searched // made > most_searched:
             break
-        run = route_once(task, number)
+        run = route_once(plan, number)
         first = first if made else run.wires
         searched += run.searched
         for d in range(2):
@@ -166,7 +178,7 @@ def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0, most_s
                    tuple(overflow), tuple(rounds), seed)  # fmt: skip
 
 
-def route_once(task: Demand, number: int, *, passes: _Passes | None = None) -> Run:
+def route_once(task: Demand | Plan, number: int, *, passes: _Passes | None = None) -> Run:
     """Run `number` of the router; `passes`, for tests: the passes to use.
 
     Args:
@@ -175,43 +187,51 @@ def route_once(task: Demand, number: int, *, passes: _Passes | None = None) -> R
         passes: `router_native` or `router_reference`; when not given, the former where it is built.
     """
     steps: _Passes = passes or (router_native if is_compiled() else router_reference)
-    board = board_of(task, number)
+    plan = task if isinstance(task, Plan) else plan_of(task)
+    board = board_of(plan, number)
     steps.route_l(board)
     for wires in board.wires:
         wires //= 2
+    for whole in (True, False, True):
+        steps.route_l_again(board, whole=whole)
     steps.route_z(board, _LONG)
-    past: Pair = (np.zeros_like(board.wires[0]), np.zeros_like(board.wires[1]))
     overflow, most = board.overflow()
     height = 8.0 if most > 700 else 4.0
     searched = 0
     for least, spare, reach in _EASY:
-        price = _price(board, height, _steepness(most))
-        searched += steps.route_via(board, past, Detours(price, least, spare, reach, 1 << 20))
+        searched += steps.route_via(board, Detours(_price(height, _steepness(most)), least, spare, reach))
         overflow, most = board.overflow()
-    rounds, more = _rip_up(board.unbound(), steps, past, overflow, most)
-    net_gcells = np.bincount(board.net, weights=board.lengths(), minlength=task.num_nets).astype(np.int64)
-    return Run(board.wires, net_gcells, rounds, board.overflow()[0], searched + more)
+    with steps.Maze(plan, board) as maze:
+        rounds, reach, more = _rip_up(board, maze, overflow, most)
+        layers = plan.task.layers
+        if layers is not None and not board.overflow()[0]:
+            more += maze.lay(layers, reach)
+        lengths = maze.lengths()
+    return Run(board.wires, lengths, rounds, board.overflow()[0], searched + _MAZE * more)
 
 
-def _rip_up(board: Board, steps: _Passes, past: Pair, overflow: int, most: int) -> tuple[int, int]:
-    """Route anew what crosses overflowing edges until none is left; rounds made and gcells searched."""
-    height, steepness, reach, before, searched = 4.0, 0.0, 15, overflow, 0
+def _rip_up(board: Board, maze: _Maze, overflow: int, most: int) -> tuple[int, int, int]:
+    """Route anew what crosses overflowing edges until none is left; rounds made, the last reach, and cells searched."""
+    past: Pair = (np.zeros_like(board.wires[0]), np.zeros_like(board.wires[1]))
+    height, steepness, reach, before, searched, bend, least = 4.0, 0.0, 15, overflow, 0, 2, 20
     for number in range(1, _ROUNDS + 1):
         if not overflow:
-            return number - 1, searched
+            return number - 1, reach, searched
         for old, wires, room in zip(past, board.wires, board.room, strict=True):
             above = wires - room
             old[:] = np.where(above > 0, old + above, old * 9 // 10)
-        reach += 10 if overflow > 2000 else 5
+        least = max(least - (10 if least > 15 else 4), 0)  # short edges have no detour that pays at first
+        reach = min(reach + (10 if overflow > 2000 else 5), board.wires[0].shape[1] // 2)
         height += 5 if overflow < 500 else 2
         steepness = max(steepness, _steepness(most))
-        least = max(14 - 4 * number, 0)  # short segments have no detour that pays at first
-        price = _price(board, height, steepness, slope=_SLOPE)
-        searched += steps.route_via(board, past, Detours(price, least, -1, reach, number // 6 + 3))
+        price = _price(height, steepness, slope=5.0 if most == 1 else 20.0)
+        told: Pair = past if number != 8 else (np.zeros_like(past[0]), np.zeros_like(past[1]))
+        searched += maze.rip_up(told, Round(price, bend * _UNIT, least, reach, number // 6 + 3, number % 3 == 0))
         overflow, most = board.overflow()
         height += 5 if overflow > 0.7 * before else 0
+        bend = 0 if overflow >= before else bend
         before = overflow
-    return _ROUNDS, searched
+    return _ROUNDS, reach, searched
 
 
 def _steepness(most: int) -> float:
@@ -219,15 +239,9 @@ def _steepness(most: int) -> float:
     return 2 / (1 + math.log(most)) if most > 0 else 0.0
 
 
-def _price(board: Board, height: float, steepness: float, slope: float = math.inf) -> Int32[np.ndarray, " free"]:
-    """`1 + height / (1 + exp(free * steepness))`, and `height / slope` for each wire above the room, in `_UNIT`ths.
-
-    Held low enough that no sum over a route leaves 32 bits.
-    """
+def _price(height: float, steepness: float, slope: float = math.inf) -> Int64[np.ndarray, " free"]:
+    """`1 + height / (1 + exp(free * steepness))`, and `height / slope` for each wire above the room, in `_UNIT`ths."""
     free = np.arange(-_HALF, _HALF + 1)
-    price = 1 + height / (1 + np.exp(np.minimum(free * steepness, 700.0))) + height / slope * np.maximum(-free, 0)
-    ny, nx = board.wires[0].shape
-    held: Int32[np.ndarray, " free"] = np.minimum(np.rint(price * _UNIT), (2**31 - 1) // (2 * (nx + ny))).astype(
-        np.int32
-    )
-    return held
+    price = 1 + height / (1 + np.exp(np.clip(free * steepness, -700, 700))) + height / slope * np.maximum(-free, 0)
+    whole: Int64[np.ndarray, " free"] = np.rint(price * _UNIT).astype(np.int64)
+    return whole

@@ -1,16 +1,25 @@
 """What the embedded router works on: segments, their routes, and the wires on every edge of the gcell grid."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, UInt8
 
 from circuit_io import demand
 from circuit_io.router_demand import Demand, Pair, is_edge
-from circuit_io.steiner import Trees, points_of_nets, steiner_trees
+from circuit_io.router_trees import Points, points_of, router_trees
+from circuit_io.steiner import Trees
 
-_ASPECTS = ((5, 6), (1, 1))  # width and height of a gcell to a tree, of four runs each; 1.2 is FastRoute's
 X_FIRST, THEN_X = 1, 2  # bits of `turn`: the first L leaves along x; the second does
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all runs have in common: what is routed, and the trees that they begin with."""
+
+    task: Demand
+    points: Points
+    trees: Trees
 
 
 @dataclass(frozen=True)
@@ -24,12 +33,15 @@ class Board:
         net: net of each segment.
         ends: x1, y1, x2, y2 in gcells, x1 <= x2.
         box: x0, y0, x1, y1 of the segment's net.
-        is_alone: the net has two gcells, so that the segment is all of it.
+        is_alone: the net has two points, so that the segment is all of it.
         via: x, y.
         turn: `X_FIRST`, `THEN_X`.
         wires: on each edge.
         room: wires that fill each edge.
-        soft: tenths of wires from which on an edge counts as crowded.
+        level: wires that fill it to a price, which takes an edge of more tracks than the fewest of its direction to be
+            as much fuller.
+        soft: tenths of wires from which on an edge counts as crowded: a tenth of the fewest tracks below `level`.
+        tilt: tracks of which the fewest of horizontal edges are more than those of vertical ones.
     """
 
     net: Int32[np.ndarray, " segments"]
@@ -40,18 +52,9 @@ class Board:
     turn: UInt8[np.ndarray, " segments"]
     wires: Pair
     room: Pair
+    level: Pair
     soft: Pair
-
-    def lengths(self) -> Int64[np.ndarray, " segments"]:
-        """Edges that each route takes."""
-        to_via = np.abs(self.via - self.ends[:, :2]) + np.abs(self.ends[:, 2:] - self.via)
-        total: Int64[np.ndarray, " segments"] = to_via.astype(np.int64).sum(axis=1)
-        return total
-
-    def unbound(self) -> "Board":
-        """The same board, whose detours may leave the boxes of their nets."""
-        low, high = np.minimum(self.ends[:, :2], self.ends[:, 2:]), np.maximum(self.ends[:, :2], self.ends[:, 2:])
-        return replace(self, box=np.concatenate([low, high], axis=1))
+    tilt: int
 
     def overflow(self) -> tuple[int, int]:
         """Wires above the room, summed over all edges, and the most on one edge, below 0 where none is full."""
@@ -70,55 +73,47 @@ class Detours:
         least: segments of this length or less stay.
         spare: routes stay all of whose edges have room for more than this.
         reach: gcells beyond the box of a segment.
-        times: the same, in lengths of the segment.
     """
 
-    price: Int32[np.ndarray, " free"]
+    price: Int64[np.ndarray, " free"]
     least: int
     spare: int
     reach: int
-    times: int
 
 
-def board_of(task: Demand, number: int) -> Board:
+def plan_of(task: Demand) -> Plan:
+    """Points and trees of a task."""
+    points = points_of(task)
+    return Plan(task, points, router_trees(task, points))
+
+
+def board_of(plan: Plan, number: int) -> Board:
     """Segments of all nets in the order of run `number`, as half wires on both of their L shapes."""
-    trees, points = _trees(task, number)
-    x1, y1, x2, y2 = trees.ends.T
-    turned = np.where((x1 > x2)[:, None], np.stack([x2, y2, x1, y1], axis=1), trees.ends)
-    net, ends = trees.segment_net, turned.astype(np.int32)
+    task = plan.task
+    net, ends = plan.trees.segment_net.astype(np.int32), plan.trees.ends.astype(np.int32)
     if number:
         order = np.argsort(_shuffled(task.num_nets, number)[net], kind="stable")
         net, ends = net[order], ends[order]
     half = (np.rint(2 * m).astype(np.int32) for m in demand.demand_l(Trees(net, ends), task.nx, task.ny))
     wires = tuple(np.ascontiguousarray(m) for m in half)
     room = [np.ascontiguousarray(c - b, np.int32) for c, b in zip(task.capacity, task.blocked, strict=True)]
-    soft = [np.ascontiguousarray(10 * r - t, np.int32) for r, t in zip(room, task.total, strict=True)]
+    seen = is_edge((task.ny, task.nx))
+    fewest = [int(t[s].min(initial=t.max(initial=0))) for t, s in zip(task.total, seen, strict=True)]
+    level = [np.ascontiguousarray(r - (t - f), np.int32) for r, t, f in zip(room, task.total, fewest, strict=True)]
+    soft = [np.ascontiguousarray(10 * v - f, np.int32) for v, f in zip(level, fewest, strict=True)]
     return Board(
         net=net,
-        ends=ends,
+        ends=np.ascontiguousarray(ends),
         box=_boxes(net, ends, task.num_nets),
-        is_alone=points[net] == 2,
+        is_alone=plan.points.count[net] == 2,
         via=np.ascontiguousarray(ends[:, [2, 1]]),
         turn=np.full(len(ends), X_FIRST, np.uint8),
         wires=(wires[0], wires[1]),
         room=(room[0], room[1]),
+        level=(level[0], level[1]),
         soft=(soft[0], soft[1]),
+        tilt=fewest[0] - fewest[1],
     )
-
-
-def _trees(task: Demand, number: int) -> tuple[Trees, Int64[np.ndarray, " nets"]]:
-    """Trees grown in one of four mirrors, which differ among equals, and two aspects; and the gcells of each net."""
-    nx, ny = task.nx, task.ny
-    mirror = np.asarray([number & 1, number >> 1 & 1], bool)
-    last = np.asarray([nx - 1, ny - 1], np.int32)
-    y, x = np.divmod(task.pin_gcell, nx)
-    gcell = np.where(mirror[1], ny - 1 - y, y) * nx + np.where(mirror[0], nx - 1 - x, x)
-    net, xy = points_of_nets(task.pin_net, gcell, nx)
-    aspect = np.asarray(_ASPECTS[number >> 2 & 1], np.int32)
-    trees = steiner_trees(net, xy * aspect, task.num_nets)
-    ends = trees.ends.reshape(-1, 2, 2) // aspect
-    ends = np.where(mirror, last - ends, ends).reshape(-1, 4)
-    return Trees(trees.segment_net, ends), np.bincount(net, minlength=task.num_nets)
 
 
 def _boxes(

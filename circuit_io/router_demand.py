@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int, Int32
 
 from circuit_io.errors import InputError
-from circuit_io.fields import GCELL_FEATURES, column
-from circuit_io.graph import CircuitGraph
+from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, PIN_FEATURES, column
+from circuit_io.graph import CircuitGraph, Layers
 
 MapI = Int32[np.ndarray, "ny nx"]
 Pair = tuple[MapI, MapI]
@@ -29,6 +29,9 @@ class Demand:
         capacity: tracks across each edge that adjustments leave.
         total: tracks across each edge before adjustments.
         blocked: tracks of the capacity that fixed shapes take.
+        is_driver: pins that drive their net; nets are grown from the last of theirs, or from the first pin.
+        is_port: pins that are ports.
+        layers: tracks by layer and layers of the pins; without them nets are routed flat only.
     """
 
     nx: int
@@ -39,6 +42,9 @@ class Demand:
     capacity: Pair
     total: Pair
     blocked: Pair
+    is_driver: Bool[np.ndarray, " pins"] | None = None
+    is_port: Bool[np.ndarray, " pins"] | None = None
+    layers: Layers | None = None
 
 
 def demand_of(graph: CircuitGraph) -> Demand:
@@ -59,8 +65,15 @@ def demand_of(graph: CircuitGraph) -> Demand:
         left = np.where((tracks > 0) & (lost < 1), 1 - lost, 1.0)
         total.append(_whole(tracks * _TRACKS / left, f"adjusted_{letter}"))
         blocked.append(_whole(taken * tracks * _TRACKS, f"blocked_{letter}"))
+    if graph.layers is not None:
+        for direction, along_x in enumerate((True, False)):
+            room = graph.layers.room[graph.layers.along_x == along_x].sum(axis=0, dtype=np.int32)
+            blocked[direction] = np.maximum(capacity[direction] - room, 0)
     pairs = ((capacity[0], capacity[1]), (total[0], total[1]), (blocked[0], blocked[1]))
-    return Demand(graph.nx, graph.ny, graph.num_nets, graph.pin_net, graph.pin_gcell, *pairs)
+    driver = graph.pin_features[:, column(PIN_FEATURES, "is_driver")] > 0
+    port = graph.inst_features[graph.pin_inst, column(INST_FEATURES, "is_port")] > 0
+    pins = (graph.pin_net, graph.pin_gcell)
+    return Demand(graph.nx, graph.ny, graph.num_nets, *pins, *pairs, driver, port, graph.layers)
 
 
 def _whole(tracks: Float64[np.ndarray, "ny nx"], name: str) -> MapI:
@@ -92,6 +105,9 @@ def check_demand(task: Demand) -> None:
     for name, index, count in (("net", task.pin_net, task.num_nets), ("gcell", task.pin_gcell, task.nx * task.ny)):
         if len(index) and not (int(index.min()) >= 0 and int(index.max()) < count):
             refuse(f"a pin is of a {name} that is not there: there are {count}", "Give the grid the pins were put on.")
+    layers = task.layers
+    if layers is not None and (layers.room.shape[1:] != shape or len(layers.pin_layer) != len(task.pin_net)):
+        refuse(f"layers of {list(layers.room.shape[1:])} gcells, {len(layers.pin_layer)} pins", "Export it again.")
     for letter, word, tracks, seen in zip("hv", ("horizontal", "vertical"), task.capacity, is_edge(shape), strict=True):
         if seen.any() and not (tracks[seen] > 0).any():
             refuse(f"no {word} track on any edge (capacity_{letter} is 0)", "Give signal layers of both directions.")

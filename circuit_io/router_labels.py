@@ -3,7 +3,7 @@
 import csv
 import gzip
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,8 @@ from circuit_io.features import build_graph
 from circuit_io.gcells import HORIZONTAL, VERTICAL, GcellGrid
 from circuit_io.labels import UsageTable
 from circuit_io.router import Demand, route_once
-from circuit_io.router_demand import check_demand, is_edge
-from circuit_io.router_supply import Supply, demand_left, supply_of
+from circuit_io.router_demand import check_demand, demand_of, is_edge
+from circuit_io.router_supply import Supply, layers_of, supply_of
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class RoutedTables:
 def route_tables(task: Demand, supply: Supply, *, runs: int, seed: int) -> RoutedTables:
     """The mean of several runs of the embedded router as a table of layers.
 
-    The router knows two directions and no layers: its wires on an edge are laid to the layers in proportion to the
-    tracks that are left there. Sums over the layers, which labels are made of, are exact.
+    The mean is of two directions: its wires on an edge are shared among the layers in proportion to the tracks that are
+    left there. Sums over the layers, which labels are made of, are exact.
 
     Args:
         task: what to route.
@@ -88,8 +88,9 @@ def write_router_labels(
         InputError: what cannot be routed, see `router.route`.
     """
     graph, _, _ = build_graph(design, grid, adjustment)
-    supply = supply_of(design, grid, adjustment, inside=True)
-    found = route_tables(demand_left(graph, supply), supply, runs=runs, seed=seed)
+    supply = supply_of(design, grid, adjustment)
+    graph = replace(graph, layers=layers_of(design, grid, supply))
+    found = route_tables(demand_of(graph), supply, runs=runs, seed=seed)
     pins = np.bincount(graph.pin_net, minlength=graph.num_nets)
     length_um = found.net_gcells * (grid.tile_dbu / design.dbu_per_um)
     names = design.net_names.raw_list()

@@ -1,10 +1,15 @@
-"""The passes of the embedded router in NumPy: what `circuit_io/csrc/route.c` does, told plainly, 100 times as slow."""
+"""The flat passes of the embedded router in NumPy: what `csrc/route.c` does, told plainly, 100 times as slow."""
+
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Int, Int64
 
 from circuit_io.router_board import THEN_X, X_FIRST, Board, Detours
 from circuit_io.router_demand import MapI, Pair
+from circuit_io.router_reference_maze import Maze
+
+__all__ = ["Maze", "route_l", "route_l_again", "route_via", "route_z"]
 
 _FULL = 50_000  # of a crowded edge, beside tenths of wires that fit still
 
@@ -18,26 +23,49 @@ def route_l(board: Board) -> None:
     for s, (x1, y1, x2, y2) in enumerate(board.ends.tolist()):
         if x1 == x2 or y1 == y2:
             continue
-        low, high = min(y1, y2), max(y1, y2)
-        column1, column2 = np.s_[low:high, x1], np.s_[low:high, x2]
-        row1, row2 = np.s_[y1, x1:x2], np.s_[y2, x1:x2]
-        along_y = _over(v, board.soft[1], column1, 5) + _over(h, board.soft[0], row2, 5)
-        along_x = _over(v, board.soft[1], column2, 5) + _over(h, board.soft[0], row1, 5)
-        is_up = along_y < along_x
-        board.turn[s], board.via[s] = (THEN_X, (x1, y2)) if is_up else (X_FIRST, (x2, y1))
+        is_up = _bend(board, s, 5)
         sign = 1 if is_up else -1
-        v[column1] += sign
-        h[row2] += sign
-        v[column2] -= sign
-        h[row1] -= sign
+        low, high = min(y1, y2), max(y1, y2)
+        v[low:high, x1] += sign
+        h[y2, x1:x2] += sign
+        v[low:high, x2] -= sign
+        h[y1, x1:x2] -= sign
+
+
+def route_l_again(board: Board, *, whole: bool) -> None:
+    """Takes nets as a whole, or segments alone, off the board and puts each segment back on the less crowded L."""
+    first = np.flatnonzero(np.diff(board.net, prepend=-1)) if whole else np.arange(len(board.net))
+    for low, high in pairwise([*first.tolist(), len(board.net)]):
+        for s in range(low, high):
+            _add(board, s, -1)
+        for s in range(low, high):
+            x1, y1, x2, y2 = board.ends[s].tolist()
+            if x1 != x2 and y1 != y2:
+                _bend(board, s, 10)
+            _add(board, s, 1)
+
+
+def _bend(board: Board, s: int, scale: int) -> bool:
+    """Gives a bent segment its L; whether that leaves the left end along y."""
+    x1, y1, x2, y2 = board.ends[s].tolist()
+    (h, v), (soft_h, soft_v) = board.wires, board.soft
+    span = slice(min(y1, y2), max(y1, y2))
+    along_y = _over(v, soft_v, np.s_[span, x1], scale) + _over(h, soft_h, np.s_[y2, x1:x2], scale)
+    along_x = _over(v, soft_v, np.s_[span, x2], scale) + _over(h, soft_h, np.s_[y1, x1:x2], scale)
+    is_up = along_y < along_x
+    board.turn[s], board.via[s] = (THEN_X, (x1, y2)) if is_up else (X_FIRST, (x2, y1))
+    return is_up
 
 
 def route_z(board: Board, least: int) -> None:
-    """The best Z for bent segments longer than `least`: those alone in their net, and those over capacity."""
+    """The best Z for bent segments longer than `least`: those alone in their net, and those over capacity.
+
+    For the latter the first of the least crowded counts; else, among these, the one with most room.
+    """
     for s, (x1, y1, x2, y2) in enumerate(board.ends.tolist()):
         if x1 == x2 or y1 == y2 or x2 - x1 + abs(y2 - y1) <= least:
             continue
-        is_full = _is_full(board, s, -1)
+        is_full = _is_full(board, s, -1, board.room)
         if not is_full and not board.is_alone[s]:
             continue
         _add(board, s, -1)
@@ -47,39 +75,38 @@ def route_z(board: Board, least: int) -> None:
         at1, at2 = y1 - low, y2 - low
         over = _before(over_h[at1]) + _after(over_h[at2]) + over_v.sum(0)
         test = _before(test_h[at1]) + _after(test_h[at2]) + test_v.sum(0)
-        best = int(np.lexsort((test, over))[0])
+        best = int(over[:-1].argmin()) if is_full else int(np.lexsort((test, over))[0])
         via, turn = (x1 + best, y1), X_FIRST
         if is_full:
             below, above = (0, -1) if y1 < y2 else (-1, 0)
             sides = _before(over_v[:, below]) + _after(over_v[:, above]) + over_h.sum(1)
-            row = int(sides.argmin())
+            row = int(sides[:-1].argmin())
             if sides[row] < over[best]:
                 via, turn = (x1, low + row), THEN_X
         board.via[s], board.turn[s] = via, turn
         _add(board, s, 1)
 
 
-def route_via(board: Board, past: Pair, detours: Detours) -> int:
+def route_via(board: Board, detours: Detours) -> int:
     """Two L shapes by way of the best gcell around each segment whose route is full; how many gcells were searched.
 
-    `past` counts as wires on each edge. Ways are tried row by row from below, in a row the straight or Z way along it
-    first, then from left to right those of three bends.
+    Ways are tried row by row from below, in a row the straight or Z way along it first, then from left to right those
+    of three bends.
     """
     ny, nx = board.wires[0].shape
     searched = 0
     for s, (x1, y1, x2, y2) in enumerate(board.ends.tolist()):
         low, high = min(y1, y2), max(y1, y2)
-        length = x2 - x1 + high - low
-        if length <= detours.least or not _is_full(board, s, detours.spare):
+        if x2 - x1 + high - low <= detours.least or not _is_full(board, s, detours.spare, board.level):
             continue
         _add(board, s, -1)
-        reach = min(detours.times * length, detours.reach)
+        reach = detours.reach
         x0, y0, x3, y3 = board.box[s].tolist()
         left, right = max(x1 if x0 < x1 else x1 - reach, 0), min(x2 if x3 > x2 else x2 + reach, nx - 1)
         down, up = max(low if y0 < low else low - reach, 0), min(high if y3 > high else high + reach, ny - 1)
         x, y, board.turn[s] = _search(
-            _prices(board, past, 0, np.s_[down : up + 1, left:right], detours).T,
-            _prices(board, past, 1, np.s_[down:up, left : right + 1], detours),
+            _prices(board, 0, np.s_[down : up + 1, left:right], 0, detours).T,
+            _prices(board, 1, np.s_[down:up, left : right + 1], board.tilt, detours),
             (x1 - left, y1 - down, x2 - left, y2 - down),
         )
         board.via[s] = x + left, y + down
@@ -110,11 +137,11 @@ def _search(
 
 
 def _prices(
-    board: Board, past: Pair, direction: int, where: tuple[slice, slice], detours: Detours
+    board: Board, direction: int, where: tuple[slice, slice], tilt: int, detours: Detours
 ) -> Int64[np.ndarray, "a b"]:
-    left = board.room[direction][where] - board.wires[direction][where] - past[direction][where]
+    left = board.level[direction][where] + tilt - board.wires[direction][where]
     half = len(detours.price) // 2
-    prices: Int64[np.ndarray, "a b"] = detours.price[np.clip(left, -half, half) + half].astype(np.int64)
+    prices: Int64[np.ndarray, "a b"] = detours.price[np.clip(left, -half, half) + half]
     return prices
 
 
@@ -158,5 +185,5 @@ def _add(board: Board, s: int, by: int) -> None:
         board.wires[direction][where] += by
 
 
-def _is_full(board: Board, s: int, spare: int) -> bool:
-    return any((board.wires[d][where] >= board.room[d][where] - spare).any() for d, where in _legs(board, s))
+def _is_full(board: Board, s: int, spare: int, most: Pair) -> bool:
+    return any((board.wires[d][where] >= most[d][where] - spare).any() for d, where in _legs(board, s))

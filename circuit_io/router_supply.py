@@ -1,14 +1,13 @@
-"""The tracks of a placed design by layer, as FastRoute counts them, and what the embedded router is asked with them."""
+"""The tracks of a placed design by layer, as FastRoute counts them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int64
 
 from circuit_io.design import Design
-from circuit_io.gcells import HORIZONTAL, VERTICAL, GcellGrid, RoutingLayer, adjusted, blocked_tracks, crossing
-from circuit_io.graph import CircuitGraph
-from circuit_io.router_demand import Demand, MapI, demand_of
+from circuit_io.gcells import HORIZONTAL, GcellGrid, RoutingLayer, adjusted, blocked_tracks
+from circuit_io.graph import Layers
 
 
 @dataclass(frozen=True)
@@ -27,37 +26,37 @@ class Supply:
         """Rows of the layers of one direction."""
         return [i for i, layer in enumerate(self.layers) if layer.direction == direction]
 
-    def blocked(self, direction: int) -> MapI:
-        """What fixed shapes take of the tracks that adjustments leave, in one direction."""
-        mine = self.of(direction)
-        taken: MapI = (self.adjusted[mine] - self.left[mine]).sum(axis=0).astype(np.int32)
-        return taken
 
-
-def supply_of(design: Design, grid: GcellGrid, adjustment: dict[str, float], *, inside: bool = False) -> Supply:
+def supply_of(design: Design, grid: GcellGrid, adjustment: dict[str, float]) -> Supply:
     """The tracks of a placed design.
+
+    Shapes that lie inside one gcell count, and so do the vias of the power grid, as they do for FastRoute.
 
     Args:
         design: the design.
         grid: its gcells.
         adjustment: by name of signal layer.
-        inside: count shapes that lie inside one gcell, and the vias of the power grid, as FastRoute does: for labels.
-            The features were trained without.
     """
     low, high = grid.signal
     layers = tuple(layer for layer in grid.layers if low <= layer.level <= high)
     capacity, after, left = [], [], []
     for layer in layers:
-        parts = design.obstacles.parts(layer.level, vias=inside)
-        shapes = list(parts) if inside else [crossing(grid, layer, part) for part in parts]
+        shapes = np.concatenate(list(design.obstacles.parts(layer.level, vias=True)))
         tracks, share = grid.capacity(layer), adjustment.get(layer.name, 0.0)
-        taken = np.minimum(blocked_tracks(grid, layer, np.concatenate(shapes), inside=inside), tracks)
+        taken = np.minimum(blocked_tracks(grid, layer, shapes, inside=True), tracks)
         capacity.append(tracks)
         after.append(adjusted(tracks, share))
         left.append(adjusted(tracks - taken, share))
     return Supply(layers, np.stack(capacity), np.stack(after), np.stack(left))
 
 
-def demand_left(graph: CircuitGraph, supply: Supply) -> Demand:
-    """What a design asks of the router, with blocked tracks counted as FastRoute does."""
-    return replace(demand_of(graph), blocked=(supply.blocked(HORIZONTAL), supply.blocked(VERTICAL)))
+def layers_of(design: Design, grid: GcellGrid, supply: Supply) -> Layers:
+    """The layers of a placed design up to the highest for signals, with the tracks that are left; those of its pins."""
+    low, high = grid.signal
+    room = np.zeros((high, grid.ny, grid.nx), np.int64)
+    room[low - 1 :] = supply.left
+    along_x = np.asarray([layer.direction == HORIZONTAL for layer in grid.layers[:high]])
+    room[along_x, :, -1] = 0
+    room[~along_x, -1] = 0
+    level = np.clip(design.forms.level[design.pin_form], 1, high)
+    return Layers(low - 1, along_x, room.astype(np.uint16), (level - 1).astype(np.uint8))

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from circuit_io.atomic import new_folder
 from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, ROUTER_FEATURES, names
-from circuit_io.graph import CircuitGraph
+from circuit_io.graph import CircuitGraph, Layers
 from circuit_io.labels import Labels
 from circuit_io.manifest import (
     BOX,
@@ -40,9 +40,13 @@ from circuit_io.text import sha256_of_file
 
 T = TypeVar("T")
 SCHEMA, VERSION = "gsr-design", 1
+LAYERS = "layers.safetensors"
 _AGAIN = "Export the design again."
 _DIFFER = ("name", "path")  # columns of texts that differ in every row
-_DTYPES = {"<i8": "I64", "<f8": "F64", "<f4": "F32", "<i4": "I32", "|i1": "I8", "|u1": "U8", "|b1": "BOOL"}
+_DTYPES = {
+    **{"<i8": "I64", "<f8": "F64", "<f4": "F32", "<i4": "I32", "<u2": "U16"},
+    **{"|i1": "I8", "|u1": "U8", "|b1": "BOOL"},
+}
 EXPORT_KINDS = {
     **dict.fromkeys(("design", "family", "technology", "variant", "stage", "def_sha256"), TEXT),
     **dict.fromkeys(("die_um", "core_um"), BOX),
@@ -106,8 +110,11 @@ def write_design(
             repeated = [c for c in table.column_names if table[c].type == pa.string() and c not in _DIFFER]
             with (work / f"{name}.parquet").open("wb") as f:  # pyarrow takes no path that is not UTF-8
                 pq.write_table(table, f, use_dictionary=repeated)
-        arrays = {f.name: getattr(graph, f.name) for f in fields(graph) if f.name not in ("nx", "ny")}
+        arrays = {f.name: getattr(graph, f.name) for f in fields(graph) if f.name not in ("nx", "ny", "layers")}
         write_arrays(work / "graph.safetensors", arrays)
+        if graph.layers is not None:
+            arrays = {f.name: np.asarray(getattr(graph.layers, f.name)) for f in fields(Layers)}
+            write_arrays(work / LAYERS, arrays)
         if labels is not None:
             write_arrays(work / "labels.safetensors", {f.name: getattr(labels, f.name) for f in fields(labels)})
         files = {p.name: sha256_of_file(p) for p in sorted(work.iterdir())}
@@ -162,7 +169,11 @@ def open_design(folder: Path | str, *, verify: bool = True) -> StoredDesign:
         arrays = load_file(folder / "graph.safetensors")
         for kind in EARLIER:
             arrays |= {f"{kind}_features": _grown(arrays[f"{kind}_features"], len(manifest["fields"][kind]), kind)}
-        graph = CircuitGraph(nx=manifest["grid"]["nx"], ny=manifest["grid"]["ny"], **arrays)
+        layers = None
+        if LAYERS in manifest["files"]:
+            found = load_file(folder / LAYERS)
+            layers = Layers(int(found["lowest"].item()), found["along_x"], found["room"], found["pin_layer"])
+        graph = CircuitGraph(nx=manifest["grid"]["nx"], ny=manifest["grid"]["ny"], layers=layers, **arrays)
         insts, nets = _table(folder / "insts.parquet"), _table(folder / "nets.parquet")
         modules = _table(folder / "modules.parquet") if "modules.parquet" in manifest["files"] else None
         labels = (
@@ -231,6 +242,12 @@ def _check_graph(folder: Path, graph: CircuitGraph, insts: pa.Table, nets: pa.Ta
         within(graph.pin_gcell, graph.num_gcells) and within(graph.inst_gcell, graph.num_gcells), "a gcell is not there"
     )
     need(bool((np.diff(graph.pin_net) >= 0).all()), "pins are not sorted by net")
+    layers = graph.layers
+    if layers is not None:
+        shape, wanted = layers.room.shape, (len(layers.along_x), graph.ny, graph.nx)
+        need(shape == wanted and 0 <= layers.lowest < shape[0], f"layers have shape {shape}")
+        need(len(layers.pin_layer) == graph.num_pins, "layers are of other pins")
+        need(within(layers.pin_layer, shape[0]), "a pin's layer is not there")
     need(len(insts) == graph.num_insts and len(nets) == graph.num_nets, "tables and graph differ in length")
     for kind, declared in FEATURES.items():
         table = getattr(graph, f"{kind}_features")

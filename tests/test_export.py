@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,9 @@ from circuit_io.gcells import make_grid
 from circuit_io.labels import find
 from circuit_io.netlist_check import check_netlist
 from circuit_io.nodes import select_nodes
+from circuit_io.router_demand import demand_of
 from circuit_io.router_features import with_router
-from circuit_io.router_supply import demand_left, supply_of
+from circuit_io.router_supply import layers_of, supply_of
 from circuit_io.store import open_design, write_arrays
 from circuit_io.text import read_bytes
 
@@ -55,10 +57,16 @@ def test_an_export_reads_back_as_it_was_built(sources: ExportSources, exported: 
     grid = make_grid(design.die_dbu, design.layers, signal_layers=sources.signal_layers)
     adjustment = dict.fromkeys([k.name for k in grid.layers], sources.layer_adjustment["*"])
     bare, _, nodes = build_graph(design, grid, adjustment)
-    graph, of_router = with_router(bare, demand_left(bare, supply_of(design, grid, adjustment)))
+    bare = replace(bare, layers=layers_of(design, grid, supply_of(design, grid, adjustment)))
+    graph, of_router = with_router(bare, demand_of(bare))
     assert stored.manifest["router"] == of_router
     for name in ("inst_gcell", "pin_inst", "pin_net", "pin_gcell", "net_box", "inst_features", "gcell_features"):
         np.testing.assert_array_equal(getattr(stored.graph, name), getattr(graph, name))
+    assert stored.graph.layers is not None
+    assert graph.layers is not None
+    assert stored.graph.layers.lowest == graph.layers.lowest == 1
+    for name in ("along_x", "room", "pin_layer"):
+        np.testing.assert_array_equal(getattr(stored.graph.layers, name), getattr(graph.layers, name))
     counts = stored.manifest["counts"]
     assert counts["insts"] == len(nodes.inst) == 901
     assert counts["ports"] == 70

@@ -181,7 +181,7 @@ def test_labels_by_guides_are_what_the_run_left(kit: Path, tmp_path: Path, finis
     design = read_design(lef, find(folder / "labels", "placed.def"), lib=[])
     grid = make_grid(design.die_dbu, design.layers, signal_layers=("M2", "M5"))
     table = read_usage(folder / "labels" / "gcell_usage.csv.gz", nx=grid.nx, ny=grid.ny)
-    supply = supply_of(design, grid, dict.fromkeys(table.layers, 0.2), inside=True)
+    supply = supply_of(design, grid, dict.fromkeys(table.layers, 0.2))
     for i, layer in enumerate(supply.layers):
         wires = table.usage[i] - (supply.capacity[i] - supply.left[i])
         wires[edge_mask(wires.shape, layer.direction)] = 0

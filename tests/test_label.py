@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from tcl_session import is_alive
 
 from circuit_io.atomic import write_whole
 from circuit_io.design import read_design
-from circuit_io.gcells import VERTICAL, make_grid
+from circuit_io.gcells import make_grid
 from circuit_io.labels import edge_mask, find, read_parameters, read_usage
 from circuit_io.router import route
-from circuit_io.router_supply import demand_left, supply_of
+from circuit_io.router_demand import demand_of
+from circuit_io.router_supply import layers_of, supply_of
 from circuit_io.store import open_design
 from flow_hooks.jobs.pool import Start, run_pool
 from flow_hooks.labels.batch import keys_table, read_batch
@@ -96,8 +98,9 @@ def test_labels_are_what_the_router_said(kit: Path, labelled: Path) -> None:
         lef = [kit / "tech" / name for name in ("gsr45_tech.lef", "gsr45_cells.lef")]
         placed = read_design(lef, folder / "labels" / "placed.def.gz", lib=[])
         grid = make_grid(placed.die_dbu, placed.layers, signal_layers=tuple(done["signal_layers"]))
-        supply = supply_of(placed, grid, done["layer_adjustment"], inside=True)
-        said = route(demand_left(design.graph, supply), runs=1, seed=seed)
+        supply = supply_of(placed, grid, done["layer_adjustment"])
+        graph = replace(design.graph, layers=layers_of(placed, grid, supply))
+        said = route(demand_of(graph), runs=1, seed=seed)
         np.testing.assert_array_equal(design.labels.congestion_h, said.h)
         np.testing.assert_array_equal(design.labels.congestion_v, said.v)
         np.testing.assert_array_equal(design.labels.overflow_h, said.overflow_h)
@@ -115,9 +118,9 @@ def test_blocked_tracks_are_those_of_openroads_router(kit: Path, name: str, most
     design = read_design(lef, find(folder, "placed.def"), lib=[])
     grid = make_grid(design.die_dbu, design.layers, signal_layers=tuple(done["signal_layers"]))
     table = read_usage(find(folder, "gcell_usage.csv"), nx=grid.nx, ny=grid.ny)
-    supply = supply_of(design, grid, dict.fromkeys(table.layers, done["layer_adjustment"]), inside=True)
+    supply = supply_of(design, grid, dict.fromkeys(table.layers, done["layer_adjustment"]))
     order = [table.layers.index(layer.name) for layer in supply.layers]
-    assert sum(supply.blocked(d).sum() for d in (0, VERTICAL)) > 900
+    assert (supply.adjusted - supply.left).sum() > 900
     below = equal = 0
     for i, layer in zip(order, supply.layers, strict=True):
         edge = ~edge_mask((grid.ny, grid.nx), layer.direction)

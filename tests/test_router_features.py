@@ -12,6 +12,7 @@ from synthetic_graph import write_synthetic
 
 from bench.corpus import library_files
 from circuit_io import router_features
+from circuit_io.errors import InputError
 from circuit_io.export import export_design
 from circuit_io.export_sources import ExportSources, sources_of_labels
 from circuit_io.fields import GCELL_FEATURES, ROUTER_FEATURES, column, names
@@ -19,7 +20,7 @@ from circuit_io.graph import CircuitGraph
 from circuit_io.router import is_compiled, route
 from circuit_io.router_demand import Demand, demand_of
 from circuit_io.router_features import RUNS, with_router
-from circuit_io.store import FEATURES, StoredDesign, open_design
+from circuit_io.store import FEATURES, StoredDesign, open_design, write_design
 from circuit_io.transform import without_router
 from gsr_plugin.cli import main
 from gsr_plugin.dataset import Loader, find_designs
@@ -171,3 +172,25 @@ def test_weights_of_before_do_not_see_router_features(tmp_path: Path) -> None:
     for ours, theirs in zip(loaded.predict(graph).congestion, bare.congestion, strict=True):
         np.testing.assert_array_equal(ours, theirs)
         assert np.isfinite(ours).sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"room": np.zeros((2, 3, 3), np.uint16)}, r"layers have shape \(2, 3, 3\)"),
+        ({"lowest": 9}, "layers have shape"),
+        ({"pin_layer": np.zeros(3, np.uint8)}, "layers are of other pins"),
+        ({"pin_layer": 200}, "a pin's layer is not there"),
+    ],
+)
+def test_layers_of_another_design_are_refused(
+    design: StoredDesign, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    layers = design.graph.layers
+    assert layers is not None
+    if isinstance(change.get("pin_layer"), int):
+        change = {"pin_layer": np.full_like(layers.pin_layer, 200)}
+    bad = replace(design.graph, layers=replace(layers, **change))
+    write_design(tmp_path / "d", manifest=design.manifest, insts=design.insts, nets=design.nets, graph=bad)
+    with pytest.raises(InputError, match=message):
+        open_design(tmp_path / "d")
