@@ -230,11 +230,16 @@ def test_gentle_steps_where_timing_is_known_to_fail() -> None:
         assert ("routability_gentle" in kinds(prediction, manifest(prediction, flow=flow))) == wanted
 
 
-def test_more_demand_than_anything_helps_is_left_alone() -> None:
+def test_where_no_placement_is_enough_only_pins_are_placed_again() -> None:
     prediction = predicted(bump(base=1.15))
-    plan = plan_feedback(prediction, manifest(prediction, counts={"free_ports": 5}))
+    plan = plan_feedback(prediction, manifest(prediction))
     assert (plan.actions, plan.trouble) == ((), "hopeless")
-    assert re.match(r"Nothing planned: the design wants 1\d\d % of all tracks, and above 110 % nothing ", plan.verdict)
+    assert re.match(r"Nothing planned: the design wants 1\d\d % of all tracks, and above 110 % no ", plan.verdict)
+    with_pins = manifest(prediction, counts={"free_ports": 5})
+    plan = plan_feedback(prediction, with_pins)
+    assert [a.action for a in plan.actions] == ["place_pins", "routability_gentle"]
+    assert re.search(r"It helps a little: the design wants 1\d\d % of all tracks", plan.verdict)
+    assert plan_feedback(prediction, with_pins, FeedbackConfig(place_pins="never", gentle="never")).actions == ()
     assert plan_feedback(prediction, manifest(prediction), FeedbackConfig(hopeless_load=2)).actions
 
 

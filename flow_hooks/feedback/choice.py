@@ -31,8 +31,8 @@ class Choice:
     """What to do.
 
     Attributes:
-        trouble: "none", "local", "everywhere", or "hopeless": more demand than anything that was measured makes up for.
-        reason: why nothing is to be done, or "".
+        trouble: "none", "local", "everywhere", or "hopeless": more demand than placement makes up for.
+        reason: why nothing is to be done, or nothing but pins placed again; or "".
         blockages, uniform_density, gentle, place_pins: whether to.
         unplace: whether to unplace hot insts, should there be no room for a blockage; `unplace_always`: anyhow.
     """
@@ -53,13 +53,15 @@ def choose(found: Situation, config: FeedbackConfig) -> Choice:
     acts = trouble in ("local", "everywhere")
     is_short = trouble == "everywhere"
     slack = found.flow.get("worst_slack_ns")
+    free = bool(found.free_ports)
+    only_pins = trouble == "hopeless" and free
     return Choice(
         trouble=trouble,
         reason=reason,
         blockages=_decide(config.blockages, acts),
         uniform_density=_decide(config.uniform_density, is_short),
-        gentle=_decide(config.gentle, acts and slack is not None and slack < 0),
-        place_pins=_decide(config.place_pins, acts and bool(found.free_ports)),
+        gentle=_decide(config.gentle, only_pins or (acts and slack is not None and slack < 0)),
+        place_pins=_decide(config.place_pins, only_pins or (acts and free)),
         unplace=_decide(config.unplace, acts),
         unplace_always=config.unplace == "always",
     )
@@ -77,7 +79,7 @@ def _trouble(found: Situation, config: FeedbackConfig) -> tuple[str, str]:
     if found.load > config.hopeless_load:
         return "hopeless", (
             f"the design wants {100 * found.load:.0f} % of all tracks, and above {100 * config.hopeless_load:.0f} % "
-            "nothing that placement can do was seen to help: give it a larger die, more layers or lower adjustments"
+            "no placement is enough: give it a larger die, more layers or lower adjustments"
         )
     return ("local" if found.load <= config.local_load else "everywhere"), ""
 

@@ -41,7 +41,7 @@ class FeedbackConfig(BaseModel):
         default=0.84, gt=0, description="demand over tracks of the design up to which trouble is local"
     )
     hopeless_load: float = Field(
-        default=1.10, gt=0, description="demand over tracks of the design above which nothing is planned"
+        default=1.10, gt=0, description="demand over tracks of the design above which no insts are moved"
     )
     blockages: Switch = Field(default="auto", description="density blockages; auto: wherever there is trouble")
     uniform_density: Switch = Field(

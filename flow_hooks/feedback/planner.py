@@ -248,6 +248,8 @@ class _Planner:
             parts = ", ".join(f"{n} x {name}" for name, n in counts.items())
             where = {"local": "in some places", "none": "nowhere"}.get(trouble, "everywhere")
             verdict = f"Planned: {parts}. Tracks are short {where}; the design wants {100 * self.load:.0f} % of them."
+            if self.choice.reason and trouble == "hopeless":
+                verdict += f" It helps a little: {self.choice.reason}."
         else:
             why = self.choice.reason or self.reason or "blockages are switched off"
             verdict = f"Nothing planned: {why}."
