@@ -34,6 +34,7 @@ from gsr_plugin.evaluate import Evaluation, Pair, evaluate  # noqa: E402
 from gsr_plugin.jsonable import jsonable  # noqa: E402
 from gsr_plugin.metrics import PlacementScores, summarize  # noqa: E402
 from gsr_plugin.predict import predict_views  # noqa: E402
+from gsr_plugin.slack_scores import SlackEvaluation  # noqa: E402
 from gsr_plugin.train import train  # noqa: E402
 from gsr_plugin.weights import load_weights  # noqa: E402
 
@@ -65,6 +66,7 @@ def merge(found: list[Evaluation]) -> Evaluation:
         for method, scored in part.placements.items():
             placements.setdefault(method, []).extend(scored)
     of_nets = [p for part in found if part.detour for p in part.detour.placements]
+    of_ends = [p for part in found if part.slack for p in part.slack.placements]
     return Evaluation(
         methods={method: summarize(scored) for method, scored in placements.items()},
         placements=placements,
@@ -73,6 +75,7 @@ def merge(found: list[Evaluation]) -> Evaluation:
         weights_sha256=" ".join(part.weights_sha256[:16] for part in found),
         notes=tuple(note for part in found for note in part.notes),
         detour=DetourEvaluation(of_nets) if of_nets else None,
+        slack=SlackEvaluation(of_ends) if of_ends else None,
     )
 
 

@@ -86,6 +86,8 @@ def predict(
         run_id=run_id,
     )
     manifest |= _drift(design, model)
+    if SLACK in model.card.model.tasks and prediction.slacks is None:
+        _log.warning("%s: slack is not predicted, which takes --endpoint-slack and Liberty at export", export)
     whole = Prediction(
         manifest,
         prediction.x_um,

@@ -362,8 +362,15 @@ def test_endpoints_keep_their_values_in_one_tile_and_come_from_near_it(data: Pat
     )
 
 
-def test_exports_without_slacks_are_predicted_without(data: Path, run: Path, tmp_path: Path) -> None:
-    write_corpus(tmp_path / "c", lengths=True)
+def test_exports_without_slacks_are_predicted_without(
+    kit: Path, data: Path, run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lef = [kit / "tech" / f"gsr45_{part}.lef" for part in ("tech", "cells")]
+    sources = sources_of_labels(kit / "labels" / "gsr45" / "crc_bank" / "v0", lef=lef)
+    export_design(replace(sources, router_runs=0), tmp_path / "bare")
+    predict(tmp_path / "bare", tmp_path / "b", weights=run, device="cpu")
+    assert read_prediction(tmp_path / "b").slacks is None
+    assert "slack is not predicted" in caplog.text
     graph = open_design(data / "crc_bank").graph
     assert load_weights(run, device="cpu").predict(graph).slack_change_ns is None
     assert predict_tiles(graph, load_weights(run, device="cpu"), side=16).slack_change_ns is None
