@@ -232,7 +232,7 @@ def test_an_export_holds_modules(exported: Path, kit: Path) -> None:
     assert said["insts_frac"]["net"] == pytest.approx(
         sum(x["module_by"] == "net" for x in cells) / len(cells), abs=1e-4
     )
-    assert [i["role"] for i in design.manifest["inputs"]][-1] == "rtl"
+    assert "rtl" in [i["role"] for i in design.manifest["inputs"]]
 
 
 def test_without_rtl_and_names_there_are_no_modules(sources: ExportSources, tmp_path: Path) -> None:
