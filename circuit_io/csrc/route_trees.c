@@ -46,39 +46,38 @@ static void reserve(garden *g, int64_t points) {
 
 /* ---- neighbours: no other point in the box of the two ---- */
 
-static const point *sorted_points;
-static int by_y_then_x(const void *a, const void *b) {
-    int32_t i = *(const int32_t *)a, j = *(const int32_t *)b;
-    const point *p = sorted_points + i, *q = sorted_points + j;
-    if (p->y != q->y) return p->y < q->y ? -1 : 1;
-    if (p->x != q->x) return p->x < q->x ? -1 : 1;
-    return i < j ? -1 : i > j;
+static int by_y_then_x(const void *a, const void *b) { /* y, x, number */
+    const int32_t *p = a, *q = b;
+    for (int i = 0; i < 3; i++)
+        if (p[i] != q[i]) return p[i] < q[i] ? -1 : 1;
+    return 0;
 }
 static void add_near(garden *g, int64_t *count, int32_t of, int32_t is) {
     if (2 * *count + 2 > g->near_room) {
-        g->near_room = 4 * *count + 64;
-        g->near = again(g, g->near, (size_t)g->near_room * sizeof(int32_t));
+        int64_t room = 4 * *count + 64;
+        g->near = again(g, g->near, (size_t)room * sizeof(int32_t));
         if (g->failed) return;
+        g->near_room = room;
     }
     g->near[2 * *count] = of, g->near[2 * *count + 1] = is;
     (*count)++;
 }
-/* Pairs (point, neighbour) in the order in which they are found; `begin` and `order` then list them by point. */
+/* Pairs (point, neighbour) in the order in which they are found; `begin` and `near` then list them by point. */
 static void find_near(garden *g, int32_t n) {
-    int32_t *ur = g->limit, *lr = ur + n, *ul = lr + n, *ll = ul + n, *sorted = g->order;
+    int32_t *ur = g->limit, *lr = ur + n, *ul = lr + n, *ll = ul + n, *sorted = g->queue;
     int64_t count = 0;
-    for (int32_t i = 0; i < n; i++) ur[i] = lr[i] = INT32_MAX, ul[i] = ll[i] = INT32_MIN, sorted[i] = i;
-    sorted_points = g->node;
-    qsort(sorted, (size_t)n, sizeof *sorted, by_y_then_x);
+    for (int32_t i = 0; i < n; i++) ur[i] = lr[i] = INT32_MAX, ul[i] = ll[i] = INT32_MIN;
+    for (int32_t i = 0; i < n; i++) sorted[3 * i] = g->node[i].y, sorted[3 * i + 1] = g->node[i].x, sorted[3 * i + 2] = i;
+    qsort(sorted, (size_t)n, 3 * sizeof *sorted, by_y_then_x);
     for (int32_t k = 0; k < n && !g->failed; k++) {
-        int32_t p = sorted[k], x = g->node[p].x;
+        int32_t p = sorted[3 * k + 2], x = sorted[3 * k + 1];
         for (int32_t i = 0; i < k; i++) {
-            int32_t q = sorted[i], below = g->node[q].x;
+            int32_t q = sorted[3 * i + 2], below = sorted[3 * i + 1];
             if (below <= x && x < ur[q]) add_near(g, &count, q, p), ur[q] = x;
             else if (ul[q] < x && x < below) add_near(g, &count, q, p), ul[q] = x;
         }
         for (int32_t i = k - 1; i >= 0; i--) {
-            int32_t q = sorted[i], below = g->node[q].x;
+            int32_t q = sorted[3 * i + 2], below = sorted[3 * i + 1];
             if (x <= below && below < lr[p]) add_near(g, &count, p, q), lr[p] = below;
             else if (ll[p] < below && below < x) add_near(g, &count, p, q), ll[p] = below;
         }
