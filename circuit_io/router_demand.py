@@ -14,6 +14,7 @@ Pair = tuple[MapI, MapI]
 
 _TRACKS = 15.0  # unit of the capacity feature
 _WHOLE = 1e-2  # tracks by which a capacity may differ from a whole number
+_MOST_LAYERS = 64  # as in csrc/route_maze.c
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,14 @@ def check_demand(task: Demand) -> None:
         if len(index) and not (int(index.min()) >= 0 and int(index.max()) < count):
             refuse(f"a pin is of a {name} that is not there: there are {count}", "Give the grid the pins were put on.")
     layers = task.layers
-    if layers is not None and (layers.room.shape[1:] != shape or len(layers.pin_layer) != len(task.pin_net)):
-        refuse(f"layers of {list(layers.room.shape[1:])} gcells, {len(layers.pin_layer)} pins", "Export it again.")
+    if layers is not None:
+        planes = len(layers.along_x)
+        if layers.room.shape != (planes, *shape) or len(layers.pin_layer) != len(task.pin_net):
+            refuse(f"layers of {list(layers.room.shape[1:])} gcells, {len(layers.pin_layer)} pins", "Export it again.")
+        if int(layers.pin_layer.max(initial=0)) >= planes:
+            refuse(f"a pin is on a layer that is not there: there are {planes}", "Export it again.")
+        if planes > _MOST_LAYERS:
+            refuse(f"{planes} layers, more than {_MOST_LAYERS}", "Give a lower highest signal layer.")
     for letter, word, tracks, seen in zip("hv", ("horizontal", "vertical"), task.capacity, is_edge(shape), strict=True):
         if seen.any() and not (tracks[seen] > 0).any():
             refuse(f"no {word} track on any edge (capacity_{letter} is 0)", "Give signal layers of both directions.")

@@ -233,7 +233,7 @@ class Maze:
             if len(edge.path) > 1:
                 forward = is_set[edge.a]
                 start, goal = (edge.a, edge.b) if forward else (edge.b, edge.a)
-                wanted = range(low[goal], high[goal] + 1) if is_set[goal] else None
+                wanted = range(low[goal], high[goal] + 1)
                 path = edge.path if forward else edge.path[::-1]
                 layers = self._layers_along(path, range(low[start], high[start] + 1), wanted, room)
                 layers = layers if forward else layers[::-1]
@@ -247,10 +247,8 @@ class Maze:
                     queue += [i for i in dict.fromkeys(i for i, _ in tree.at_node(node)) if i not in queue]
             self._count(edge, 1)
 
-    def _layers_along(
-        self, path: list[int], start: range, goal: range | None, room: Int64[np.ndarray, " cells"]
-    ) -> list[int]:
-        """The layer of each wire of a flat path, from a node with layers `start` to one with `goal`; None: none yet."""
+    def _layers_along(self, path: list[int], start: range, goal: range, room: Int64[np.ndarray, " cells"]) -> list[int]:
+        """The layer of each wire of a flat path, from a node with layers `start` to one with `goal`; empty: any."""
         layers = self.layers
         assert layers is not None
         every = range(len(layers.along_x))
@@ -264,7 +262,7 @@ class Maze:
                 more = _WRONG if not fits else 1 if self.use[cell] < room[cell] else _CROWDED
                 cost[layer] = min(cost[layer] + more, _FAR)
         links.append(_change_layer(cost, 1))
-        best = min(every, key=cost.__getitem__) if goal is None else min(reversed(goal), key=cost.__getitem__)
+        best = min(reversed(goal) if goal else every, key=cost.__getitem__)
         found = []
         for link in reversed(links[1:]):
             best = link[best]

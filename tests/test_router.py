@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def test_c_routes_as_numpy_does(task: Demand, number: int) -> None:
     c, numpy = (route_once(task, number, passes=p) for p in (router_native, router_reference))
     np.testing.assert_array_equal(c.wires, numpy.wires)
     np.testing.assert_array_equal(c.net_gcells, numpy.net_gcells)
-    assert (c.rounds, c.overflow) == (numpy.rounds, numpy.overflow)
+    assert (c.searched, c.rounds, c.overflow) == (numpy.searched, numpy.rounds, numpy.overflow)
 
 
 @settings(deadline=None, max_examples=10)
@@ -266,6 +267,27 @@ def test_what_cannot_be_routed_is_refused(change: dict[str, object], message: st
         object.__setattr__(task, name, value)  # past the checks of shapes, which only the tests make
     with pytest.raises(InputError, match=message):
         route(task)
+
+
+@pytest.mark.parametrize(
+    ("num_layers", "pin_layer", "message"),
+    [(2, 2, "a pin is on a layer that is not there: there are 2"), (65, 0, "65 layers, more than 64")],
+)
+def test_layers_that_cannot_be_are_refused(num_layers: int, pin_layer: int, message: str) -> None:
+    room = np.ones((num_layers, 3, 3), np.uint16)
+    layers = Layers(0, np.arange(num_layers) % 2 == 0, room, np.full(2, pin_layer, np.uint8))
+    with pytest.raises(InputError, match=message):
+        route(replace(task_of(3, 3, GOOD), layers=layers))
+
+
+@pytest.mark.parametrize("passes", [pytest.param(router_native, marks=NATIVE), router_reference])
+def test_a_row_of_gcells_is_laid_on_its_one_layer(passes: ModuleType) -> None:
+    task = task_of(6, 1, [[(0, 0), (4, 0)]])
+    room = np.full((1, 1, 6), 3, np.uint16)
+    room[..., -1] = 0
+    layers = Layers(0, np.asarray([True]), room, np.zeros(2, np.uint8))
+    run = route_once(replace(task, layers=layers), 0, passes=passes)
+    assert run.wires[0].tolist() == [[1, 1, 1, 1, 0, 0]]
 
 
 @pytest.mark.parametrize(("runs", "seed"), [(0, 0), (-1, 0), (8, -1)])

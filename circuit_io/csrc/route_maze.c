@@ -42,7 +42,7 @@ typedef struct {
     const uint8_t *along_x; /* of each layer */
     int64_t lowest;         /* layer of signals; below are pins only */
     const int32_t *room;    /* tracks of each cell to the next along its layer */
-    int32_t *use;
+    int32_t *use;           /* wires on it; NULL while nets are flat */
     spot *spots;             /* of every cell */
     int32_t *heap, *touched; /* cells */
     int64_t num_touched, heap_size;
@@ -107,7 +107,7 @@ static void link_halves(maze *m, tree *t) {
 static void layers_of(const maze *m, const tree *t, int32_t n, int32_t skip, int32_t *low, int32_t *high) {
     int64_t size = m->nx * m->ny;
     *low = *high = 0;
-    if (m->planes == 1) return;
+    if (!m->use) return;
     *low = t->node[n].low, *high = t->node[n].high;
     for (int32_t h = t->node[n].first; h >= 0; h = m->next_half[h]) {
         const edge *e = t->edge + (h >> 1);
@@ -214,18 +214,18 @@ static void count_wires(const maze *m, const edge *e, int32_t by) {
     for (int32_t i = 0; i + 1 < e->size; i++) {
         int32_t low = e->path[i], high = e->path[i + 1];
         if (low > high) low = high, high = e->path[i];
-        if (m->planes > 1) {
+        if (m->use) {
             if (low / size == high / size) m->use[low] += by;
         } else {
             (high - low == 1 && m->nx > 1 ? m->h : m->v)[low] += by;
         }
     }
 }
-static bool is_full(const maze *m, const edge *e, int32_t spare) {
+static bool is_full(const maze *m, const edge *e) {
     for (int32_t i = 0; i + 1 < e->size; i++) {
         int32_t low = e->path[i] < e->path[i + 1] ? e->path[i] : e->path[i + 1];
         bool x = e->path[i] + e->path[i + 1] == 2 * low + 1 && m->nx > 1;
-        if ((x ? m->h : m->v)[low] >= (x ? m->level_h : m->level_v)[low] - spare) return true;
+        if ((x ? m->h : m->v)[low] > (x ? m->level_h : m->level_v)[low]) return true;
     }
     return false;
 }
@@ -531,7 +531,7 @@ static int by_rank(const void *a, const void *b) {
     return x->key != y->key ? (x->key < y->key ? -1 : 1) : x->number < y->number ? -1 : x->number > y->number;
 }
 
-/* Routes anew, the longest of a net first, what is longer than `least` and crosses an edge above its room. `crowded`: nets
+/* Routes anew, the longest of a net first, what is longer than `least` and crosses an edge above its level. `crowded`: nets
  * with the most wires above the room first. The cells searched, or -1: no memory. */
 SCAN_API int64_t maze_round(maze *m, const int32_t *past_h, const int32_t *past_v, const int64_t *price, int64_t half,
                             int64_t bend, int64_t least, int64_t reach, int64_t times, int64_t crowded) {
@@ -569,7 +569,7 @@ SCAN_API int64_t maze_round(maze *m, const int32_t *past_h, const int32_t *past_
             if (e >= t->edges || t->edge[e].a < 0) continue;
             int32_t p1 = t->node[t->edge[e].a].at, p2 = t->node[t->edge[e].b].at;
             int64_t length = labs((long)(p1 % nx - p2 % nx)) + labs((long)(p1 / nx - p2 / nx));
-            if (length <= least || !is_full(m, t->edge + e, -1)) continue;
+            if (length <= least || !is_full(m, t->edge + e)) continue;
             int64_t far = times * (t->edge[e].size - 1);
             searched += route_anew(m, t, e, (int32_t)(far < reach ? far : reach), &p);
         }
@@ -616,7 +616,7 @@ static void lay_edge(maze *m, edge *e, shelf *s) {
     }
     const int32_t *cost = s->cost[n];
     change_layer(m, s->cost[n], s->link[n], 1);
-    if (s->is_set[to]) {
+    if (s->low[to] <= s->high[to]) {
         best = s->high[to];
         for (int32_t l = s->high[to]; l >= s->low[to]; l--) best = cost[l] < cost[best] ? l : best;
     } else {
