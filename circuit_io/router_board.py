@@ -57,7 +57,7 @@ class Board:
     tilt: int
 
     def overflow(self) -> tuple[int, int]:
-        """Wires above the room, summed over all edges, and the most on one edge, below 0 where none is full."""
+        """Wires above the room, summed over all edges, and the most on one edge, 0 where none is."""
         above = [w.astype(np.int64) - r for w, r in zip(self.wires, self.room, strict=True)]
         edges = [a[seen] for a, seen in zip(above, is_edge(above[0].shape), strict=True)]
         every = np.concatenate(edges)
