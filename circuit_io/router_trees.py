@@ -3,6 +3,7 @@
 In C (`csrc/route_trees.c`) or, where it is not built, in Python: the same trees.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,28 +158,17 @@ class _Tree:
 
     def _near(self) -> list[list[int]]:
         """Neighbours of every point: those with no other point in the box of the two."""
-        far = 1 << 40
         near: list[list[int]] = [[] for _ in self.at]
-        upper_right, lower_right = [far] * len(near), [far] * len(near)
-        upper_left, lower_left = [-far] * len(near), [-far] * len(near)
-        below: list[int] = []
-        for p in sorted(range(len(near)), key=lambda i: (self.at[i][1], self.at[i][0])):
+        order = sorted(range(len(near)), key=lambda i: (self.at[i][1], self.at[i][0]))
+        for k, p in enumerate(order):
             x = self.at[p][0]
-            for q in below:
-                if self.at[q][0] <= x < upper_right[q]:
-                    near[q].append(p)
-                    upper_right[q] = x
-                elif upper_left[q] < x < self.at[q][0]:
-                    near[q].append(p)
-                    upper_left[q] = x
-            for q in reversed(below):
-                if x <= self.at[q][0] < lower_right[p]:
-                    near[p].append(q)
-                    lower_right[p] = self.at[q][0]
-                elif lower_left[p] < self.at[q][0] < x:
-                    near[p].append(q)
-                    lower_left[p] = self.at[q][0]
-            below.append(p)
+            for others in (reversed(order[:k]), order[k + 1 :]):
+                left, right = -math.inf, math.inf  # the nearest columns met
+                for q in others:
+                    at = self.at[q][0]
+                    if left < at < right:
+                        near[p].append(q)
+                        left, right = (at, right) if at < x else (left, at)
         return near
 
     def _grow(self, driver: int) -> None:

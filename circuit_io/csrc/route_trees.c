@@ -18,9 +18,8 @@ typedef struct {
     point *node;
     int32_t nodes, edges;
     int32_t *end, *next, *prev; /* half edges: 2 * e at v, ends at u; 2 * e + 1 at u, ends at v */
-    int32_t *near, *begin;      /* neighbours of every point */
+    int32_t *near, *begin, *stop; /* neighbours of every point, and which of them are whose */
     int64_t near_room;
-    int32_t *order, *limit;
     float *weight;
     int32_t *parent, *length, *heap, *place, *queue;
     int64_t heap_size;
@@ -37,8 +36,8 @@ static void reserve(garden *g, int64_t points) {
     if (points <= g->room) return;
     size_t wide = 8 * (size_t)points + 64, bytes = wide * sizeof(int32_t);
     g->node = again(g, g->node, wide * sizeof(point));
-    int32_t **column[] = {&g->end, &g->next, &g->prev, &g->begin, &g->order, &g->limit, &g->parent, &g->length, &g->heap,
-                          &g->place, &g->queue};
+    int32_t **column[] = {&g->end, &g->next, &g->prev, &g->begin, &g->stop, &g->parent, &g->length, &g->heap, &g->place,
+                          &g->queue};
     for (size_t i = 0; i < sizeof column / sizeof *column; i++) *column[i] = again(g, *column[i], 2 * bytes);
     g->weight = again(g, g->weight, wide * sizeof(float));
     if (!g->failed) g->room = 2 * points;
@@ -52,49 +51,36 @@ static int by_y_then_x(const void *a, const void *b) { /* y, x, number */
         if (p[i] != q[i]) return p[i] < q[i] ? -1 : 1;
     return 0;
 }
-static void add_near(garden *g, int64_t *count, int32_t of, int32_t is) {
-    if (2 * *count + 2 > g->near_room) {
-        int64_t room = 4 * *count + 64;
+static bool add_near(garden *g, int32_t *count, int32_t is) {
+    if (*count == g->near_room) {
+        int64_t room = 2 * g->near_room + 64;
         g->near = again(g, g->near, (size_t)room * sizeof(int32_t));
-        if (g->failed) return;
+        if (g->failed) return false;
         g->near_room = room;
     }
-    g->near[2 * *count] = of, g->near[2 * *count + 1] = is;
-    (*count)++;
+    g->near[(*count)++] = is;
+    return true;
 }
-/* Pairs (point, neighbour) in the order in which they are found; `begin` and `near` then list them by point. */
+/* From every point up the rows and down them: a point counts that is nearer to its column than all met on that side. */
 static void find_near(garden *g, int32_t n) {
-    int32_t *ur = g->limit, *lr = ur + n, *ul = lr + n, *ll = ul + n, *sorted = g->queue;
-    int64_t count = 0;
-    for (int32_t i = 0; i < n; i++) ur[i] = lr[i] = INT32_MAX, ul[i] = ll[i] = INT32_MIN;
-    for (int32_t i = 0; i < n; i++) sorted[3 * i] = g->node[i].y, sorted[3 * i + 1] = g->node[i].x, sorted[3 * i + 2] = i;
-    qsort(sorted, (size_t)n, 3 * sizeof *sorted, by_y_then_x);
-    for (int32_t k = 0; k < n && !g->failed; k++) {
-        int32_t p = sorted[3 * k + 2], x = sorted[3 * k + 1];
-        for (int32_t i = 0; i < k; i++) {
-            int32_t q = sorted[3 * i + 2], below = sorted[3 * i + 1];
-            if (below <= x && x < ur[q]) add_near(g, &count, q, p), ur[q] = x;
-            else if (ul[q] < x && x < below) add_near(g, &count, q, p), ul[q] = x;
+    int32_t *by_row = g->queue, count = 0;
+    for (int32_t i = 0; i < n; i++) by_row[3 * i] = g->node[i].y, by_row[3 * i + 1] = g->node[i].x, by_row[3 * i + 2] = i;
+    qsort(by_row, (size_t)n, 3 * sizeof *by_row, by_y_then_x);
+    for (int32_t k = 0; k < n; k++) {
+        int32_t p = by_row[3 * k + 2], x = by_row[3 * k + 1];
+        g->begin[p] = count;
+        for (int32_t way = -1; way <= 1; way += 2) {
+            int32_t left = INT32_MIN, right = INT32_MAX;
+            for (int32_t i = k + way; i >= 0 && i < n; i += way) {
+                int32_t at = by_row[3 * i + 1];
+                if (at <= left || at >= right) continue;
+                if (!add_near(g, &count, by_row[3 * i + 2])) return;
+                if (at < x) left = at;
+                else right = at;
+            }
         }
-        for (int32_t i = k - 1; i >= 0; i--) {
-            int32_t q = sorted[3 * i + 2], below = sorted[3 * i + 1];
-            if (x <= below && below < lr[p]) add_near(g, &count, p, q), lr[p] = below;
-            else if (ll[p] < below && below < x) add_near(g, &count, p, q), ll[p] = below;
-        }
+        g->stop[p] = count;
     }
-    if (g->failed) return;
-    for (int32_t i = 0; i <= n; i++) g->begin[i] = 0;
-    for (int64_t i = 0; i < count; i++) g->begin[g->near[2 * i] + 1]++;
-    for (int32_t i = 0; i < n; i++) g->begin[i + 1] += g->begin[i];
-    if (3 * count + 2 > g->near_room) {
-        g->near_room = 3 * count + 64;
-        g->near = again(g, g->near, (size_t)g->near_room * sizeof(int32_t));
-        if (g->failed) return;
-    }
-    int32_t *list = g->near + 2 * count, *next = g->order;
-    for (int32_t i = 0; i < n; i++) next[i] = g->begin[i];
-    for (int64_t i = 0; i < count; i++) list[next[g->near[2 * i]]++] = g->near[2 * i + 1];
-    memmove(g->near, list, (size_t)count * sizeof *list);
 }
 
 /* ---- graph ---- */
@@ -141,7 +127,7 @@ static void grow(garden *g, int32_t n, int32_t driver) {
         int32_t p = g->heap[best], last = g->heap[--g->heap_size];
         g->heap[best] = last, g->place[last] = (int32_t)best, g->place[p] = -1;
         if (g->parent[p] >= 0) add_edge(g, g->parent[p], p);
-        for (int32_t i = g->begin[p]; i < g->begin[p + 1]; i++) {
+        for (int32_t i = g->begin[p]; i < g->stop[p]; i++) {
             int32_t q = g->near[i];
             if (g->place[q] == -1) continue;
             int32_t length = abs(g->node[p].x - g->node[q].x) + abs(g->node[p].y - g->node[q].y);
@@ -333,7 +319,7 @@ SCAN_API scan_result *route_trees(const char *text, int64_t size, const int64_t 
     }
     if (left == 0) r->status = SCAN_DONE;
 out:
-    free(g.node), free(g.end), free(g.next), free(g.prev), free(g.near), free(g.begin), free(g.order), free(g.limit);
+    free(g.node), free(g.end), free(g.next), free(g.prev), free(g.near), free(g.begin), free(g.stop);
     free(g.weight), free(g.parent), free(g.length), free(g.heap), free(g.place), free(g.queue);
     return scan_seal(r);
 }
