@@ -3,7 +3,7 @@
 import importlib.util
 import sys
 import warnings
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -65,8 +65,9 @@ def same(a: CircuitGraph | Labels | None, b: CircuitGraph | Labels | None) -> No
 
 def test_a_design_comes_back_as_it_went(stored: StoredDesign, library: str) -> None:
     to, back = WAYS[library]
+    """All but the layers, which are for the embedded router alone."""
     graph, labels = back(to(stored))
-    same(graph, stored.graph)
+    same(graph, replace(stored.graph, layers=None))
     same(labels, stored.labels)
 
 

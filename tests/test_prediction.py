@@ -300,7 +300,7 @@ def test_metrics_are_registered_and_finite(pair: Pair) -> None:
     edges = prediction.maps["congestion_v"][:-1]
     assert metrics["detailedplace__gsr__congestion_v__mean"] == pytest.approx(edges.mean(), rel=1e-6)
     assert metrics["detailedplace__gsr__congestion_v__p95"] == pytest.approx(np.quantile(edges, 0.95), rel=1e-6)
-    assert {key.better for key in METRIC_KEYS.values()} == {"lower", "neither"}
+    assert {key.better for key in METRIC_KEYS.values()} == {"higher", "lower", "neither"}
 
 
 def test_metrics_of_a_single_gcell() -> None:
