@@ -245,7 +245,8 @@ def _check_graph(folder: Path, graph: CircuitGraph, insts: pa.Table, nets: pa.Ta
     layers = graph.layers
     if layers is not None:
         shape, wanted = layers.room.shape, (len(layers.along_x), graph.ny, graph.nx)
-        need(shape == wanted and 0 <= layers.lowest < shape[0], f"layers have shape {shape}")
+        need(shape == wanted, f"layers have shape {shape}")
+        need(0 <= layers.lowest < shape[0], "the lowest layer for signals is not there")
         need(len(layers.pin_layer) == graph.num_pins, "layers are of other pins")
         need(within(layers.pin_layer, shape[0]), "a pin's layer is not there")
     need(len(insts) == graph.num_insts and len(nets) == graph.num_nets, "tables and graph differ in length")

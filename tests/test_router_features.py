@@ -177,7 +177,7 @@ def test_weights_of_before_do_not_see_router_features(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"lowest": 9}, "layers have shape"),
+        ({"lowest": 9}, "the lowest layer for signals is not there"),
         ({"pin_layer": np.zeros(3, np.uint8)}, "layers are of other pins"),
         ({"pin_layer": 200}, "a pin's layer is not there"),
     ],
