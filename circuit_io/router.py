@@ -8,7 +8,11 @@ by fixed shapes count as taken. The passes are in C (`router_native`) or, where 
 
 import logging
 import math
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -149,15 +153,10 @@ def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0, most_s
     total, square, over = (tuple(np.zeros(shape, np.int64) for _ in "hv") for _ in range(3))
     length = np.zeros(task.num_nets, np.int64)
     overflow: list[int] = []
-    rounds, searched = [], 0
+    rounds: list[int] = []
     first: Pair = task.blocked
-    for number in range(seed, seed + runs):
-        made = len(overflow)
-        if most_searched and made and searched + searched // made > most_searched:
-            break
-        run = route_once(plan, number)
-        first = first if made else run.wires
-        searched += run.searched
+    for run in _runs(plan, range(seed, seed + runs), most_searched):
+        first = first if rounds else run.wires
         for d in range(2):
             need = run.wires[d].astype(np.int64) + task.blocked[d]
             total[d][:] += need
@@ -176,6 +175,32 @@ def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0, most_s
     h, spread_h, first_h, over_h, v, spread_v, first_v, over_v = (m.astype(np.float32) for m in maps)
     return Routing(h, v, spread_h, spread_v, first_h, first_v, over_h, over_v, (length / made).astype(np.float32),
                    tuple(overflow), tuple(rounds), seed)  # fmt: skip
+
+
+def _runs(plan: Plan, numbers: range, most_searched: int) -> Iterator[Run]:
+    """Runs in the order of their numbers, as many as `most_searched` allows; see `route`.
+
+    After the first they are made side by side, no more at a time than will be wanted as far as can be told.
+    """
+    made = searched = 0
+    threads = _threads()
+    with ThreadPoolExecutor(threads) as pool:
+        while made < len(numbers):
+            wanted = len(numbers) if not most_searched else most_searched // max(searched // max(made, 1), 1)
+            batch = numbers[made : max(min(wanted, made + threads), made + 1)] if made else numbers[:1]
+            for run in pool.map(partial(route_once, plan), batch):
+                if most_searched and made and searched + searched // made > most_searched:
+                    return
+                made += 1
+                searched += run.searched
+                yield run
+
+
+def _threads() -> int:
+    """Runs at a time: as many as OMP_NUM_THREADS or the cores allow, four at most."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    cores = int(told) if told.isdecimal() and int(told) else os.cpu_count() or 1
+    return min(cores, 4) if is_compiled() else 1
 
 
 def route_once(task: Demand | Plan, number: int, *, passes: _Passes | None = None) -> Run:

@@ -208,6 +208,23 @@ def test_pins_in_one_gcell_and_layer_are_one_point_and_trees_grow_from_the_drive
             assert [x0, y0, x1, y1] in found or [x1, y1, x0, y0] in found
 
 
+@NATIVE
+def test_runs_side_by_side_are_those_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    task = task_of(12, 12, [[(int(x), int(y)) for x, y in rng.integers(0, 12, (4, 2))] for _ in range(120)])
+    for most in (0, 5 * route_once(task, 0).searched):
+        found = []
+        for threads in ("1", "3"):
+            monkeypatch.setenv("OMP_NUM_THREADS", threads)
+            found.append(route(task, most_searched=most))
+        np.testing.assert_array_equal(found[0].h, found[1].h)
+        np.testing.assert_array_equal(found[0].spread_v, found[1].spread_v)
+        np.testing.assert_array_equal(found[0].first_h, found[1].first_h)
+        assert found[0].overflow == found[1].overflow
+        assert len(found[0].overflow) == (8 if not most else len(found[1].overflow))
+        assert not most or 2 < len(found[0].overflow) < 8
+
+
 def test_nets_without_wires_give_empty_maps() -> None:
     routing = route(task_of(3, 2, [[(0, 0), (0, 0)], [(1, 1)], []]), runs=2)
     assert np.nansum(routing.h) == 0
