@@ -191,6 +191,7 @@ def _net_features(
         "driver": np.log1p(drive),
         "load": np.log1p(np.bincount(net, weights=cap, minlength=n)),
     }
+    columns |= {name: np.zeros(n) for name in fields.names(fields.NET_ROUTER_FEATURES)}  # router_features.py
     return _table(columns, fields.NET_FEATURES)
 
 

@@ -68,6 +68,18 @@ INST_FEATURES: tuple[Field, ...] = (
     *_sides("the inst"),
 )
 
+NET_ROUTER_FEATURES: tuple[Field, ...] = (
+    Field(
+        "router_detour",
+        "log(ratio)",
+        "routed over shortest length: of the first run of the embedded router where "
+        "that leaves no overflow, else the median of its runs",
+    ),
+    Field("router_mean_detour", "log(ratio)", "the same, of the mean length of its runs"),
+    Field("router_spread", "ratio", "standard deviation of the length of its runs, over the shortest length"),
+    Field("router_runs", "runs / 8", "runs of the embedded router; 0: the router was not asked"),
+)  # last among those of a net, since exports and models without them are read too
+
 NET_FEATURES: tuple[Field, ...] = (
     Field("degree", "log1p(count)", "pins"),
     Field("gcells", "log1p(count)", "different gcells that hold a pin"),
@@ -80,6 +92,7 @@ NET_FEATURES: tuple[Field, ...] = (
     Field("has_driver", "flag", "a pin drives the net"),
     Field("driver", "log1p(ratio)", "drive strength of the driver over the smallest inverter's; 0 without Liberty"),
     Field("load", "log1p(ratio)", "summed pin capacitance over the smallest inverter's; 0 without Liberty"),
+    *NET_ROUTER_FEATURES,
 )
 
 PIN_FEATURES: tuple[Field, ...] = (

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int32, Int64
 
 from circuit_io import native, router_native, router_reference
 from circuit_io.errors import InputError
@@ -43,8 +43,9 @@ class _Maze(Protocol):
     def __enter__(self) -> "_Maze": ...
     def __exit__(self, *error: object) -> None: ...
     def rip_up(self, past: Pair, settings: Round) -> int: ...
+    def drop_loops(self) -> None: ...
     def lay(self, layers: Layers, reach: int) -> int: ...
-    def lengths(self) -> Int64[np.ndarray, " nets"]: ...
+    def lengths(self) -> Int64[np.ndarray, "2 nets"]: ...
 
 
 @runtime_checkable
@@ -60,8 +61,9 @@ class _Passes(Protocol):
 
 @dataclass(frozen=True)
 class Run:
-    """One run: wires on each edge, routed length of each net in gcells, rounds of rip-up, wires above capacity left.
+    """One run: wires on each edge, length of each net, rounds of rip-up, wires above capacity left.
 
+    Lengths are in gcells, and one more for each straight segment, as `report_wire_length -global_route` counts them.
     `searched` counts the gcells that its detours looked at, `_MAZE` of them for a cell of a maze: what a run costs.
     """
 
@@ -85,7 +87,7 @@ class Routing:
         first_v: `v` of the first run alone.
         overflow_h: demand above capacity, in tracks.
         overflow_v: the same.
-        net_gcells: routed length of each net in gcells.
+        net_gcells: routed length of each net in every run, as in `Run`.
         overflow: tracks of overflow of each run, all edges together.
         rounds: rounds of rip-up of each run.
         seed: number of the first run.
@@ -99,7 +101,7 @@ class Routing:
     first_v: MapF
     overflow_h: MapF
     overflow_v: MapF
-    net_gcells: Float32[np.ndarray, " nets"]
+    net_gcells: Int32[np.ndarray, "runs nets"]
     overflow: tuple[int, ...]
     rounds: tuple[int, ...]
     seed: int
@@ -151,7 +153,7 @@ def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0, most_s
         _log.warning("routing in NumPy, hundreds of times as slow as in C (%s)", native.BUILD)
     shape, plan = (task.ny, task.nx), plan_of(task)
     total, square, over = (tuple(np.zeros(shape, np.int64) for _ in "hv") for _ in range(3))
-    length = np.zeros(task.num_nets, np.int64)
+    lengths: list[Int64[np.ndarray, " nets"]] = []
     overflow: list[int] = []
     rounds: list[int] = []
     first: Pair = task.blocked
@@ -162,7 +164,7 @@ def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0, most_s
             total[d][:] += need
             square[d][:] += need * need
             over[d][:] += np.maximum(need - task.capacity[d], 0)
-        length += run.net_gcells
+        lengths.append(run.net_gcells)
         overflow.append(run.overflow)
         rounds.append(run.rounds)
     made, maps = len(overflow), []
@@ -173,7 +175,7 @@ def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0, most_s
                  (first[d] + task.blocked[d]) / capacity,
                  np.where(np.isnan(capacity), np.nan, over[d] / made)]  # fmt: skip
     h, spread_h, first_h, over_h, v, spread_v, first_v, over_v = (m.astype(np.float32) for m in maps)
-    return Routing(h, v, spread_h, spread_v, first_h, first_v, over_h, over_v, (length / made).astype(np.float32),
+    return Routing(h, v, spread_h, spread_v, first_h, first_v, over_h, over_v, np.asarray(lengths, np.int32),
                    tuple(overflow), tuple(rounds), seed)  # fmt: skip
 
 
@@ -228,10 +230,11 @@ def route_once(task: Demand | Plan, number: int, *, passes: _Passes | None = Non
         overflow, most = board.overflow()
     with steps.Maze(plan, board) as maze:
         rounds, reach, more = _rip_up(board, maze, overflow, most)
+        maze.drop_loops()
         layers = plan.task.layers
         if layers is not None and not board.overflow()[0]:
             more += maze.lay(layers, reach)
-        lengths = maze.lengths()
+        lengths = maze.lengths().sum(axis=0)
     return Run(board.wires, lengths, rounds, board.overflow()[0], searched + _MAZE * more)
 
 

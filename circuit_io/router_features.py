@@ -1,17 +1,20 @@
-"""The embedded router's maps as features of the gcells: the strongest that are known before routing."""
+"""What the embedded router finds, as features of gcells and nets: the strongest that are known before routing."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64
 
 from circuit_io.edge_maps import Map, edge_window
 from circuit_io.errors import InputError
-from circuit_io.fields import GCELL_FEATURES, ROUTER_FEATURES, column, names
+from circuit_io.fields import GCELL_FEATURES, NET_FEATURES, NET_ROUTER_FEATURES, ROUTER_FEATURES, Field, column, names
 from circuit_io.gcells import HORIZONTAL, VERTICAL
 from circuit_io.graph import CircuitGraph
+from circuit_io.net_lengths import tree_lengths
 from circuit_io.router import MapF, Routing, is_compiled, route
 from circuit_io.router_demand import Demand, MapI, is_edge
 
@@ -41,18 +44,44 @@ def with_router(graph: CircuitGraph, task: Demand, *, runs: int | None = None) -
     except InputError as e:
         _log.warning("no router features: %s", e.what)
         return graph, {"runs": 0, "why": e.what}
-    features = graph.gcell_features.copy()
-    for name, values in _columns(routing, task).items():
-        features[:, column(GCELL_FEATURES, name)] = values.ravel()
+    of_gcells = _filled(graph.gcell_features, GCELL_FEATURES, _of_gcells(routing, task))
+    of_nets = _filled(graph.net_features, NET_FEATURES, _of_nets(routing, graph))
     said = {
         "runs": len(routing.overflow),
         "rounds": list(routing.rounds),
         "overflow_tracks": list(routing.overflow),
     }
-    return replace(graph, gcell_features=features), said
+    return replace(graph, gcell_features=of_gcells, net_features=of_nets), said
 
 
-def _columns(routing: Routing, task: Demand) -> dict[str, Float64[np.ndarray, "ny nx"]]:
+def _filled(
+    features: Float32[np.ndarray, "rows f"],
+    fields: tuple[Field, ...],
+    columns: Mapping[str, Float64[np.ndarray, "..."]],
+) -> Float32[np.ndarray, "rows f"]:
+    out = features.copy()
+    for name, values in columns.items():
+        out[:, column(fields, name)] = values.ravel()
+    return out
+
+
+def _of_nets(routing: Routing, graph: CircuitGraph) -> dict[str, Float64[np.ndarray, " nets"]]:
+    trees, runs = tree_lengths(graph), routing.net_gcells
+    shortest = (trees.tree + trees.segments).astype(np.float64)
+    leaves = shortest > 0  # its gcell
+    best = np.median(runs, axis=0) if routing.overflow[0] else runs[0].astype(np.float64)
+    over = partial(np.divide, out=np.ones(len(shortest)), where=leaves)
+    out = {
+        "router_detour": np.log(over(best, shortest)),
+        "router_mean_detour": np.log(over(runs.mean(axis=0), shortest)),
+        "router_spread": np.divide(runs.std(axis=0), shortest, out=np.zeros(len(shortest)), where=leaves),
+        "router_runs": np.full(len(shortest), len(runs) / RUNS),
+    }
+    assert set(out) == set(names(NET_ROUTER_FEATURES))
+    return out
+
+
+def _of_gcells(routing: Routing, task: Demand) -> dict[str, Float64[np.ndarray, "ny nx"]]:
     shape = routing.h.shape
     out: dict[str, Map] = {
         "router_pressure": np.full(shape, np.log1p(routing.pressure)),

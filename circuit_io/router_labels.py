@@ -21,7 +21,7 @@ from circuit_io.router_supply import Supply, layers_of, supply_of
 
 @dataclass(frozen=True)
 class RoutedTables:
-    """Usage by layer, in tracks; routed length of each net in gcells; tracks of overflow of each run."""
+    """Usage by layer, in tracks; length of each net in gcells, as in `router.Run`; tracks of overflow of each run."""
 
     usage: UsageTable
     net_gcells: Float64[np.ndarray, " nets"]

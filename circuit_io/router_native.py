@@ -93,6 +93,10 @@ class Maze:
                    settings.by_crowd)  # fmt: skip
         return _found(self._do("maze_round", c_int64, *map(_at, (*past, settings.price)), *map(c_int64, numbers)))
 
+    def drop_loops(self) -> None:
+        """See `router_reference.Maze.drop_loops`."""
+        self._do("maze_loops", None)
+
     def lay(self, layers: Layers, reach: int) -> int:
         """See `router_reference.Maze.lay`."""
         room = np.ascontiguousarray(layers.room, np.int32)
@@ -102,12 +106,12 @@ class Maze:
         arrays = [_at(values) for values in (along_x, room, use, points)]
         return _found(self._do("maze_layers", c_int64, *numbers, *arrays, c_int64(reach)))
 
-    def lengths(self) -> Int64[np.ndarray, " nets"]:
+    def lengths(self) -> Int64[np.ndarray, "2 nets"]:
         """See `router_reference.Maze.lengths`."""
-        found = np.zeros(len(self._task.net), np.int64)
-        self._do("maze_lengths", None, _at(found))
+        found = np.zeros((2, len(self._task.net)), np.int64)
+        self._do("maze_lengths", None, _at(found[0]), _at(found[1]))
         out = np.zeros_like(found)
-        out[self._task.net] = found
+        out[:, self._task.net] = found
         return out
 
     def _do(self, name: str, kind: Any, *arguments: c_void_p | c_int64) -> Any:  # noqa: ANN401

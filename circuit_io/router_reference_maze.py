@@ -6,6 +6,7 @@ A cell is a gcell on a plane. There is one plane while nets are flat; with layer
 way, and vias lead from plane to plane.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -71,6 +72,20 @@ class Maze:
                 searched += self._route_anew(tree, number, reach, flat)
         return searched
 
+    def drop_loops(self) -> None:
+        """Cut the loops out of all paths; nets are flat."""
+        for edge in (e for tree in self.trees for e in tree.edges if e is not None):
+            kept: dict[int, None] = {}  # cells of the path so far
+            for cell in edge.path:
+                if cell in kept:
+                    while next(reversed(kept)) != cell:
+                        kept.popitem()
+                kept[cell] = None
+            if len(kept) < len(edge.path):
+                self._count(edge, -1)
+                edge.path[:] = kept
+                self._count(edge, 1)
+
     def lay(self, layers: Layers, reach: int) -> int:
         """Lay all nets on layers, the shortest a point first; then route the edges of nine tenths of them anew there.
 
@@ -87,8 +102,6 @@ class Maze:
         ranks = []
         for i, tree in enumerate(self.trees):
             live = [e for e in tree.edges if e is not None]
-            for e in live:
-                _drop_loops(e.path)
             ends = [(tree.nodes[e.a].at, tree.nodes[e.b].at) for e in live]
             length = sum(self._length(tree, e) for e in live)
             left = min((min(p % self.nx, q % self.nx) for p, q in ends), default=NO_LAYER)
@@ -115,11 +128,29 @@ class Maze:
             wires[:] = use[layers.along_x == along_x].sum(axis=0)
         return searched
 
-    def lengths(self) -> Int64[np.ndarray, " nets"]:
-        """Routed length of each net in gcells."""
-        out = np.zeros(len(self.trees), np.int64)
+    def lengths(self) -> Int64[np.ndarray, "2 nets"]:
+        """Of each net its wires in gcells, and the straight segments that OpenROAD makes of them.
+
+        Two wires on end are joined where they follow each other in the routes and nothing else is at the cell between.
+        What routes of a net share counts once.
+        """
+        out = np.zeros((2, len(self.trees)), np.int64)
         for net, tree in zip(self.task.net.tolist(), self.trees, strict=True):
-            out[net] = sum(len(self._wires(e.path)) for e in tree.edges if e is not None)
+            seen: set[tuple[int, int]] = set()
+            steps: list[list[tuple[int, int]]] = []
+            for edge in (e for e in tree.edges if e is not None):
+                new = [step for step in pairwise(edge.path) if (min(step), max(step)) not in seen]
+                seen |= {(min(step), max(step)) for step in new}
+                steps.append(new)
+            ends = Counter(cell for p, q in seen for cell in (p, q))
+            for new in steps:
+                before = None
+                for p, q in new:
+                    wires = self._wires([p, q])
+                    kind = wires[0][1] if wires else None  # None: a via
+                    if kind is not None:
+                        out[:, net] += 1, kind != before or ends[p] != 2
+                    before = kind
         return out
 
     # ---- trees ----
@@ -280,16 +311,6 @@ class Maze:
             ]
             out.append(layer * self.size + path[k + 1])
         return out
-
-
-def _drop_loops(path: list[int]) -> None:
-    i = 1
-    while i < len(path):
-        j = path.index(path[i])
-        if j < i:
-            del path[j:i]
-            i = j
-        i += 1
 
 
 def _change_layer(cost: list[int], price: int) -> list[int]:

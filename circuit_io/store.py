@@ -15,7 +15,15 @@ from safetensors.numpy import load_file
 
 from circuit_io.atomic import new_folder
 from circuit_io.errors import InputError
-from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, ROUTER_FEATURES, names
+from circuit_io.fields import (
+    GCELL_FEATURES,
+    INST_FEATURES,
+    NET_FEATURES,
+    NET_ROUTER_FEATURES,
+    PIN_FEATURES,
+    ROUTER_FEATURES,
+    names,
+)
 from circuit_io.graph import CircuitGraph, Layers
 from circuit_io.labels import Labels
 from circuit_io.manifest import (
@@ -73,7 +81,10 @@ EXPORT_KINDS = {
     "warnings": TEXTS,
 }
 FEATURES = {"inst": INST_FEATURES, "net": NET_FEATURES, "gcell": GCELL_FEATURES, "pin": PIN_FEATURES}
-EARLIER = {"gcell": (names(GCELL_FEATURES)[: -len(ROUTER_FEATURES)],)}  # of exports that are read still
+EARLIER = {
+    "gcell": (names(GCELL_FEATURES)[: -len(ROUTER_FEATURES)],),
+    "net": (names(NET_FEATURES)[: -len(NET_ROUTER_FEATURES)],),
+}  # of exports that are read still
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from circuit_io.fields import (
     GCELL_FEATURES,
     INST_FEATURES,
     NET_FEATURES,
+    NET_ROUTER_FEATURES,
     PIN_FEATURES,
     ROUTER_FEATURES,
     Field,
@@ -89,7 +90,10 @@ def without_liberty(graph: CircuitGraph) -> CircuitGraph:
 
 def without_router(graph: CircuitGraph) -> CircuitGraph:
     """The graph as it would be had the embedded router not been asked."""
-    return replace(graph, gcell_features=_blank(graph.gcell_features, GCELL_FEATURES, names(ROUTER_FEATURES)))
+    gcell = _blank(graph.gcell_features, GCELL_FEATURES, names(ROUTER_FEATURES))
+    return replace(
+        graph, gcell_features=gcell, net_features=_blank(graph.net_features, NET_FEATURES, names(NET_ROUTER_FEATURES))
+    )
 
 
 def _blank(

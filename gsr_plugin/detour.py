@@ -1,5 +1,6 @@
 """The second task: how much longer than it must be a net is routed, as the log of that ratio.
 
+The head says how far the log lies from that of the embedded router, or from the mean where the router was not asked.
 Most nets are as short as they can be and some take a long way round, so that no one number tells of both: the head
 gives the median, which is the better guess for a single net, and the mean, whose lengths add up.
 """
@@ -9,7 +10,11 @@ import torch
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
-from gsr_plugin.normaliser import Normaliser
+from circuit_io.fields import NET_FEATURES, column
+from circuit_io.graph import CircuitGraph
+from gsr_plugin.normaliser import RUNS, Normaliser
+
+_ROUTED, _RUNS = column(NET_FEATURES, "router_detour"), column(NET_FEATURES, RUNS)
 
 
 def detour_loss(
@@ -28,11 +33,22 @@ def detour_loss(
     return of_net.sum() / weight[seen].sum().clamp_min(1e-9)
 
 
-def log_detours(guess: Float[Tensor, "nets 2"], normaliser: Normaliser) -> Float32[np.ndarray, "nets 2"]:
+def usual_detour(graph: CircuitGraph, normaliser: Normaliser) -> Float32[np.ndarray, " nets"]:
+    """The log detour that the head starts from: the router's, else the mean; the mean alone in models before that."""
+    assert normaliser.detour is not None
+    features = graph.net_features
+    is_routed = (features[:, _RUNS] > 0) & (len(normaliser.mean["net"]) > _RUNS)
+    usual: Float32[np.ndarray, " nets"] = np.where(is_routed, features[:, _ROUTED], np.float32(normaliser.detour[0]))
+    return usual
+
+
+def log_detours(
+    guess: Float[Tensor, "nets 2"], graph: CircuitGraph, normaliser: Normaliser
+) -> Float32[np.ndarray, "nets 2"]:
     """Median and mean of the log detour from what the head gives."""
     assert normaliser.detour is not None
-    mean, std = normaliser.detour
-    values: Float32[np.ndarray, "nets 2"] = (guess * std + mean).cpu().numpy()
+    change = (guess * normaliser.detour[1]).cpu().numpy()
+    values: Float32[np.ndarray, "nets 2"] = change + usual_detour(graph, normaliser)[:, None]
     return values
 
 

@@ -11,14 +11,16 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 
+from circuit_io.fields import NET_FEATURES, column
 from circuit_io.net_lengths import tree_lengths
 from gsr_plugin.dataset import Entry, Loader, Sample
 from gsr_plugin.metrics import Averaged, pearson
 
 MODEL = "gsr-gnn"
 SHORTEST, MEAN, TREE = "RSMT + segments", "RSMT + segments, x mean detour", "RSMT x constant"
+ROUTER = "embedded router"
 Logs = Float[np.ndarray, " nets"]
 
 
@@ -105,7 +107,13 @@ def score_detour(
     detour, over_tree = constants.of(entry.family)
     flat = np.full(len(truth), detour)
     tree = over_tree - _over_tree(sample)[seen]
-    guesses = {MODEL: (median, mean), SHORTEST: (0 * flat, 0 * flat), MEAN: (flat, flat), TREE: (tree, tree)}
+    guesses = {
+        MODEL: (median, mean),
+        ROUTER: _of_router(sample, seen),
+        SHORTEST: (0 * flat, 0 * flat),
+        MEAN: (flat, flat),
+        TREE: (tree, tree),
+    }
     return PlacementDetour(
         family=entry.family,
         technology=entry.technology,
@@ -115,6 +123,14 @@ def score_detour(
         is_overflowing=any(bool((m > 0).any()) for m in (sample.labels.overflow_h, sample.labels.overflow_v)),
         methods={name: DetourScores.of(truth, weight, *pair) for name, pair in guesses.items()},
     )
+
+
+def _of_router(sample: Sample, seen: Bool[np.ndarray, " all"]) -> tuple[Logs, Logs]:
+    """Log detour by the embedded router, the best for single nets and that of the mean length; nan without it."""
+    features = sample.graph.net_features[seen].astype(np.float64)
+    columns = (column(NET_FEATURES, name) for name in ("router_detour", "router_mean_detour", "router_runs"))
+    best, mean, runs = (features[:, at] for at in columns)
+    return np.where(runs > 0, best, np.nan), np.where(runs > 0, mean, np.nan)
 
 
 def _over_tree(sample: Sample) -> Logs:

@@ -10,7 +10,7 @@ from circuit_io.crop import crop, held_frac, window_at
 from circuit_io.transform import transform, transform_edges, without_liberty, without_router
 from gsr_plugin.config import TrainConfig
 from gsr_plugin.dataset import Sample
-from gsr_plugin.detour import detour_loss
+from gsr_plugin.detour import detour_loss, usual_detour
 from gsr_plugin.graph_tensors import GraphTensors
 from gsr_plugin.model import SLACK, GsrGnn
 from gsr_plugin.normaliser import Normaliser
@@ -56,8 +56,8 @@ def placement_loss(
     detour = slack = torch.zeros(())
     if out.detour is not None:
         assert normaliser.detour is not None
-        mean, std = normaliser.detour
-        log = torch.from_numpy((sample.detour[nets] - mean) / std).to(error)
+        change = (sample.detour[nets] - usual_detour(graph, normaliser)) / normaliser.detour[1]
+        log = torch.from_numpy(change).to(error)
         detour = detour_loss(out.detour, log, torch.from_numpy(held).to(error))
         loss = loss + settings.detour_weight * detour
     if out.slack is not None and ends is not None:

@@ -14,6 +14,7 @@ from circuit_io.fields import (
     GCELL_FEATURES,
     INST_FEATURES,
     NET_FEATURES,
+    NET_ROUTER_FEATURES,
     ROUTER_FEATURES,
     Field,
     column,
@@ -31,10 +32,12 @@ _OVER_CAPACITY = (
     "capacity", "low_share", "adjusted", "blocked", "rudy", "demand_l", "demand_z",
     "across3", "along3", "box5", "box11", "mean", "full",
 )  # fmt: skip
+RUNS = "router_runs"
 MASKED_BY = {
     "inst": {"drive": "has_liberty", "input_cap": "has_liberty"},
+    "net": {name: RUNS for name in names(NET_ROUTER_FEATURES) if name != RUNS},
     "gcell": {f"{name}_{d}": f"layers_{d}" for name in _OVER_CAPACITY for d in "hv"}
-    | {name: "router_runs" for name in names(ROUTER_FEATURES) if name != "router_runs"},
+    | {name: RUNS for name in names(ROUTER_FEATURES) if name != RUNS},
 }  # feature: the flag without which it is no data; an import has no layers
 CLIP = 8.0  # normalised features are cut here: a new technology may lie far outside
 _OF_ENDPOINTS = ("endpoint_mean", "endpoint_std")
@@ -112,8 +115,8 @@ def features_of(graph: CircuitGraph, kind: str) -> Float32[np.ndarray, "rows fie
     of them but that they are far out.
     """
     values = {"inst": graph.inst_features, "net": graph.net_features, "gcell": graph.gcell_features}[kind]
-    if kind == "gcell":
-        values, runs = values.copy(), column(GCELL_FEATURES, "router_runs")
+    if kind != "inst":
+        values, runs = values.copy(), column(KINDS[kind], RUNS)
         values[:, runs] = values[:, runs] > 0
     return values
 

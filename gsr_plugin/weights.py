@@ -284,7 +284,7 @@ def predict_maps(
     mean, std = normaliser.target_mean, normaliser.target_std
     congestion = (out.congestion * std + mean).clamp_min(0)
     maps = (congestion, torch.sigmoid(out.overflow_logit), torch.exp(out.log_sigma) * std)
-    detour = None if out.detour is None else log_detours(out.detour, normaliser)
+    detour = None if out.detour is None else log_detours(out.detour, graph, normaliser)
     slack = None if out.slack is None or ends is None else (out.slack.cpu().numpy() * ends.scale_ns).astype(np.float32)
     of_nets = [values for values in (detour, slack) if values is not None]
     if not all(bool(torch.isfinite(m).all()) for m in maps) or not all(np.isfinite(v).all() for v in of_nets):

@@ -15,8 +15,9 @@ from circuit_io import router_features
 from circuit_io.errors import InputError
 from circuit_io.export import export_design
 from circuit_io.export_sources import ExportSources, sources_of_labels
-from circuit_io.fields import GCELL_FEATURES, ROUTER_FEATURES, column, names
+from circuit_io.fields import GCELL_FEATURES, NET_FEATURES, NET_ROUTER_FEATURES, ROUTER_FEATURES, column, names
 from circuit_io.graph import CircuitGraph
+from circuit_io.net_lengths import tree_lengths
 from circuit_io.router import is_compiled, route, route_once
 from circuit_io.router_demand import Demand, demand_of
 from circuit_io.router_features import RUNS, with_router
@@ -31,6 +32,7 @@ from gsr_plugin.weights import ModelCard, load_weights, versions, write_weights
 
 NATIVE = pytest.mark.skipif(not is_compiled(), reason="the router is not built")
 NUM_EARLIER = len(GCELL_FEATURES) - len(ROUTER_FEATURES)
+EARLIER = {"gcell": NUM_EARLIER, "net": len(NET_FEATURES) - len(NET_ROUTER_FEATURES)}
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,39 @@ def test_features_are_the_maps_of_the_router(design: StoredDesign) -> None:
     assert feature(graph, "router_runs").ravel().tolist() == pytest.approx([3 / RUNS] * graph.num_gcells)
     assert said == {"runs": 3, "rounds": list(routing.rounds), "overflow_tracks": list(routing.overflow)}
     np.testing.assert_array_equal(graph.gcell_features[:, :NUM_EARLIER], bare.gcell_features[:, :NUM_EARLIER])
+
+
+@NATIVE
+def test_features_of_nets_are_their_routed_lengths(design: StoredDesign) -> None:
+    """Where nothing overflows the first run tells; else the median."""
+    bare = without_router(design.graph)
+    task = demand_of(bare)
+    assert route(task, runs=1).overflow == (0,)
+    (h, v), (taken_h, taken_v) = task.capacity, task.blocked
+    crowded = replace(task, capacity=(h // 3, v // 3), blocked=(taken_h // 3, taken_v // 3))
+    assert route(crowded, runs=1).overflow[0] > 0
+    trees = tree_lengths(bare)
+    shortest = np.maximum(trees.tree + trees.segments, 1)
+    for demand, best in ((task, lambda runs: runs[0]), (crowded, lambda runs: np.median(runs, axis=0))):
+        graph, runs = with_router(bare, demand, runs=3)[0], route(demand, runs=3).net_gcells
+        leaves = runs[0] > 0  # its gcell
+        assert 0.2 < leaves.mean() < 1
+        found = {name: graph.net_features[:, column(NET_FEATURES, name)] for name in names(NET_ROUTER_FEATURES)}
+        for name, wanted in (("router_detour", best(runs)), ("router_mean_detour", runs.mean(axis=0))):
+            np.testing.assert_allclose(np.exp(found[name][leaves]) * shortest[leaves], wanted[leaves], rtol=1e-5)
+            assert not found[name][~leaves].any()
+        np.testing.assert_allclose(found["router_spread"], runs.std(axis=0) / shortest, rtol=1e-5)
+        assert found["router_runs"].tolist() == pytest.approx([3 / RUNS] * graph.num_nets)
+        np.testing.assert_array_equal(graph.net_features[:, : EARLIER["net"]], bare.net_features[:, : EARLIER["net"]])
+
+
+@NATIVE
+def test_lengths_are_those_of_the_router_that_made_the_labels(design: StoredDesign) -> None:
+    assert design.labels is not None
+    routed = design.labels.net_length_um / design.manifest["grid"]["tile_um"]
+    seen = np.isfinite(routed) & (routed > 0)
+    ours = route(demand_of(design.graph), runs=1).net_gcells[0]
+    assert np.mean(np.abs(ours[seen] - routed[seen]) < 0.5) > 0.9
 
 
 @NATIVE
@@ -140,36 +175,44 @@ def test_the_command_leaves_them_out_on_request(sources: ExportSources, tmp_path
     assert not stored.graph.gcell_features[:, NUM_EARLIER:].any()
 
 
+@pytest.mark.parametrize("kind", ["gcell", "net"])
 def test_an_export_of_before_is_read_with_unknown_router_features(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    num = EARLIER[kind]
     with monkeypatch.context() as patch:
-        patch.setattr("synthetic_graph.GCELL_FEATURES", GCELL_FEATURES[:NUM_EARLIER])
-        patch.setattr("circuit_io.store.FEATURES", {**FEATURES, "gcell": GCELL_FEATURES[:NUM_EARLIER]})
+        patch.setattr(f"synthetic_graph.{kind.upper()}_FEATURES", FEATURES[kind][:num])
+        patch.setattr("circuit_io.store.FEATURES", {**FEATURES, kind: FEATURES[kind][:num]})
         old = write_synthetic(tmp_path / "old", family="f")
-    stored = json.loads((tmp_path / "old" / "manifest.json").read_text())["fields"]["gcell"]
-    assert len(stored) == NUM_EARLIER
-    graph = open_design(tmp_path / "old").graph
-    np.testing.assert_array_equal(graph.gcell_features[:, :NUM_EARLIER], old.gcell_features)
-    assert graph.gcell_features.shape[1] == len(GCELL_FEATURES)
-    assert not graph.gcell_features[:, NUM_EARLIER:].any()
+    stored = json.loads((tmp_path / "old" / "manifest.json").read_text())["fields"][kind]
+    assert len(stored) == num
+    values, before = (getattr(g, f"{kind}_features") for g in (open_design(tmp_path / "old").graph, old))
+    np.testing.assert_array_equal(values[:, :num], before)
+    assert values.shape[1] == len(FEATURES[kind])
+    assert not values[:, num:].any()
 
 
-def test_weights_of_before_do_not_see_router_features(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kinds", [("net",), ("gcell", "net")])
+def test_weights_of_before_do_not_see_router_features(kinds: tuple[str, ...], tmp_path: Path) -> None:
     graph = write_synthetic(tmp_path / "d", family="f")
     entries = find_designs([tmp_path])
-    whole = fit_normaliser(entries, Loader())
-    mean, std = ({**part, "gcell": part["gcell"][:NUM_EARLIER]} for part in (whole.mean, whole.std))
-    features = {kind: names(fields) for kind, fields in FEATURES.items() if kind != "pin"}
-    features["gcell"] = features["gcell"][:NUM_EARLIER]
+    whole = replace(fit_normaliser(entries, Loader()), detour=(0.1, 0.2))
+    cut = {kind: EARLIER[kind] if kind in kinds else None for kind in ("inst", "net", "gcell")}
+    mean, std = ({kind: values[: cut[kind]] for kind, values in part.items()} for part in (whole.mean, whole.std))
+    features = {kind: names(FEATURES[kind][: cut[kind]]) for kind in cut}
     counts = {f"num_{kind}_features": len(found) for kind, found in features.items()}
-    config = ModelConfig.model_validate(counts | {"layers": 2, "width": 16, "k": 4})
+    more = {"layers": 2, "width": 16, "k": 4, "tasks": ["congestion", "detour"]}
+    config = ModelConfig.model_validate(counts | more)
     model = GsrGnn(config, seed=1)
     card = ModelCard(config, features, "", 1, ("f",), ("made_up",), versions=versions())
     write_weights(tmp_path, model.state_dict(), replace(whole, mean=mean, std=std), card)
     loaded = load_weights(tmp_path, device="cpu")
-    bare = loaded.predict(without_router(graph))
-    for ours, theirs in zip(loaded.predict(graph).congestion, bare.congestion, strict=True):
+    bare = without_router(graph)
+    seen, blind = (
+        loaded.predict(g)
+        for g in (graph, replace(bare, gcell_features=(bare if len(kinds) > 1 else graph).gcell_features))
+    )
+    for ours, theirs in zip((*seen.congestion, seen.detour), (*blind.congestion, blind.detour), strict=True):
         np.testing.assert_array_equal(ours, theirs)
         assert np.isfinite(ours).sum() > 0
 

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_graph import synthetic_graph, synthetic_labels
 
-from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, ROUTER_FEATURES, column
+from circuit_io.fields import (
+    GCELL_FEATURES,
+    INST_FEATURES,
+    NET_FEATURES,
+    NET_ROUTER_FEATURES,
+    PIN_FEATURES,
+    ROUTER_FEATURES,
+    column,
+)
 from circuit_io.transform import (
     SYMMETRIES,
     Symmetry,
@@ -131,8 +139,13 @@ def test_without_liberty_clears_features_and_flags() -> None:
 
 def test_without_router_clears_its_features_alone() -> None:
     graph = synthetic_graph(8)
-    bare, first = without_router(graph), len(GCELL_FEATURES) - len(ROUTER_FEATURES)
-    assert GCELL_FEATURES[first:] == ROUTER_FEATURES
-    assert not bare.gcell_features[:, first:].any()
-    assert graph.gcell_features[:, first:].all()
-    np.testing.assert_array_equal(bare.gcell_features[:, :first], graph.gcell_features[:, :first])
+    bare = without_router(graph)
+    for kind, declared, own in (
+        ("gcell", GCELL_FEATURES, ROUTER_FEATURES),
+        ("net", NET_FEATURES, NET_ROUTER_FEATURES),
+    ):
+        first, after, before = len(declared) - len(own), *(getattr(g, f"{kind}_features") for g in (bare, graph))
+        assert declared[first:] == own
+        assert not after[:, first:].any()
+        assert before[:, first:].all()
+        np.testing.assert_array_equal(after[:, :first], before[:, :first])

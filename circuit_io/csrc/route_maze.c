@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #define NEVER INT64_MAX
-enum { MOST_LAYERS = 64, MOST_EDGES = 1 << 14, SOURCE = 1, TARGET = 2, STRAIGHT_H = 4, STRAIGHT_V = 8 };
+enum { MOST_LAYERS = 64, MOST_EDGES = 1 << 14, SOURCE = 1, TARGET = 2, STRAIGHT_H = 4, STRAIGHT_V = 8, ALONG_X = 1, ALONG_Y = 2, BY_VIA = 4 };
 
 typedef struct {
     int32_t at, first;     /* gcell; first half edge, 2 * edge + 1 at its end b */
@@ -428,15 +428,6 @@ static int64_t route_anew(maze *m, tree *t, int32_t e, int32_t reach, const toll
 
 /* ---- what Python calls ---- */
 
-static void drop_loops(edge *e) {
-    for (int32_t i = 1; i < e->size; i++)
-        for (int32_t j = 0; j < i; j++)
-            if (e->path[i] == e->path[j]) {
-                memmove(e->path + j, e->path + i, sizeof(int32_t) * (size_t)(e->size - i));
-                e->size -= i - j, i = j;
-            }
-}
-
 /* The path of a segment: two L shapes, see route.c; at most `most` gcells. */
 static edge path_of(maze *m, const int32_t *ends, const int32_t *via, uint8_t turn) {
     int32_t x = ends[0], y = ends[1], nx = (int32_t)m->nx;
@@ -578,6 +569,25 @@ SCAN_API int64_t maze_round(maze *m, const int32_t *past_h, const int32_t *past_
     return m->failed ? -1 : searched;
 }
 
+/* Cuts the loops out of all paths while nets are flat. */
+SCAN_API void maze_loops(maze *m) {
+    for (int64_t n = 0; n < m->nets; n++)
+        for (int32_t k = 0; k < m->trees[n].edges; k++) {
+            edge *e = m->trees[n].edge + k;
+            if (e->a < 0) continue;
+            int32_t kept = 0;
+            count_wires(m, e, -1);
+            for (int32_t i = 0; i < e->size; i++) m->spots[e->path[i]].owner = -1; /* where on the path the gcell is */
+            for (int32_t i = 0; i < e->size; i++) {
+                int32_t cell = e->path[i], before = m->spots[cell].owner;
+                if (before < 0) m->spots[cell].owner = kept, e->path[kept++] = cell;
+                else while (kept > before + 1) m->spots[e->path[--kept]].owner = -1;
+            }
+            e->size = kept;
+            count_wires(m, e, 1);
+        }
+}
+
 /* ---- layers ---- */
 
 typedef struct {
@@ -688,7 +698,6 @@ SCAN_API int64_t maze_layers(maze *m, int64_t planes, int64_t lowest, const uint
         int64_t length = 0, least = INT16_MAX;
         for (int32_t e = 0; e < t->edges; e++) {
             if (t->edge[e].a < 0) continue;
-            drop_loops(t->edge + e);
             int32_t p = t->node[t->edge[e].a].at, q = t->node[t->edge[e].b].at;
             length += labs((long)(p % nx - q % nx)) + labs((long)(p / nx - q / nx));
             int32_t x = (int32_t)(p % nx < q % nx ? p % nx : q % nx);
@@ -720,14 +729,38 @@ SCAN_API int64_t maze_layers(maze *m, int64_t planes, int64_t lowest, const uint
     return m->failed ? -1 : searched;
 }
 
-/* Routed length of each net in gcells. */
-SCAN_API void maze_lengths(const maze *m, int64_t *out) {
+/* What a step from cell to cell is, as a bit of `mark`. */
+static int32_t kind_of(const maze *m, int32_t p, int32_t q) {
     int64_t size = m->nx * m->ny;
+    return p / size != q / size ? BY_VIA : abs(p - q) == 1 && m->nx > 1 ? ALONG_X : ALONG_Y;
+}
+
+/* Of each net its wires in gcells, and the straight segments that OpenROAD makes of them: two wires on end are joined where
+ * they follow each other in the routes and nothing else is at the point between. What its routes share counts once. */
+SCAN_API void maze_lengths(maze *m, int64_t *wires, int64_t *segments) {
     for (int64_t n = 0; n < m->nets; n++) {
-        out[n] = 0;
-        for (int32_t e = 0; e < m->trees[n].edges; e++) {
-            const edge *g = m->trees[n].edge + e;
-            for (int32_t i = 0; i + 1 < g->size; i++) out[n] += g->path[i] / size == g->path[i + 1] / size;
+        const tree *t = m->trees + n;
+        wires[n] = segments[n] = 0;
+        for (int32_t pass = 0; pass < 3; pass++) { /* clear, count what is at each point, join */
+            for (int32_t k = 0; k < t->edges; k++) {
+                const edge *e = t->edge + k;
+                int32_t before = 0;
+                for (int32_t i = 0; e->a >= 0 && i + 1 < e->size; i++) {
+                    int32_t from = e->path[i], to = e->path[i + 1], kind = kind_of(m, from, to);
+                    spot *s = m->spots + (from < to ? from : to);
+                    if (!pass) m->spots[from].place = m->spots[to].place = 0;
+                    if (!pass || (bool)(s->mark & kind) != (pass == 2)) continue; /* the first time that it comes */
+                    s->mark ^= kind;
+                    if (pass == 1) {
+                        m->spots[from].place++, m->spots[to].place++;
+                        continue;
+                    }
+                    bool is_wire = kind != BY_VIA;
+                    wires[n] += is_wire;
+                    segments[n] += is_wire && !(kind == before && m->spots[from].place == 2);
+                    before = kind;
+                }
+            }
         }
     }
 }
