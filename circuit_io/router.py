@@ -16,7 +16,7 @@ from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64
+from jaxtyping import Float32, Float64, Int32, Int64
 
 from circuit_io import native, router_native, router_reference
 from circuit_io.errors import InputError
@@ -105,6 +105,13 @@ class Routing:
     overflow: tuple[int, ...]
     rounds: tuple[int, ...]
     seed: int
+
+    @property
+    def likely_gcells(self) -> Float64[np.ndarray, " nets"]:
+        """Length of each net: in the first run where that leaves no overflow, else the median of the runs."""
+        runs = self.net_gcells if self.overflow[0] else self.net_gcells[:1]
+        likely: Float64[np.ndarray, " nets"] = np.median(runs, axis=0)
+        return likely
 
     @property
     def pressure(self) -> float:

@@ -69,10 +69,9 @@ def _of_nets(routing: Routing, graph: CircuitGraph) -> dict[str, Float64[np.ndar
     trees, runs = tree_lengths(graph), routing.net_gcells
     shortest = (trees.tree + trees.segments).astype(np.float64)
     leaves = shortest > 0  # its gcell
-    best = np.median(runs, axis=0) if routing.overflow[0] else runs[0].astype(np.float64)
     over = partial(np.divide, out=np.ones(len(shortest)), where=leaves)
     out = {
-        "router_detour": np.log(over(best, shortest)),
+        "router_detour": np.log(over(routing.likely_gcells, shortest)),
         "router_mean_detour": np.log(over(runs.mean(axis=0), shortest)),
         "router_spread": np.divide(runs.std(axis=0), shortest, out=np.zeros(len(shortest)), where=leaves),
         "router_runs": np.full(len(shortest), len(runs) / RUNS),

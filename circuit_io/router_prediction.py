@@ -1,6 +1,7 @@
-"""The embedded router's maps as a prediction folder, for reports, feedback and annotations: what `gsr route` does."""
+"""What the embedded router finds as a prediction, for reports, feedback and annotations: what `gsr route` does."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, column
 from circuit_io.manifest import MANIFEST
 from circuit_io.maps import Map, Prediction, without_borders
+from circuit_io.net_lengths import RoutedLengths, tree_lengths
 from circuit_io.prediction import SCHEMA, prediction_manifest, write_prediction
 from circuit_io.router import Routing, demand_of, route
 from circuit_io.spot_nets import net_overflow
@@ -52,14 +54,21 @@ def route_export(export: Path, out: Path, *, runs: int = 8, seed: int = 0, overw
 
 
 def prediction_of(design: StoredDesign, routing: Routing, manifest: dict[str, Any]) -> Prediction:
-    """The maps of a routing as a prediction of `design`; sigma is the spread between the runs.
+    """The maps of a routing, and its lengths of the nets, as a prediction; sigma is the spread between the runs.
 
     Raises:
-        InputError: the export lacks the borders of its gcells.
+        InputError: the export lacks the borders or the size of its gcells.
     """
+    tile_um = design.manifest["grid"].get("tile_um")
+    if not tile_um:
+        raise InputError('"grid.tile_um" is missing', path=design.path / MANIFEST, mend="Export the design again.")
+    um = (tree_lengths(design.graph).shortest_um(tile_um), routing.likely_gcells * tile_um,
+          routing.net_gcells.mean(axis=0) * tile_um)  # fmt: skip
+    lengths = RoutedLengths(*(values.astype(np.float32) for values in um))
     over = (np.nan_to_num(routing.overflow_h), np.nan_to_num(routing.overflow_v))
     spread = {"sigma_h": routing.spread_h, "sigma_v": routing.spread_v}
-    return prediction_of_maps(design, (routing.h, routing.v), over, manifest, more=spread)
+    found = prediction_of_maps(design, (routing.h, routing.v), over, manifest, more=spread)
+    return replace(found, net_lengths=lengths)
 
 
 def prediction_of_labels(design: StoredDesign, manifest: dict[str, Any]) -> Prediction:

@@ -406,6 +406,10 @@ def test_the_command_writes_a_prediction_that_names_itself_approximate(fir8: Sto
     routing = route(fir8.graph, runs=2, seed=3)
     np.testing.assert_array_equal(prediction.maps["congestion_h"], routing.h)
     np.testing.assert_array_equal(prediction.maps["sigma_v"], routing.spread_v)
+    assert prediction.net_lengths is not None
+    tile_um = fir8.manifest["grid"]["tile_um"]
+    np.testing.assert_allclose(prediction.net_lengths.length_um, routing.likely_gcells * tile_um, rtol=1e-6)
+    np.testing.assert_allclose(prediction.net_lengths.mean_length_um, routing.net_gcells.mean(axis=0) * tile_um)
     again = CliRunner().invoke(main, words)
     assert again.exit_code == 2
     assert "--overwrite" in again.output
