@@ -20,7 +20,7 @@ from circuit_io.circuitops_write import to_circuitops
 from circuit_io.errors import InputError
 from circuit_io.export import export_design
 from circuit_io.export_sources import sources_of_labels
-from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, PIN_FEATURES, names
+from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, NET_FEATURES, NET_ROUTER_FEATURES, PIN_FEATURES, names
 from circuit_io.npy import read_array
 from circuit_io.store import StoredDesign, open_design
 from gsr_plugin.dataset import Loader, find_designs
@@ -74,7 +74,7 @@ def test_circuitops_tables_come_back_with_names_pins_places_and_lengths(
     ("kind", "fields", "missing"),
     [
         ("inst", INST_FEATURES, NO_LIBERTY),
-        ("net", NET_FEATURES, NO_LIBERTY),
+        ("net", NET_FEATURES, {*NO_LIBERTY, *names(NET_ROUTER_FEATURES)}),
         ("pin", PIN_FEATURES, NO_LIBERTY),
         ("gcell", GCELL_FEATURES, {*NO_LAYERS, "fixed_area", "density"}),  # taps are no nodes, so they have no row
     ],
