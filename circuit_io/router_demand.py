@@ -14,7 +14,7 @@ Pair = tuple[MapI, MapI]
 
 _TRACKS = 15.0  # unit of the capacity feature
 _WHOLE = 1e-2  # tracks by which a capacity may differ from a whole number
-_MOST_LAYERS = 64  # as in csrc/route_maze.c
+_MOST_LAYERS = 64  # as in csrc/route_maze.h
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The passes of the embedded router in C (`csrc/route.c`, `csrc/route_maze.c`); as `router_reference`."""
+"""The passes of the embedded router in C (`csrc/route*.c`); as `router_reference`."""
 
 from ctypes import Structure, byref, c_int64, c_void_p
 from types import TracebackType

@@ -1,0 +1,87 @@
+/* What the maze passes of the embedded router share; `circuit_io/router_reference_maze.py` makes the same routes.
+ *
+ * Every net is a tree of nodes, which are gcells, and edges, which are paths. An edge is routed anew by the shortest way
+ * between the two parts into which the tree falls without it; where that way ends within another edge, the tree changes.
+ * A cell is a gcell on a plane: `plane * nx * ny + y * nx + x`. There is one plane while nets are flat; with layers a plane
+ * is a layer, its wires run one way, and vias lead from plane to plane.
+ */
+#ifndef GSR_ROUTE_MAZE_H
+#define GSR_ROUTE_MAZE_H
+
+#include "scan.h"
+
+enum { MOST_LAYERS = 64, MOST_EDGES = 1 << 14 };
+
+typedef struct {
+    int32_t at, first;     /* gcell; first half edge, 2 * edge + 1 at its end b */
+    int16_t low, high;     /* layers of the pins here, low > high where there is none */
+} node;
+
+typedef struct {
+    int32_t a, b, size;    /* nodes, -1 where there is no such edge; cells of the path */
+    int32_t *path;         /* from a to b */
+} edge;
+
+typedef struct {
+    int32_t nodes, edges, node_room, edge_room;
+    node *node;
+    edge *edge;
+} tree;
+
+typedef struct { /* what a search knows of a cell: side by side, since it looks at all of it */
+    int64_t cost;
+    int32_t from, owner, place, mark;
+} spot;
+
+typedef struct {
+    int64_t nx, ny, nets;
+    int32_t *h, *v;        /* wires on each edge of the grid, as in route.c */
+    const int32_t *room_h, *room_v, *level_h, *level_v;
+    tree *trees;
+    int64_t planes;
+    const uint8_t *along_x; /* of each layer */
+    int64_t lowest;         /* layer of signals; below are pins only */
+    const int32_t *room;    /* tracks of each cell to the next along its layer */
+    int32_t *use;           /* wires on it; NULL while nets are flat */
+    spot *spots;             /* of every cell */
+    int32_t *heap, *touched; /* cells */
+    int64_t num_touched, heap_size;
+    int32_t *queue, *next_half;
+    uint8_t *seen;
+    int64_t scratch;
+    bool failed;
+} maze;
+
+typedef struct { /* prices of an edge of the grid by what is free on it, from -half to half, and of a bend */
+    const int32_t *past_h, *past_v;
+    const int64_t *price;
+    int32_t half;
+    int64_t bend;
+} toll;
+
+typedef struct {
+    int64_t key, number;
+} rank;
+
+/* route_nets.c */
+void *maze_again(maze *m, void *old, size_t size);
+int32_t maze_new_node(maze *m, tree *t, int32_t at);
+int32_t maze_new_edge(maze *m, tree *t, edge e);
+void maze_link(maze *m, tree *t);
+void maze_layers_at(const maze *m, const tree *t, int32_t n, int32_t skip, int32_t *low, int32_t *high);
+void maze_move_end(maze *m, tree *t, int32_t e, bool at_b, int32_t at, int32_t c);
+void maze_count(const maze *m, const edge *e, int32_t by);
+bool maze_is_full(const maze *m, const edge *e);
+
+/* route_search.c */
+bool maze_make_room(maze *m, int64_t cells);
+int64_t maze_route_anew(maze *m, tree *t, int32_t e, int32_t reach, const toll *p);
+
+static inline bool maze_is_pin(const node *n) { return n->low <= n->high; }
+
+static inline int maze_by_rank(const void *a, const void *b) {
+    const rank *x = a, *y = b;
+    return x->key != y->key ? (x->key < y->key ? -1 : 1) : x->number < y->number ? -1 : x->number > y->number;
+}
+
+#endif
