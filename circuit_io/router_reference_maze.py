@@ -1,4 +1,4 @@
-"""The maze passes of the embedded router in Python: what `circuit_io/csrc/route_maze.h` and the files that include it do, told plainly.
+"""The maze passes of the embedded router in Python: what the files of `csrc/route_maze.h` do, told plainly.
 
 Every net is a tree of nodes, which are gcells, and edges, which are paths. An edge is routed anew by the shortest way
 between the two parts into which the tree falls without it; where that way ends within another edge, the tree changes.
