@@ -1,4 +1,4 @@
-/* Layers for the nets in the mazes of the embedded router, and the lengths of nets that follow. */
+/* Layers for the nets of the embedded router, and the lengths of nets that follow. */
 #include "route_maze.h"
 
 #include <stdlib.h>
@@ -106,13 +106,14 @@ SCAN_API int64_t maze_layers(maze *m, int64_t planes, int64_t lowest, const uint
         return -1;
     }
     m->planes = planes, m->lowest = lowest, m->along_x = along_x, m->room = room, m->use = use;
+    maze_open_layers(m);
     for (int64_t n = 0; n < m->nets; n++) {
         const tree *t = m->trees + n;
         int64_t length = 0, least = INT16_MAX;
         for (int32_t e = 0; e < t->edges; e++) {
             if (t->edge[e].a < 0) continue;
             int32_t p = t->node[t->edge[e].a].at, q = t->node[t->edge[e].b].at;
-            length += labs((long)(p % nx - q % nx)) + labs((long)(p / nx - q / nx));
+            length += maze_length(m, t, t->edge + e);
             int32_t x = (int32_t)(p % nx < q % nx ? p % nx : q % nx);
             least = x < least ? x : least;
         }
@@ -127,11 +128,10 @@ SCAN_API int64_t maze_layers(maze *m, int64_t planes, int64_t lowest, const uint
             maze_link(m, t);
             for (int32_t e = 0, count = t->edges; e < count && e < t->edges && !m->failed; e++) {
                 if (t->edge[e].a < 0) continue;
-                int32_t p = t->node[t->edge[e].a].at, q = t->node[t->edge[e].b].at;
-                int64_t length = labs((long)(p % nx - q % nx)) + labs((long)(p / nx - q / nx));
+                int64_t length = maze_length(m, t, t->edge + e);
                 if (length <= 0 || length >= below) continue;
                 int64_t far = t->edge[e].size - 1;
-                searched += maze_route_anew(m, t, e, (int32_t)(far < reach ? far : reach), NULL);
+                searched += maze_route_anew(m, t, e, (int32_t)(far < reach ? far : reach));
             }
         }
     }
@@ -145,7 +145,7 @@ SCAN_API int64_t maze_layers(maze *m, int64_t planes, int64_t lowest, const uint
 enum { ALONG_X = 1, ALONG_Y = 2, BY_VIA = 4 };
 
 /* What a step from cell to cell is, as a bit of `mark`. */
-static int32_t kind_of(const maze *m, int32_t p, int32_t q) {
+static uint8_t kind_of(const maze *m, int32_t p, int32_t q) {
     int64_t size = m->nx * m->ny;
     return p / size != q / size ? BY_VIA : abs(p - q) == 1 && m->nx > 1 ? ALONG_X : ALONG_Y;
 }
@@ -153,26 +153,30 @@ static int32_t kind_of(const maze *m, int32_t p, int32_t q) {
 /* Of each net its wires in gcells, and the straight segments that OpenROAD makes of them: two wires on end are joined where
  * they follow each other in the routes and nothing else is at the point between. What its routes share counts once. */
 SCAN_API void maze_lengths(maze *m, int64_t *wires, int64_t *segments) {
+    uint8_t *mark = m->state;
+    int32_t *ends = m->owner; /* of wires and vias at a cell */
+    memset(mark, 0, (size_t)(m->nx * m->ny * m->planes));
     for (int64_t n = 0; n < m->nets; n++) {
         const tree *t = m->trees + n;
         wires[n] = segments[n] = 0;
         for (int32_t pass = 0; pass < 3; pass++) { /* clear, count what is at each point, join */
             for (int32_t k = 0; k < t->edges; k++) {
                 const edge *e = t->edge + k;
-                int32_t before = 0;
+                uint8_t before = 0;
                 for (int32_t i = 0; e->a >= 0 && i + 1 < e->size; i++) {
-                    int32_t from = e->path[i], to = e->path[i + 1], kind = kind_of(m, from, to);
-                    spot *s = m->spots + (from < to ? from : to);
-                    if (!pass) m->spots[from].place = m->spots[to].place = 0;
-                    if (!pass || (bool)(s->mark & kind) != (pass == 2)) continue; /* the first time that it comes */
-                    s->mark ^= kind;
+                    int32_t from = e->path[i], to = e->path[i + 1];
+                    uint8_t kind = kind_of(m, from, to);
+                    uint8_t *s = mark + (from < to ? from : to);
+                    if (!pass) ends[from] = ends[to] = 0;
+                    if (!pass || (bool)(*s & kind) != (pass == 2)) continue; /* the first time that it comes */
+                    *s ^= kind;
                     if (pass == 1) {
-                        m->spots[from].place++, m->spots[to].place++;
+                        ends[from]++, ends[to]++;
                         continue;
                     }
                     bool is_wire = kind != BY_VIA;
                     wires[n] += is_wire;
-                    segments[n] += is_wire && !(kind == before && m->spots[from].place == 2);
+                    segments[n] += is_wire && !(kind == before && ends[from] == 2);
                     before = kind;
                 }
             }

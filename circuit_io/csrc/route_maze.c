@@ -25,7 +25,8 @@ SCAN_API void maze_close(maze *m) {
         for (int32_t e = 0; e < m->trees[n].edges; e++) free(m->trees[n].edge[e].path);
         free(m->trees[n].edge), free(m->trees[n].node);
     }
-    free(m->trees), free(m->spots), free(m->heap), free(m->touched), free(m->queue), free(m->next_half), free(m->seen), free(m);
+    free(m->trees), free(m->fares), free(m->spots), free(m->state), free(m->owner), free(m->heap), free(m->touched), free(m->way);
+    free(m->queue), free(m->next_half), free(m->seen), free(m);
 }
 
 typedef struct { /* `router_native.py` holds the same layout */
@@ -50,12 +51,13 @@ SCAN_API maze *maze_open(const maze_task *k) {
     m->failed = !m->trees;
     int64_t size = m->nx * m->ny;
     if (m->failed || !maze_make_room(m, size)) goto out;
+    for (int64_t i = 0; i < size; i++) m->owner[i] = -1;
     for (int64_t net = 0; net < k->nets && !m->failed; net++) {
         tree *t = m->trees + net;
         for (int64_t i = k->first_point[net]; i < k->first_point[net + 1]; i++) {
-            int32_t at = k->gcell[i], n = m->spots[at].owner >= 0 ? m->spots[at].owner : maze_new_node(m, t, at);
+            int32_t at = k->gcell[i], n = m->owner[at] >= 0 ? m->owner[at] : maze_new_node(m, t, at);
             if (m->failed) goto out;
-            m->spots[at].owner = n;
+            m->owner[at] = n;
             int16_t layer = k->layer[i];
             t->node[n].low = layer < t->node[n].low ? layer : t->node[n].low;
             t->node[n].high = layer > t->node[n].high ? layer : t->node[n].high;
@@ -66,18 +68,22 @@ SCAN_API maze *maze_open(const maze_task *k) {
             if (m->failed) goto out;
             for (int32_t side = 0; side < 2; side++) {
                 int32_t at = ends[2 * side + 1] * (int32_t)m->nx + ends[2 * side];
-                if (m->spots[at].owner < 0) m->spots[at].owner = maze_new_node(m, t, at);
-                if (side) e.b = m->spots[at].owner;
-                else e.a = m->spots[at].owner;
+                if (m->owner[at] < 0) m->owner[at] = maze_new_node(m, t, at);
+                if (side) e.b = m->owner[at];
+                else e.a = m->owner[at];
             }
             maze_new_edge(m, t, e);
         }
-        for (int32_t n = 0; n < t->nodes; n++) m->spots[t->node[n].at].owner = -1;
+        for (int32_t n = 0; n < t->nodes; n++) m->owner[t->node[n].at] = -1;
     }
 out:
     if (!m->failed) return m;
     maze_close(m);
     return NULL;
+}
+
+static bool wants_way(const maze *m, const tree *t, const edge *e, int64_t least) {
+    return e->a >= 0 && maze_length(m, t, e) > least && maze_is_full(m, e);
 }
 
 /* Routes anew, the longest of a net first, what is longer than `least` and crosses an edge above its level. `crowded`: nets
@@ -87,7 +93,11 @@ SCAN_API int64_t maze_round(maze *m, const int32_t *past_h, const int32_t *past_
     toll p = {past_h, past_v, price, (int32_t)half, bend};
     rank *nets = maze_again(m, NULL, sizeof(rank) * (size_t)(m->nets + 1)), *order = NULL;
     int64_t searched = 0, room = 0, nx = m->nx;
-    if (m->failed) return -1; /* `nets` is NULL then */
+    if (!m->failed) maze_set_toll(m, &p);
+    if (m->failed) {
+        free(nets);
+        return -1;
+    }
     for (int64_t n = 0; n < m->nets; n++) {
         nets[n] = (rank){0, n};
         for (int32_t e = 0; crowded && e < m->trees[n].edges; e++) {
@@ -103,7 +113,9 @@ SCAN_API int64_t maze_round(maze *m, const int32_t *past_h, const int32_t *past_
     if (crowded) qsort(nets, (size_t)m->nets, sizeof *nets, maze_by_rank);
     for (int64_t i = 0; i < m->nets && !m->failed; i++) {
         tree *t = m->trees + nets[i].number;
-        if (!t->edges || t->edges > MOST_EDGES) continue;
+        int32_t first = 0;
+        while (first < t->edges && !wants_way(m, t, t->edge + first, least)) first++;
+        if (first == t->edges || t->edges > MOST_EDGES) continue;
         maze_link(m, t);
         if (t->edges > room) {
             room = 2 * t->edges;
@@ -115,15 +127,13 @@ SCAN_API int64_t maze_round(maze *m, const int32_t *past_h, const int32_t *past_
         qsort(order, (size_t)count, sizeof *order, maze_by_rank);
         for (int32_t j = 0; j < count && !m->failed; j++) {
             int32_t e = (int32_t)order[j].number;
-            if (e >= t->edges || t->edge[e].a < 0) continue;
-            int32_t p1 = t->node[t->edge[e].a].at, p2 = t->node[t->edge[e].b].at;
-            int64_t length = labs((long)(p1 % nx - p2 % nx)) + labs((long)(p1 / nx - p2 / nx));
-            if (length <= least || !maze_is_full(m, t->edge + e)) continue;
+            if (e >= t->edges || !wants_way(m, t, t->edge + e, least)) continue;
             int64_t far = times * (t->edge[e].size - 1);
-            searched += maze_route_anew(m, t, e, (int32_t)(far < reach ? far : reach), &p);
+            searched += maze_route_anew(m, t, e, (int32_t)(far < reach ? far : reach));
         }
     }
     free(nets), free(order);
+    maze_set_toll(m, NULL);
     return m->failed ? -1 : searched;
 }
 
@@ -135,11 +145,11 @@ SCAN_API void maze_loops(maze *m) {
             if (e->a < 0) continue;
             int32_t kept = 0;
             maze_count(m, e, -1);
-            for (int32_t i = 0; i < e->size; i++) m->spots[e->path[i]].owner = -1; /* where on the path the gcell is */
+            for (int32_t i = 0; i < e->size; i++) m->owner[e->path[i]] = -1; /* where on the path the gcell is */
             for (int32_t i = 0; i < e->size; i++) {
-                int32_t cell = e->path[i], before = m->spots[cell].owner;
-                if (before < 0) m->spots[cell].owner = kept, e->path[kept++] = cell;
-                else while (kept > before + 1) m->spots[e->path[--kept]].owner = -1;
+                int32_t cell = e->path[i], before = m->owner[cell];
+                if (before < 0) m->owner[cell] = kept, e->path[kept++] = cell;
+                else while (kept > before + 1) m->owner[e->path[--kept]] = -1;
             }
             e->size = kept;
             maze_count(m, e, 1);

@@ -1,4 +1,4 @@
-/* What the maze passes of the embedded router share; `circuit_io/router_reference_maze.py` makes the same routes.
+/* What the maze passes of the embedded router share: `circuit_io/router_reference_maze.py` makes the same routes.
  *
  * Every net is a tree of nodes, which are gcells, and edges, which are paths. An edge is routed anew by the shortest way
  * between the two parts into which the tree falls without it; where that way ends within another edge, the tree changes.
@@ -28,30 +28,6 @@ typedef struct {
     edge *edge;
 } tree;
 
-typedef struct { /* what a search knows of a cell: side by side, since it looks at all of it */
-    int64_t cost;
-    int32_t from, owner, place, mark;
-} spot;
-
-typedef struct {
-    int64_t nx, ny, nets;
-    int32_t *h, *v;        /* wires on each edge of the grid, as in route.c */
-    const int32_t *room_h, *room_v, *level_h, *level_v;
-    tree *trees;
-    int64_t planes;
-    const uint8_t *along_x; /* of each layer */
-    int64_t lowest;         /* layer of signals; below are pins only */
-    const int32_t *room;    /* tracks of each cell to the next along its layer */
-    int32_t *use;           /* wires on it; NULL while nets are flat */
-    spot *spots;             /* of every cell */
-    int32_t *heap, *touched; /* cells */
-    int64_t num_touched, heap_size;
-    int32_t *queue, *next_half;
-    uint8_t *seen;
-    int64_t scratch;
-    bool failed;
-} maze;
-
 typedef struct { /* prices of an edge of the grid by what is free on it, from -half to half, and of a bend */
     const int32_t *past_h, *past_v;
     const int64_t *price;
@@ -59,9 +35,48 @@ typedef struct { /* prices of an edge of the grid by what is free on it, from -h
     int64_t bend;
 } toll;
 
+typedef struct { /* prices of the edges to the right and above */
+    int64_t h, v;
+} fare;
+
+typedef struct { /* what a flat search knows of a cell: side by side, since it looks at all of it */
+    int64_t cost;
+    int32_t place;         /* in the heap */
+    uint8_t from, mark;
+} spot;
+
+typedef struct { /* a cell in the heap of a flat search */
+    int64_t cost;
+    int32_t cell, x;
+} flat_entry;
+
+typedef struct { /* and of one on layers */
+    int32_t cost, cell, x, y;
+} layer_entry;
+
 typedef struct {
-    int64_t key, number;
-} rank;
+    int64_t nx, ny, nets;
+    int32_t *h, *v;        /* wires on each edge of the grid, as in route.c */
+    const int32_t *room_h, *room_v, *level_h, *level_v;
+    tree *trees;
+    const toll *toll;       /* of this round, NULL between rounds */
+    fare *fares;            /* what it makes of each cell */
+    int64_t planes;
+    const uint8_t *along_x; /* of each layer */
+    int64_t lowest;         /* layer of signals; below are pins only */
+    const int32_t *room;    /* tracks of each cell to the next along its layer */
+    int32_t *use;           /* wires on it; NULL while nets are flat */
+    spot *spots;            /* of every cell while nets are flat */
+    uint8_t *state;         /* of every cell on layers, see route_search.c */
+    int32_t *owner;         /* of every cell, where a search begins or may end: the edge of the tree there, or -1 */
+    void *heap;             /* entries */
+    int32_t *touched, *way; /* cells */
+    int64_t num_touched, heap_size;
+    int32_t *queue, *next_half;
+    uint8_t *seen;
+    int64_t scratch;
+    bool failed;
+} maze;
 
 /* route_nets.c */
 void *maze_again(maze *m, void *old, size_t size);
@@ -69,19 +84,43 @@ int32_t maze_new_node(maze *m, tree *t, int32_t at);
 int32_t maze_new_edge(maze *m, tree *t, edge e);
 void maze_link(maze *m, tree *t);
 void maze_layers_at(const maze *m, const tree *t, int32_t n, int32_t skip, int32_t *low, int32_t *high);
-void maze_move_end(maze *m, tree *t, int32_t e, bool at_b, int32_t at, int32_t c);
+bool maze_move_end(maze *m, tree *t, int32_t e, bool at_b, int32_t at, int32_t c);
 void maze_count(const maze *m, const edge *e, int32_t by);
 bool maze_is_full(const maze *m, const edge *e);
 
 /* route_search.c */
 bool maze_make_room(maze *m, int64_t cells);
-int64_t maze_route_anew(maze *m, tree *t, int32_t e, int32_t reach, const toll *p);
+void maze_set_toll(maze *m, const toll *p);
+void maze_open_layers(maze *m);
+int64_t maze_route_anew(maze *m, tree *t, int32_t e, int32_t reach);
 
 static inline bool maze_is_pin(const node *n) { return n->low <= n->high; }
 
+/* Gcells from one end of an edge to the other. */
+static inline int64_t maze_length(const maze *m, const tree *t, const edge *e) {
+    int32_t nx = (int32_t)m->nx, p = t->node[e->a].at, q = t->node[e->b].at;
+    int32_t wide = p % nx - q % nx, tall = p / nx - q / nx;
+    return (wide < 0 ? -wide : wide) + (tall < 0 ? -tall : tall);
+}
+
+static inline int64_t maze_fare(const toll *p, int32_t level, int32_t wires, int32_t past) {
+    int32_t left = level - wires - past;
+    return p->price[(left < -p->half ? -p->half : left > p->half ? p->half : left) + p->half];
+}
+
+typedef struct {
+    int64_t key, number;
+} rank;
 static inline int maze_by_rank(const void *a, const void *b) {
     const rank *x = a, *y = b;
     return x->key != y->key ? (x->key < y->key ? -1 : 1) : x->number < y->number ? -1 : x->number > y->number;
+}
+
+/* Whether a wire of layer room fits on from a cell to the next. */
+enum { OPEN = 16 };
+static inline void maze_renew_open(const maze *m, int32_t cell) {
+    bool open = cell >= m->lowest * m->nx * m->ny && m->use[cell] < m->room[cell];
+    m->state[cell] = (uint8_t)(open ? m->state[cell] | OPEN : m->state[cell] & ~OPEN);
 }
 
 #endif

@@ -29,6 +29,7 @@ int32_t maze_new_edge(maze *m, tree *t, edge e) {
     t->edge[t->edges] = e;
     return t->edges++;
 }
+
 /* Lists of the half edges of every node, by edge. */
 void maze_link(maze *m, tree *t) {
     int64_t need = 2 * (int64_t)t->edges + t->nodes + 8;
@@ -123,26 +124,26 @@ static int32_t split(maze *m, tree *t, int32_t c, int32_t at) {
 
 /* Lets one end of edge e, at node n, end in gcell `at` of edge c. A node that has lost its use goes: the edges that it joined
  * become one. Edges keep their numbers as FastRoute's do, since they are routed in this order. */
-void maze_move_end(maze *m, tree *t, int32_t e, bool at_b, int32_t at, int32_t c) {
+bool maze_move_end(maze *m, tree *t, int32_t e, bool at_b, int32_t at, int32_t c) {
     int32_t n = at_b ? t->edge[e].b : t->edge[e].a, to = -1;
-    if (t->node[n].at == at || c < 0) return;
+    if (t->node[n].at == at || c < 0) return false;
     if (t->node[t->edge[c].a].at == at) to = t->edge[c].a;
     if (to < 0 && t->node[t->edge[c].b].at == at) to = t->edge[c].b;
     bool is_new = to < 0;
-    if (is_new && (to = split(m, t, c, at)) < 0) return;
-    if (m->failed) return;
+    if (is_new && (to = split(m, t, c, at)) < 0) return true;
+    if (m->failed) return true;
     if (at_b) t->edge[e].b = to;
     else t->edge[e].a = to;
-    if (maze_is_pin(t->node + n)) return;
+    if (maze_is_pin(t->node + n)) return true;
     int32_t left[3], count = 0;
     for (int32_t i = 0; i < t->edges && count < 3; i++)
         if (i != e && t->edge[i].a >= 0 && (t->edge[i].a == n || t->edge[i].b == n)) left[count++] = i;
-    if (count != 2) return;
+    if (count != 2) return true;
     int32_t half = t->edges - 1, first = left[0], second = left[1];
     edge one = joined(m, t, n, first, second);
     if (!is_new) {
         t->edge[first] = one, t->edge[second] = (edge){-1, -1, 0, NULL};
-        return;
+        return true;
     }
     if (first == c || second == c || second == half) {
         int32_t other = first == c ? second : first, far = second == half ? c : half;
@@ -152,19 +153,27 @@ void maze_move_end(maze *m, tree *t, int32_t e, bool at_b, int32_t at, int32_t c
         t->edge[first] = t->edge[c], t->edge[second] = t->edge[half], t->edge[c] = one;
     }
     t->edges--;
+    return true;
 }
 
 /* ---- wires ---- */
 
 void maze_count(const maze *m, const edge *e, int32_t by) {
-    int64_t size = m->nx * m->ny;
+    int32_t size = (int32_t)(m->nx * m->ny);
+    const toll *p = m->toll;
     for (int32_t i = 0; i + 1 < e->size; i++) {
         int32_t low = e->path[i], high = e->path[i + 1];
         if (low > high) low = high, high = e->path[i];
         if (m->use) {
-            if (low / size == high / size) m->use[low] += by;
+            if (high - low == size) continue; /* a via */
+            m->use[low] += by;
+            maze_renew_open(m, low);
+        } else if (high - low == 1 && m->nx > 1) {
+            m->h[low] += by;
+            if (p) m->fares[low].h = maze_fare(p, m->level_h[low], m->h[low], p->past_h[low]);
         } else {
-            (high - low == 1 && m->nx > 1 ? m->h : m->v)[low] += by;
+            m->v[low] += by;
+            if (p) m->fares[low].v = maze_fare(p, m->level_v[low], m->v[low], p->past_v[low]);
         }
     }
 }
