@@ -48,41 +48,50 @@ void maze_open_layers(maze *m) {
 
 /* ---- flat ---- */
 
-static void rise(maze *m, int32_t i, flat_entry e) {
-    flat_entry *heap = m->heap;
-    for (int32_t up; i > 0 && heap[up = (i - 1) / 2].cost > e.cost; i = up) {
-        heap[i] = heap[up];
-        m->spots[heap[i].cell].place = i;
+/* `place` of a cell is where it was last put: since then it has moved only towards the top, see `pop`. */
+static inline void put(maze *m, int32_t i, flat_entry e) { ((flat_entry *)m->heap)[i] = e, m->spots[e.cell].place = i; }
+
+static inline void rise(maze *m, int32_t i, flat_entry e) {
+    const flat_entry *heap = m->heap;
+    for (int32_t up; i > 0; i = up) {
+        flat_entry above = heap[up = (i - 1) / 2];
+        if (above.cost <= e.cost) break;
+        put(m, i, above);
     }
-    heap[i] = e, m->spots[e.cell].place = i;
+    put(m, i, e);
 }
 /* The last entry goes where it would come to rest on the way of the least children, the left among equals: this way is
- * followed to its end, and then back. */
-static flat_entry pop(maze *m) {
+ * followed to its end, by two levels where it can be so that their loads need not wait for each other, and then back. */
+static inline flat_entry pop(maze *m) {
     flat_entry *heap = m->heap, first = heap[0];
-    int32_t n = (int32_t)--m->heap_size, i = 0;
+    size_t n = (size_t)--m->heap_size, i = 0;
     flat_entry last = heap[n];
     if (!n) return first;
     heap[n].cost = NEVER;
-    for (int32_t child; (child = 2 * i + 1) < n; i = child) {
+    while (4 * i + 6 < n) {
+        const flat_entry *child = heap + 2 * i + 1, *below = heap + 4 * i + 3;
+        size_t of_left = below[1].cost < below[0].cost, of_right = 2 + (below[3].cost < below[2].cost);
+        size_t right = child[1].cost < child[0].cost, of = of_left ^ ((of_left ^ of_right) & -right);
+        heap[i] = child[right], heap[2 * i + 1 + right] = below[of];
+        i = 4 * i + 3 + of;
+    }
+    for (size_t child; (child = 2 * i + 1) < n; i = child) {
         child += heap[child + 1].cost < heap[child].cost;
         heap[i] = heap[child];
-        m->spots[heap[i].cell].place = i;
     }
-    for (int32_t up; i > 0 && heap[up = (i - 1) / 2].cost >= last.cost; i = up) {
-        heap[i] = heap[up];
-        m->spots[heap[i].cell].place = i;
-    }
-    heap[i] = last, m->spots[last.cell].place = i;
+    for (size_t up; i > 0 && heap[up = (i - 1) / 2].cost >= last.cost; i = up) heap[i] = heap[up];
+    put(m, (int32_t)i, last);
     return first;
 }
 
 static inline void relax(maze *m, int32_t to, int32_t x, uint8_t from, int64_t cost) {
     spot *s = m->spots + to;
     if (s->cost <= cost) return;
-    if (s->cost == NEVER) m->touched[m->num_touched++] = to, s->place = (int32_t)m->heap_size++;
+    int32_t i = s->place;
+    if (s->cost == NEVER) m->touched[m->num_touched++] = to, i = (int32_t)m->heap_size++;
+    else while (((const flat_entry *)m->heap)[i].cell != to) i = (i - 1) / 2;
     s->cost = cost, s->from = from;
-    rise(m, s->place, (flat_entry){cost, to, x});
+    rise(m, i, (flat_entry){cost, to, x});
 }
 
 /* One step of a flat way, with the price of a bend. A cell has one way to it, but where going straight through it would spare
@@ -137,16 +146,35 @@ static int32_t search_flat(maze *m, const window *w, int64_t *searched) {
 
 /* ---- on layers ---- */
 
-/* All costs in the heap are of one number or the next, and what is new costs most: it stays at the end. */
-static layer_entry pop_layers(maze *m) {
-    layer_entry *heap = m->heap, first = heap[0];
-    int32_t n = (int32_t)--m->heap_size, i = 0;
-    layer_entry last = heap[n];
-    for (int32_t child; (child = 2 * i + 1) < n; i = child) {
-        if (heap[child].cost >= last.cost && (++child == n || heap[child].cost >= last.cost)) break;
-        heap[i] = heap[child];
+/* A step costs one, so the cells in the heap cost as much as the first or one more, and what is new stays at its end. Then what
+ * a binary heap does is known without moving its entries one by one: those of the least cost form a tree at its top and leave
+ * in preorder, and their places are filled in postorder by what stood last. `way` holds those that stand on the way from the
+ * top to place `at`, the next to be filled. */
+typedef struct {
+    layer_entry *heap, way[64];
+    int32_t size, least, at; /* entries; places from `least` on hold none of the least cost */
+    uint32_t first, end;     /* of `way`, which is a ring */
+} tide;
+
+static inline layer_entry *on_way(tide *q, uint32_t i) { return q->way + i % 64; }
+
+static inline void descend(tide *q, int32_t i) {
+    for (; i < q->least; i = 2 * i + 1) *on_way(q, q->end++) = q->heap[q->at = i];
+}
+static inline layer_entry pop_layers(tide *q) {
+    layer_entry first = *on_way(q, q->first++);
+    int32_t n = --q->size;
+    if (!n) return first;
+    layer_entry last = q->heap[n];
+    if (n < q->least) q->least = n;
+    if (last.cost == first.cost) { /* it goes to the top and stays there */
+        if (n == q->at) last = *on_way(q, --q->end), q->at = (n - 1) / 2;
+        *on_way(q, --q->first) = last;
+        return first;
     }
-    heap[i] = last;
+    q->heap[q->at] = last;
+    if (q->at & 1 && q->at + 1 < q->least) descend(q, q->at + 1);
+    else q->at = (q->at - 1) / 2;
     return first;
 }
 
@@ -156,34 +184,60 @@ static inline void visit(maze *m, int32_t cell, int32_t x, int32_t y, uint8_t fr
     ((layer_entry *)m->heap)[m->heap_size++] = (layer_entry){cost, cell, x, y};
 }
 
-static inline void step_layers(maze *m, const window *w, layer_entry e) {
-    int32_t nx = (int32_t)m->nx, size = nx * (int32_t)m->ny, cell = e.cell;
-    const uint8_t *s = m->state + cell;
-    bool x = *s & ALONG;
-    int32_t by = x ? 1 : nx, at = x ? e.x : e.y, dx = x, dy = !x;
-    if (at > (x ? w->x0 : w->y0) && (s[-by] & (OPEN | FROM)) == OPEN) visit(m, cell - by, e.x - dx, e.y - dy, HIGHER, e.cost + 1);
-    if (*s & OPEN && at < (x ? w->x1 : w->y1) && !(s[by] & FROM)) visit(m, cell + by, e.x + dx, e.y + dy, LOWER, e.cost + 1);
-    if (cell >= size && !(s[-size] & FROM)) visit(m, cell - size, e.x, e.y, OVER, e.cost + 1);
-    if (cell < size * ((int32_t)m->planes - 1) && !(s[size] & FROM)) visit(m, cell + size, e.x, e.y, UNDER, e.cost + 1);
-}
-
 static void give_layers(maze *m, int32_t cell, int32_t x, int32_t y, bool is_target, int32_t owner) {
     m->owner[cell] = owner;
     if (is_target) m->state[cell] |= TO, m->touched[m->num_touched++] = cell;
     else if (!(m->state[cell] & FROM)) visit(m, cell, x, y, START, 0);
 }
 
+typedef struct { int32_t by, x, y; uint8_t open, from; } step;
+
 static int32_t search_layers(maze *m, const window *w, int64_t *searched) {
-    while (m->heap_size) {
-        int32_t cell = ((layer_entry *)m->heap)->cell;
-        if (m->state[cell] & TO) return cell;
+    int32_t nx = (int32_t)m->nx, size = nx * (int32_t)m->ny, top = size * ((int32_t)m->planes - 1), found = -1;
+    uint8_t *state = m->state;
+    int32_t *touched = m->touched + m->num_touched;
+    tide q = {.heap = m->heap, .size = (int32_t)m->heap_size};
+    for (;;) {
+        if (q.first == q.end) {
+            if (!q.size) break;
+            q.least = q.size;
+            descend(&q, 0);
+        }
+        int32_t cell = on_way(&q, q.first)->cell;
+        uint8_t *s = state + cell;
+        if (*s & TO) {
+            found = cell;
+            break;
+        }
         ++*searched;
-        step_layers(m, w, pop_layers(m));
+        layer_entry e = pop_layers(&q);
+        bool along_x = *s & ALONG;
+        int32_t by = along_x ? 1 : nx, dx = along_x, dy = !along_x, at = along_x ? e.x : e.y;
+        int32_t low = along_x ? w->x0 : w->y0, high = along_x ? w->x1 : w->y1;
+        /* Which of the four are new is hard to foretell, so there are no branches: a step that cannot be leads to the cell. */
+        int32_t back = at > low ? -by : 0, on = *s & OPEN && at < high ? by : 0, down = cell >= size ? -size : 0;
+        int32_t up = cell < top ? size : 0;
+        const step steps[4] = {{back, e.x - dx, e.y - dy, OPEN, HIGHER}, {on, e.x + dx, e.y + dy, 0, LOWER},
+                               {down, e.x, e.y, 0, OVER}, {up, e.x, e.y, 0, UNDER}};
+        for (int32_t i = 0; i < 4; i++) {
+            const step *k = steps + i;
+            bool is_new = (s[k->by] & (k->open | FROM)) == k->open;
+            s[k->by] = (uint8_t)(s[k->by] | (is_new ? k->from : 0));
+            q.heap[q.size] = (layer_entry){e.cost + 1, cell + k->by, k->x, k->y}, q.size += is_new;
+            *touched = cell + k->by, touched += is_new;
+        }
     }
-    return -1;
+    m->num_touched = touched - m->touched;
+    return found;
 }
 
 /* ---- both ---- */
+
+/* Gcells from a gcell to the window. */
+static int32_t outside(const maze *m, const window *w, int32_t at) {
+    int32_t y = at / (int32_t)m->nx, x = at - y * (int32_t)m->nx;
+    return (x < w->x0 ? w->x0 - x : x > w->x1 ? x - w->x1 : 0) + (y < w->y0 ? w->y0 - y : y > w->y1 ? y - w->y1 : 0);
+}
 
 static void give(maze *m, const window *w, int32_t cell, bool is_target, int32_t owner) {
     int32_t nx = (int32_t)m->nx, at = m->use ? cell % (nx * (int32_t)m->ny) : cell, y = at / nx, x = at - y * nx;
@@ -205,9 +259,12 @@ static void gather(maze *m, const tree *t, int32_t n, int32_t skip, const window
             int32_t to = h & 1 ? e->a : e->b;
             if (h >> 1 == skip || m->seen[to]) continue;
             m->seen[to] = 1, m->queue[tail++] = to;
-            if (e->size < 2) continue;
-            maze_layers_at(m, t, to, skip, &low, &high);
-            for (int32_t l = low; l <= high; l++) give(m, w, l * size + t->node[to].at, is_target, h >> 1);
+            int32_t far = outside(m, w, t->node[to].at);
+            if (e->size < 2 || far >= e->size) continue; /* its path does not come into the window */
+            if (!far) {
+                maze_layers_at(m, t, to, skip, &low, &high);
+                for (int32_t l = low; l <= high; l++) give(m, w, l * size + t->node[to].at, is_target, h >> 1);
+            }
             for (int32_t i = 1; i + 1 < e->size; i++) give(m, w, e->path[i], is_target, h >> 1);
         }
     }
