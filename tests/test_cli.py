@@ -104,6 +104,13 @@ def test_every_option_has_help() -> None:
                 assert param.help, f"{name} {param.name}"
 
 
+def test_the_same_option_names_openroad_everywhere() -> None:
+    helps = {
+        p.help for c in COMMANDS.values() for p in c.params if isinstance(p, click.Option) and p.name == "openroad"
+    }
+    assert len(helps) == 1
+
+
 def test_the_module_is_the_same_program() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "gsr_plugin", "hooks", "--path"], cwd=ROOT, capture_output=True, text=True, check=True

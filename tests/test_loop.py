@@ -439,28 +439,29 @@ def test_the_judge_refuses_what_openroad_made_of_the_netlist(
 # --- bad input --------------------------------------------------------------------------
 
 
-def test_a_bad_openroad_is_told_before_anything_runs(standin: Standin, tmp_path: Path) -> None:
+def test_a_bad_openroad_is_told_before_anything_runs(
+    standin: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ToolError, match="is not there"):
         probe_binary(tmp_path / "nowhere")
-    broken = tmp_path / "broken"
+    broken = tmp_path / "bin" / "openroad"
+    broken.parent.mkdir()
     broken.write_text("#!/bin/sh\nexit 3\n")
     broken.chmod(0o755)
-    run = CliRunner().invoke(
-        main,
-        [
-            "loop",
-            "--designs",
-            str(standin.data),
-            "--openroad",
-            str(broken),
-            "--arms",
-            "a,b",
-            "--out",
-            str(tmp_path / "o"),
-        ],
-    )
-    assert run.exit_code == 3
-    assert "fails with exit code 3" in run.output
+    for name in ("GSR_OPENROAD", "OPENROAD_EXE", "FLOW_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    words = ["loop", "--designs", str(standin.data), "--arms", "a,b", "--out", str(tmp_path / "o")]
+    for named, path, code, says in (
+        (["--openroad", str(broken)], "/nowhere", 3, f"{broken}: -version fails with exit code 3"),
+        (["--openroad", "openroad"], str(broken.parent), 3, f"{broken}: -version fails with exit code 3"),
+        ([], str(broken.parent), 3, f"{broken}: -version fails with exit code 3"),
+        (["--openroad", "openroad"], "/nowhere", 2, "openroad: is no file (named by --openroad)"),
+        ([], "/nowhere", 2, "no openroad was found\n  Name the binary, or set GSR_OPENROAD."),
+    ):
+        monkeypatch.setenv("PATH", path)
+        run = CliRunner().invoke(main, [*words, *named])
+        assert run.exit_code == code, run.output
+        assert says in run.output
     assert not (tmp_path / "o").exists()
 
 

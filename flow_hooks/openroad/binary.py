@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from circuit_io.errors import ToolError
+from circuit_io.errors import InputError, ToolError
 
 TIMEOUT_S = 60.0
 MAX_OUTPUT_BYTES = 2**20
@@ -67,8 +67,7 @@ def find_openroad(env: Mapping[str, str] = os.environ) -> tuple[Path, str] | Non
     """The binary that a flow would run, and what names it: GSR_OPENROAD, OPENROAD_EXE, PATH, or the build of ORFS."""
     for name in ("GSR_OPENROAD", "OPENROAD_EXE"):
         if env.get(name, "").strip():
-            given = env[name].strip()
-            return Path(shutil.which(given, path=env.get("PATH")) or given).expanduser(), name
+            return _program(env[name].strip(), env), name
     found = shutil.which("openroad", path=env.get("PATH"))
     if found:
         return Path(found), "PATH"
@@ -77,6 +76,27 @@ def find_openroad(env: Mapping[str, str] = os.environ) -> tuple[Path, str] | Non
         if built.is_file():
             return built, "FLOW_HOME"
     return None
+
+
+def chosen_openroad(given: str | None = None, env: Mapping[str, str] = os.environ) -> Path:
+    """The binary that a user named, by its path or by its name on PATH; else the one that a flow would run.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = find_openroad(env) if given is None else (_program(given, env), "--openroad")
+    if found is None:
+        raise InputError("no openroad was found", path="--openroad", mend="Name the binary, or set GSR_OPENROAD.")
+    path, named_by = found
+    if not path.is_file():
+        mend = "Name the binary by its path, or one that is on PATH."
+        raise InputError(f"is no file (named by {named_by})", path=path, mend=mend)
+    return path
+
+
+def _program(given: str, env: Mapping[str, str]) -> Path:
+    """A program by its name on PATH or by its path."""
+    return Path(shutil.which(given, path=env.get("PATH")) or given).expanduser()
 
 
 def probe_openroad(path: Path, *, timeout_s: float = TIMEOUT_S) -> OpenRoad:

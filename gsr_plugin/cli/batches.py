@@ -14,6 +14,7 @@ from gsr_plugin.cli.program import (
     ManyValues,
     Result,
     common_options,
+    openroad_option,
     planner_option,
     weights_option,
 )
@@ -91,7 +92,7 @@ def label(
     "--designs", type=FOLDER, multiple=True, required=True, metavar="DIR..",
     help="Folders with labels at any depth, beside the files of their technologies.",
 )  # fmt: skip
-@click.option("--openroad", type=FILE, envvar="GSR_OPENROAD", required=True, help="The binary to place and route with.")
+@openroad_option
 @click.option("--out", type=OUT, required=True, help="Folder to write, or to go on with.")
 @click.option("--arms", default="a,b,g,p,q,c,d,e,t", show_default=True, help="Which to run, see docs/feedback.md.")
 @click.option("--cases", multiple=True, metavar="PATTERN..", help="Only cases of such names, as in 'labels/gsr45/*'.")
@@ -114,8 +115,8 @@ def loop(out: Path, jobs: int, retry: bool, overwrite: bool, quiet: bool, **opti
     exit code 1 when some failed.
 
     \b
-    gsr loop --designs demos/kit/labels --openroad openroad --out loop
-    gsr loop --designs data/labels data/labels_hard --runs runs --jobs 4 --openroad openroad --out loop
+    gsr loop --designs demos/kit/labels --out loop
+    gsr loop --designs data/labels data/labels_hard --runs runs --jobs 4 --out loop
     """
     from flow_hooks.jobs.folders import FAIL, PENDING
     from flow_hooks.loop.runner import run_loop

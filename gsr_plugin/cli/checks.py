@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from circuit_io.errors import InputError
-from gsr_plugin.cli.program import ANY, FILE, OUT, Result, common_options, status
+from gsr_plugin.cli.program import ANY, OUT, Result, common_options, openroad_option, status
 
 
 @click.command()
@@ -51,7 +51,7 @@ def doctor(overwrite: bool, quiet: bool) -> Result:
 
 
 @click.command()
-@click.option("--openroad", type=FILE, help="The binary; else GSR_OPENROAD, OPENROAD_EXE, or openroad on PATH.")
+@openroad_option
 @click.option("--out", type=OUT, help="File to write the report to, as well as to stdout.")
 @click.option("--claim", "only", multiple=True, metavar="NAME", help="Try this claim alone; may be repeated.")
 @click.option("--keep", type=OUT, metavar="DIR", help="Folder for all that the claims write; else it is removed.")
@@ -60,7 +60,7 @@ def doctor(overwrite: bool, quiet: bool) -> Result:
 )
 @common_options
 def conformance(
-    openroad: Path | None,
+    openroad: Path,
     out: Path | None,
     only: tuple[str, ...],
     keep: Path | None,
@@ -77,15 +77,9 @@ def conformance(
     gsr conformance --openroad tools/install/OpenROAD/bin/openroad --out conformance.txt
     """
     from circuit_io.atomic import write_files
-    from flow_hooks.openroad.binary import find_openroad
     from flow_hooks.openroad.conformance import FAIL, report
     from flow_hooks.openroad.conformance import conformance as run
 
-    if openroad is None:
-        named = find_openroad()
-        if named is None:
-            raise InputError("no openroad was found", path="--openroad", mend="Name the binary, or set GSR_OPENROAD.")
-        openroad = named[0]
     if out is not None and out.exists() and not overwrite:
         raise InputError("exists already", path=out, mend="Pass --overwrite to replace it.")
     with status("trying claims", quiet=quiet):

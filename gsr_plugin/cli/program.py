@@ -38,6 +38,18 @@ weights_option = click.option(
 )
 
 
+def _chosen_openroad(ctx: click.Context, param: click.Parameter, value: str | None) -> Path:
+    from flow_hooks.openroad.binary import chosen_openroad
+
+    return chosen_openroad(value)
+
+
+openroad_option = click.option(
+    "--openroad", metavar="PATH", callback=_chosen_openroad,
+    help="The binary, or its name on PATH; else GSR_OPENROAD, OPENROAD_EXE, openroad on PATH, or what ORFS built.",
+)  # fmt: skip
+
+
 class Result(NamedTuple):
     """What a command found: for --json, for people, and its exit code."""
 
