@@ -25,7 +25,8 @@ from bench.machine import machine  # noqa: E402
 from circuit_io.labels import Labels  # noqa: E402
 from circuit_io.store import open_design  # noqa: E402
 from gsr_plugin.predict import predict_tiles, predict_views  # noqa: E402
-from gsr_plugin.weights import SHIPPED, Predicted, load_weights  # noqa: E402
+from gsr_plugin.shipped import find_weights  # noqa: E402
+from gsr_plugin.weights import Predicted, load_weights  # noqa: E402
 
 HOT = 0.95  # as in circuit_io/hotspots.py
 
@@ -60,11 +61,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("exports", type=Path, nargs="+")
     parser.add_argument("--sides", type=int, nargs="+", default=[64])
     parser.add_argument("--halos", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32])
-    parser.add_argument("--weights", type=Path, default=SHIPPED)
+    parser.add_argument("--weights", type=Path)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    model, rows = load_weights(args.weights, device="cpu"), []
+    model, rows = load_weights(find_weights(args.weights), device="cpu"), []
     for export in args.exports:
         design = open_design(export)
         start = time.process_time()

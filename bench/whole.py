@@ -76,9 +76,10 @@ def train_step(task: dict[str, Any]) -> dict[str, Any]:
     from gsr_plugin.losses import placement_loss
     from gsr_plugin.model import GsrGnn
     from gsr_plugin.schedule import Step
-    from gsr_plugin.weights import SHIPPED, load_weights
+    from gsr_plugin.shipped import find_weights
+    from gsr_plugin.weights import load_weights
 
-    shipped, export = load_weights(SHIPPED, device="cpu"), Path(task["export"])
+    shipped, export = load_weights(find_weights(), device="cpu"), Path(task["export"])
     graph = predict.open_design(export).graph
     rng = np.random.default_rng(0)
     maps = [rng.random((graph.ny, graph.nx), np.float32) for _ in range(4)]

@@ -16,7 +16,8 @@ from scipy import stats
 
 from circuit_io.errors import InputError
 from gsr_plugin.dataset import Entry, Loader, find_designs
-from gsr_plugin.weights import SHIPPED, Weights, load_weights, write_weights
+from gsr_plugin.shipped import is_shipped
+from gsr_plugin.weights import Weights, load_weights, write_weights
 
 LEVEL = 0.9
 LEAST_SIGMA = 1e-6  # a sigma of 0 would make an error infinitely many of them
@@ -165,7 +166,7 @@ def calibrate(
     """
     if not path.is_dir():
         raise InputError("is no run folder", path=path, mend="Give the folder that holds the weights.")
-    if path.resolve() == SHIPPED.resolve():
+    if is_shipped(path):
         raise InputError("is the shipped model", path=path, mend="Copy the folder and calibrate the copy.")
     model = load_weights(path, device=device)
     if model.card.calibration and not overwrite:

@@ -38,7 +38,7 @@ def plan_closed_loop(
             out, and one of a family that no fold knows by `weights`.
         fold: take only the cases of this fold.
         folds: which family is in which fold; else folds.toml in or beside `designs`.
-        weights: a run folder or weights; the shipped model when not given.
+        weights: a run folder, weights or the name of shipped ones; the shipped model when not given.
         rounds: most placements with a plan.
         sets: settings of the planner, like "threshold=0.9".
         min_overflow: tracks that labels, and then arm a, must overflow by.
@@ -86,13 +86,15 @@ def _weights(
     cases: Sequence[Case], of_family: Mapping[str, int], runs: Path | None, weights: Path | None
 ) -> dict[str, tuple[Path, str]]:
     """Path and hash of the weights of each case."""
-    from gsr_plugin.weights import CARD, SHIPPED, ModelCard, load_weights
+    from gsr_plugin.shipped import find_weights
+    from gsr_plugin.weights import CARD, ModelCard, load_weights
 
+    of_others = find_weights(weights)
     cards: dict[Path, tuple[frozenset[str], str]] = {}
     chosen = {}
     for case in cases:
         fold = of_family.get(case.family) if runs is not None else None
-        path = weights or SHIPPED
+        path = of_others
         if runs is not None and fold is not None:
             path = runs / str(fold)
             if not path.is_dir():

@@ -52,7 +52,6 @@ from gsr_plugin.slack import SlackInputs
 from gsr_plugin.training_range import QUANTILES, TrainingRange, is_table
 
 SCHEMA, VERSION = "gsr-model", 1
-SHIPPED = Path(__file__).parent / "models" / "gsr-base"
 WEIGHTS, CARD = "weights.safetensors", "model.json"
 MAX_HEAD_WIDTH = 65_536
 _CALIBRATION = Kind(

@@ -26,7 +26,8 @@ from gsr_plugin.cli import main
 from gsr_plugin.dataset import find_designs
 from gsr_plugin.flow import run_flow
 from gsr_plugin.predict import predict
-from gsr_plugin.weights import SHIPPED, WEIGHTS, load_weights, pick_device
+from gsr_plugin.shipped import find_weights
+from gsr_plugin.weights import WEIGHTS, load_weights, pick_device
 
 DEEP = "[" * 100_000
 
@@ -248,13 +249,13 @@ def test_a_prediction_needs_the_borders_of_the_gcells(exported: Path, tmp_path: 
     ],
 )
 def test_the_card_of_a_model_is_checked(tmp_path: Path, change: dict[str, Any] | str, message: str) -> None:
-    with safe_open(str(SHIPPED / WEIGHTS), framework="pt") as f:
+    with safe_open(str(find_weights() / WEIGHTS), framework="pt") as f:
         card = json.loads(f.metadata()["gsr"])
     if isinstance(change, dict):
         model = change.get("model")
         change = change | ({"model": card["model"] | model} if isinstance(model, dict) else {})
     text = change if isinstance(change, str) else json.dumps(card | change)
-    save_file(load_file(SHIPPED / WEIGHTS), tmp_path / WEIGHTS, {"gsr": text})
+    save_file(load_file(find_weights() / WEIGHTS), tmp_path / WEIGHTS, {"gsr": text})
     with pytest.raises(InputError, match=message) as caught:
         load_weights(tmp_path, device="cpu")
     assert "pydantic" not in str(caught.value)

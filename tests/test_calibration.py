@@ -13,8 +13,9 @@ from gsr_plugin.calibration import Errors, calibrate, coverage, deviations, edge
 from gsr_plugin.cli import main
 from gsr_plugin.config import load_config
 from gsr_plugin.dataset import Loader, find_designs
+from gsr_plugin.shipped import find_weights
 from gsr_plugin.train import train
-from gsr_plugin.weights import SHIPPED, ModelCard, load_weights
+from gsr_plugin.weights import ModelCard, load_weights
 
 SMALL = ["model.layers=2", "model.width=16", "model.k=4", "train.epochs=1"]
 
@@ -122,7 +123,7 @@ def test_what_cannot_be_calibrated_is_refused(corpus: Path, runs: Path) -> None:
         (runs / "all", [runs / "other"], "has another model than"),
         (runs / "all", [runs / "0", runs / "0"], 'family "fa" was held out by another run too'),
         (runs / "all" / "weights.safetensors", [], "is no run folder"),
-        (SHIPPED, [], "is the shipped model"),
+        (find_weights(), [], "is the shipped model"),
     ):
         with pytest.raises(InputError, match=words):
             calibrate(path, [corpus], runs=with_runs, overwrite=True)

@@ -484,6 +484,7 @@ def test_no_weights_predict_a_family_they_have_seen(standin: Standin, tmp_path: 
     assert plan.predict[V0][-2] == "--weights"
     assert plan.predict[V0][-1].endswith("gsr-base")
     assert len(plan.weights[V0]["sha256"]) == 64
+    assert plan_closed_loop([standin.data], weights=Path("gsr-base"), **options) == plan, "the name of shipped weights"
     edit_done(standin, family="ibex")
     with pytest.raises(InputError, match='these weights were trained on family "ibex"'):
         plan_closed_loop([standin.data], **options)

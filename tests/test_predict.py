@@ -21,7 +21,8 @@ from circuit_io.text import read_bytes
 from circuit_io.transform import SYMMETRIES, transform, transform_edges
 from gsr_plugin.cli import main
 from gsr_plugin.predict import MAPS_MADE, predict, predict_tiles, predict_views
-from gsr_plugin.weights import SHIPPED, Weights, load_weights
+from gsr_plugin.shipped import find_weights
+from gsr_plugin.weights import Weights, load_weights
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +46,15 @@ def design(export: Path) -> StoredDesign:
 @pytest.fixture(scope="module")
 def shipped() -> Weights:
     """The shipped model."""
-    return load_weights(SHIPPED, device="cpu")
+    return load_weights(find_weights(), device="cpu")
 
 
 def test_the_shipped_model_is_small_deep_and_has_a_card(shipped: Weights) -> None:
     assert shipped.card.model.layers >= 8
-    assert sum(p.stat().st_size for p in SHIPPED.iterdir()) < 5_000_000
+    assert sum(p.stat().st_size for p in find_weights().iterdir()) < 5_000_000
     assert shipped.card.fold is None  # the refit on all data
     assert len(shipped.card.families) == 30
-    card = (SHIPPED / "README.md").read_text()
+    card = (find_weights() / "README.md").read_text()
     assert shipped.card.data_sha256 in card
     assert shipped.sha256 in card
 

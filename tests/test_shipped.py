@@ -18,10 +18,11 @@ from gsr_plugin.shipped import DEFAULTS, MODELS, find_weights, named, shipped, t
 from gsr_plugin.shipped_card import CARD, read_card
 from gsr_plugin.train import train
 from gsr_plugin.training_range import TrainingRange
-from gsr_plugin.weights import SHIPPED, WEIGHTS, load_weights
+from gsr_plugin.weights import WEIGHTS, load_weights
 from gsr_plugin.weights_card import do
 
 ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = MODELS / "gsr-base"
 WORDS, SCORES = ROOT / "bench" / "gsr-base-card.toml", ROOT / "bench" / "results" / "quality.json"
 
 
