@@ -99,6 +99,20 @@ def test_variants_say_what_is_left_out(tmp_path: Path) -> None:
     assert "-random_seed" not in run.named("global_placement")[1]
 
 
+@pytest.mark.parametrize(
+    ("clock", "told"),
+    [("metal2-metal4", "metal2-metal3"), ("metal4-metal4", "metal3-metal3"), ("metal1-metal2", "metal1-metal2")],
+)
+def test_clocks_are_not_routed_above_the_signals(tmp_path: Path, clock: str, told: str) -> None:
+    text = NETLIST.replace(
+        'signal_layers = "metal2-metal4"', f'signal_layers = "metal2-metal3"\nclock_layers = "{clock}"'
+    )
+    (job,) = jobs_in(tmp_path, text)
+    run = run_script(tmp_path, job)
+    assert run.code == 0, run.out
+    assert run.named("set_routing_layers") == [["-clock", told], ["-signal", "metal2-metal3"]]
+
+
 def test_a_placed_def_is_routed_as_it_is(tmp_path: Path) -> None:
     text = NETLIST.replace('netlist = "top.v"', 'def = "top.def"')
     with gzip.open(tmp_path / "packed.def.gz", "wb") as f:

@@ -30,7 +30,7 @@ class Technology(_Strict):
     lef: list[str] = Field(min_length=1, description="LEF files, the technology first")
     lib: list[str] = Field(default=[], description="Liberty files")
     signal_layers: Layers | None = None
-    clock_layers: Layers | None = None
+    clock_layers: Layers | None = Field(default=None, description="up to the highest of signal_layers")
     layer_adjustment: Adjustment | None = Field(default=None, description="the platform's own")
     layer_stacks: list[Layers] = Field(default=[], description="for the sampler, instead of its signal_layers")
     site: str = Field(default="", description="of the rows")

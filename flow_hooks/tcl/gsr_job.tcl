@@ -35,9 +35,26 @@ proc set_layers { job } {
     ::set_global_routing_layer_adjustment $layers $value
   }
   set clock [job_word $job clock_layers]
-  if { $clock ne "" } { ::set_routing_layers -clock $clock }
+  if { $clock ne "" } { ::set_routing_layers -clock [below_top $clock $range] }
   ::set_routing_layers -signal $range
   source_platform $job rc
+}
+
+# Layers of the clocks up to the highest of the signals, as MAX_ROUTING_LAYER has them: the router
+# counts the tracks of all layers of either for every net until it lays them.
+proc below_top { clock signal } {
+  set top [lindex [split $signal -] end]
+  set range {}
+  foreach name [split $clock -] {
+    lappend range [expr { [routing_level $name] > [routing_level $top] ? $top : $name }]
+  }
+  return [join $range -]
+}
+
+# 0 for a layer that is not there, which set_routing_layers says in its own words.
+proc routing_level { name } {
+  set layer [[::ord::get_db_tech] findLayer $name]
+  return [expr { $layer eq "NULL" ? 0 : [$layer getRoutingLevel] }]
 }
 
 proc source_platform { job key } {

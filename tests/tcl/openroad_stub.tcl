@@ -220,6 +220,7 @@ proc layer { name method } {
     getName { return $name }
     getDirection { return [dict get $layers $name] }
     getLayerAdjustment { return [dict get $adjustments $name] }
+    getRoutingLevel { return [expr { [lsearch -exact [dict keys $layers] $name] + 1 }] }
   }
   error "Invalid method $method for dbTechLayer"
 }
