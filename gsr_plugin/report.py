@@ -1,7 +1,7 @@
 """The report of a prediction: a page to work with, the same as Markdown, and its maps as PNG."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,7 @@ def report(
     prediction = read_prediction(pred)
     design = open_design(export_of(pred, prediction.manifest), verify=False)  # read_prediction compared the hashes
     plan = read_feedback(feedback) if feedback else plan_feedback(prediction, design.manifest, design=design)
+    beside = [name for name in ("hotspots.tsv", "nets.csv") if Path(out).with_name(name).is_file()]
     made = build_report(
         prediction,
         design,
@@ -95,6 +96,7 @@ def report(
         guides=_find_guides(guides, design),
         drc=_find_drc(drc, design),
         model_card=model_card,
+        beside=[*beside, *(["feedback.tsv"] if feedback else [])],
     )
     return write_report(out, made, overwrite=overwrite)
 
@@ -176,6 +178,7 @@ def build_report(
     drc: DrcCounts | None = None,
     model_card: Mapping[str, Any] | None = None,
     hotspots: HotspotConfig | None = None,
+    beside: Collection[str] = (),
     top: int = 20,
 ) -> Report:
     """The report of a prediction.
@@ -190,6 +193,7 @@ def build_report(
         drc: violations of a detailed route, if known.
         model_card: the card of the weights.
         hotspots: what counts as hot.
+        beside: files that hold what the tables leave out: any of hotspots.tsv, nets.csv and feedback.tsv.
         top: nets and insts shown for each hot spot.
 
     Raises:
@@ -213,11 +217,11 @@ def build_report(
         Heading("Maps", "maps"),
         Workbench(data),
         part.map_figures(prediction, spots, truth, pictures),
-        *part.spots_section(spots, contents, names, design=design),
-        *(part.worst_nets_section(prediction, design) if design else []),
+        *part.spots_section(spots, contents, names, design=design, beside=beside),
+        *(part.worst_nets_section(prediction, design, beside) if design else []),
         *(part.long_nets_section(prediction, design) if design else []),
         *slack_section(prediction),
-        *(plan_section(prediction, plan, record, pictures) if plan else []),
+        *(plan_section(prediction, plan, record, pictures, beside) if plan else []),
         *(accuracy_section(prediction, truth, recalls) if truth else recall_paragraph(recalls)),
         *(drc_section(prediction, drc, spots) if drc is not None else []),
         *provenance_section(prediction, design, model_card),

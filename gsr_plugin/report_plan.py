@@ -1,5 +1,7 @@
 """The feedback plan in a report: what is planned, why, and what became of it."""
 
+from collections.abc import Collection
+
 from circuit_io.maps import Prediction
 from flow_hooks.feedback.actions import ACTIONS
 from flow_hooks.feedback.file import Plan, blocked_share
@@ -11,7 +13,9 @@ from gsr_plugin.report_words import box_text
 MAX_ROWS = 200  # of the table of actions; feedback.tsv holds the rest
 
 
-def plan_section(prediction: Prediction, plan: Plan, record: Record | None, pictures: list[Picture]) -> list[Block]:
+def plan_section(
+    prediction: Prediction, plan: Plan, record: Record | None, pictures: list[Picture], beside: Collection[str] = ()
+) -> list[Block]:
     """What is planned and why, in words and as a table; `pictures` gains the map of the blockages."""
     blocks: list[Block] = [Heading("Feedback plan", "plan"), Paragraph(plan.verdict or "No reason was recorded.")]
     if plan.of("density_blockage"):
@@ -33,7 +37,7 @@ def plan_section(prediction: Prediction, plan: Plan, record: Record | None, pict
     if plan.advice:
         blocks += [Paragraph("Besides:"), Bullets(list(plan.advice))]
     if plan.actions:
-        blocks.append(_actions(plan, record))
+        blocks.append(_actions(plan, record, beside))
     return blocks
 
 
@@ -44,7 +48,7 @@ def _record_paragraph(record: Record) -> Paragraph:
     return Paragraph(f"What became of it in the flow (mode {record.mode}, step {record.step}): {counts or 'nothing'}.")
 
 
-def _actions(plan: Plan, record: Record | None) -> Details:
+def _actions(plan: Plan, record: Record | None, beside: Collection[str]) -> Details:
     rows: list[list[Cell]] = [
         [a.action, Code(a.target) if a.target else "", box_text(a.box_um), a.layer, a.value, f"{a.score:.2f}",
          *([record.states[i], record.reasons[i]] if record else [])]
@@ -55,5 +59,6 @@ def _actions(plan: Plan, record: Record | None) -> Details:
     kinds = dict.fromkeys(a.action for a in plan.actions)
     meanings = Bullets([(Code(kind), f": {ACTIONS[kind].meaning}.") for kind in kinds])
     more = len(plan.actions) - MAX_ROWS
-    rest: list[Block] = [Paragraph(f"{more} more are in feedback.tsv.")] if more > 0 else []
+    where = "in feedback.tsv" if "feedback.tsv" in beside else "not listed"
+    rest: list[Block] = [Paragraph(f"{more} more are {where}.")] if more > 0 else []
     return Details(f"All actions ({len(plan.actions)})", [meanings, table, *rest])

@@ -1,6 +1,6 @@
 """The sections of a report on the prediction itself, each from what it shows."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -33,7 +33,7 @@ from gsr_plugin.report_modules import first_modules, modules_paragraph, modules_
 from gsr_plugin.report_truth import Routed, routed_maps
 from gsr_plugin.report_words import WORDS, box_text, comma_separated, count, levels, number
 
-MAX_ROWS = 40  # of a table; the files hold the rest
+MAX_ROWS = 40  # of a table; the files of `gsr flow` hold the rest
 MAX_FOLDS = 12  # hot spots whose nets the Markdown lists
 MAX_NETS = 10  # of each
 
@@ -134,6 +134,7 @@ def spots_section(
     names: Sequence[Sequence[str]],
     *,
     design: PlacedDesign | None,
+    beside: Collection[str] = (),
 ) -> list[Block]:
     """The table of hot spots; in the Markdown also the modules and nets inside each."""
     blocks: list[Block] = [Heading("Hot spots", "hotspots")]
@@ -155,7 +156,8 @@ def spots_section(
     anchors = [f"spot-{spot.rank}" for spot in spots[:MAX_ROWS]]
     blocks.append(Table(columns, rows, frozenset({3, 4, 5, 6}), anchors))
     if len(spots) > MAX_ROWS:
-        blocks.append(Paragraph(f"{len(spots) - MAX_ROWS} more are in hotspots.tsv."))
+        where = "more are in hotspots.tsv" if "hotspots.tsv" in beside else "smaller ones are not listed"
+        blocks.append(Paragraph(f"{len(spots) - MAX_ROWS} {where}."))
     if design is not None:
         blocks.append(
             Paragraph(
@@ -166,12 +168,17 @@ def spots_section(
         )
         if has_modules:
             blocks.append(modules_paragraph(design.manifest))
-        blocks.append(InMarkdown(_folds(spots, contents, names, has_modules=has_modules)))
+        blocks.append(InMarkdown(_folds(spots, contents, names, beside, has_modules=has_modules)))
     return blocks
 
 
 def _folds(
-    spots: Sequence[HotSpot], contents: Sequence[Contents], names: Sequence[Sequence[str]], *, has_modules: bool
+    spots: Sequence[HotSpot],
+    contents: Sequence[Contents],
+    names: Sequence[Sequence[str]],
+    beside: Collection[str],
+    *,
+    has_modules: bool,
 ) -> list[Block]:
     title = "Modules and nets in each hot spot" if has_modules else "Nets in each hot spot"
     blocks: list[Block] = [Heading(title, "hotspot-nets", 3)]
@@ -192,11 +199,12 @@ def _folds(
         summary = f"Hot spot {spot.rank}: {spot.name}, peak {spot.peak:.2f}, {box_text(spot.box_um)}"
         blocks.append(Details(summary, [*modules_table(inside.modules), *inner]))
     if len(spots) > MAX_FOLDS:
-        blocks.append(Paragraph("The nets of the other hot spots are in hotspots.tsv."))
+        where = "in hotspots.tsv" if "hotspots.tsv" in beside else "not listed"
+        blocks.append(Paragraph(f"The nets of the other hot spots are {where}."))
     return blocks
 
 
-def worst_nets_section(prediction: Prediction, design: PlacedDesign) -> list[Block]:
+def worst_nets_section(prediction: Prediction, design: PlacedDesign, beside: Collection[str] = ()) -> list[Block]:
     """The nets that most of the predicted overflow falls to."""
     table = net_table(prediction, design).slice(0, 15).to_pylist()
     rows: list[list[Cell]] = [
@@ -207,7 +215,8 @@ def worst_nets_section(prediction: Prediction, design: PlacedDesign) -> list[Blo
     if not rows:
         return []
     columns = ["net", "use", "pins", "HPWL (um)", "overflow (tracks)"]
-    text = "Nets that the predicted overflow falls to, over the whole design; all of them are in nets.csv."
+    text = "Nets that most of the predicted overflow falls to, over the whole design"
+    text += "; all of them are in nets.csv." if "nets.csv" in beside else "."
     return [Heading("Nets with most overflow", "nets", 3), Paragraph(text), Table(columns, rows, frozenset({2, 3, 4}))]
 
 

@@ -250,6 +250,12 @@ def test_same_input_same_bytes(case: Case, files: dict[str, Path], tmp_path: Pat
         assert path.read_bytes() == files[path.relative_to(tmp_path).as_posix()].read_bytes(), path.name
 
 
+def test_files_are_named_where_they_are(case: Case) -> None:
+    assert "over the whole design." in case.report.markdown("f")
+    named = build_report(case.prediction, case.design, beside=["nets.csv"]).markdown("f")
+    assert "over the whole design; all of them are in nets.csv." in named
+
+
 def test_prediction_alone(case: Case) -> None:
     bare = replace(case.prediction, maps={k: v for k, v in case.prediction.maps.items() if "sigma" not in k})
     made = build_report(bare)
@@ -354,7 +360,7 @@ def test_an_existing_folder_of_figures_is_refused_before_any_work(tmp_path: Path
         report(tmp_path / "no prediction", tmp_path / "report")
 
 
-def test_report_of_folders(kit: Path, tmp_path: Path) -> None:
+def test_report_of_folders(kit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from circuit_io.export import export_design
     from circuit_io.export_sources import sources_of_labels
     from circuit_io.maps import without_borders
@@ -385,6 +391,19 @@ def test_report_of_folders(kit: Path, tmp_path: Path) -> None:
     assert "routability_gentle" in text
     with pytest.raises(InputError, match="exists already"):
         report(tmp_path / "pred", tmp_path / "report.html")
+    for limit in ("report_sections.MAX_ROWS", "report_sections.MAX_FOLDS", "report_plan.MAX_ROWS"):
+        monkeypatch.setattr(f"gsr_plugin.{limit}", 1)
+    report(tmp_path / "pred", tmp_path / "alone" / "report.html")
+    text = (tmp_path / "alone" / "report.md").read_text("utf-8")
+    assert re.search(r"\d smaller ones are not listed\.\n", text)
+    assert "of the other hot spots are not listed." in text
+    assert "more are not listed." in text
+    assert not re.search(r"hotspots\.tsv|nets\.csv|feedback\.tsv", text), "no file lies beside"
+    (tmp_path / "hotspots.tsv").touch()
+    report(tmp_path / "pred", tmp_path / "report.html", feedback=tmp_path / "feedback.tsv", overwrite=True)
+    text = (tmp_path / "report.md").read_text("utf-8")
+    for words in ("more are in hotspots.tsv.", "spots are in hotspots.tsv.", "more are in feedback.tsv."):
+        assert words in text
 
 
 # ---- document and figures
