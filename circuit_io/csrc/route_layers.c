@@ -106,7 +106,7 @@ SCAN_API int64_t maze_layers(maze *m, int64_t planes, int64_t lowest, const uint
         return -1;
     }
     m->planes = planes, m->lowest = lowest, m->along_x = along_x, m->room = room, m->use = use;
-    maze_open_layers(m);
+    planes_open(m);
     for (int64_t n = 0; n < m->nets; n++) {
         const tree *t = m->trees + n;
         int64_t length = 0, least = INT16_MAX;

@@ -93,7 +93,7 @@ SCAN_API int64_t maze_round(maze *m, const int32_t *past_h, const int32_t *past_
     toll p = {past_h, past_v, price, (int32_t)half, bend};
     rank *nets = maze_again(m, NULL, sizeof(rank) * (size_t)(m->nets + 1)), *order = NULL;
     int64_t searched = 0, room = 0, nx = m->nx;
-    if (!m->failed) maze_set_toll(m, &p);
+    if (!m->failed) flat_open(m, &p);
     if (m->failed) {
         free(nets);
         return -1;
@@ -133,7 +133,7 @@ SCAN_API int64_t maze_round(maze *m, const int32_t *past_h, const int32_t *past_
         }
     }
     free(nets), free(order);
-    maze_set_toll(m, NULL);
+    flat_open(m, NULL);
     return m->failed ? -1 : searched;
 }
 

@@ -67,7 +67,7 @@ typedef struct {
     const int32_t *room;    /* tracks of each cell to the next along its layer */
     int32_t *use;           /* wires on it; NULL while nets are flat */
     spot *spots;            /* of every cell while nets are flat */
-    uint8_t *state;         /* of every cell on layers, see route_search.c */
+    uint8_t *state;         /* of every cell on layers, see route_planes.c */
     int32_t *owner;         /* of every cell, where a search begins or may end: the edge of the tree there, or -1 */
     void *heap;             /* entries */
     int32_t *touched, *way; /* cells */
@@ -77,6 +77,8 @@ typedef struct {
     int64_t scratch;
     bool failed;
 } maze;
+
+typedef struct { int32_t x0, y0, x1, y1; } window; /* gcells, both ends within */
 
 /* route_nets.c */
 void *maze_again(maze *m, void *old, size_t size);
@@ -90,9 +92,23 @@ bool maze_is_full(const maze *m, const edge *e);
 
 /* route_search.c */
 bool maze_make_room(maze *m, int64_t cells);
-void maze_set_toll(maze *m, const toll *p);
-void maze_open_layers(maze *m);
 int64_t maze_route_anew(maze *m, tree *t, int32_t e, int32_t reach);
+
+/* route_flat.c */
+void flat_open(maze *m, const toll *p);
+void flat_give(maze *m, int32_t cell, int32_t x, bool is_target);
+int32_t flat_search(maze *m, const window *w, int64_t *searched);
+bool flat_is_source(const maze *m, int32_t cell);
+int32_t flat_before(const maze *m, int32_t cell, int32_t *last);
+void flat_clear(maze *m);
+
+/* route_planes.c */
+void planes_open(maze *m);
+void planes_give(maze *m, int32_t cell, int32_t x, int32_t y, bool is_target);
+int32_t planes_search(maze *m, const window *w, int64_t *searched);
+bool planes_is_source(const maze *m, int32_t cell);
+int32_t planes_before(const maze *m, int32_t cell);
+void planes_clear(maze *m);
 
 static inline bool maze_is_pin(const node *n) { return n->low <= n->high; }
 
