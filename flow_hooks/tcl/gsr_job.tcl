@@ -35,20 +35,21 @@ proc set_layers { job } {
     ::set_global_routing_layer_adjustment $layers $value
   }
   set clock [job_word $job clock_layers]
-  if { $clock ne "" } { ::set_routing_layers -clock [below_top $clock $range] }
+  if { $clock ne "" } { set clock [below_top $clock $range] }
+  if { $clock ne "" } { ::set_routing_layers -clock $clock }
   ::set_routing_layers -signal $range
   source_platform $job rc
 }
 
 # Layers of the clocks up to the highest of the signals, as MAX_ROUTING_LAYER has them: the router
-# counts the tracks of all layers of either for every net until it lays them.
+# counts the tracks of all layers of either for every net until it lays them. "" where that is not
+# two layers, which set_routing_layers asks for: clocks are then routed as signals.
 proc below_top { clock signal } {
   set top [lindex [split $signal -] end]
-  set range {}
-  foreach name [split $clock -] {
-    lappend range [expr { [routing_level $name] > [routing_level $top] ? $top : $name }]
-  }
-  return [join $range -]
+  lassign [split $clock -] low high
+  if { [routing_level $low] >= [routing_level $top] } { return "" }
+  if { [routing_level $high] > [routing_level $top] } { set high $top }
+  return $low-$high
 }
 
 # 0 for a layer that is not there, which set_routing_layers says in its own words.
