@@ -119,5 +119,8 @@ def _names(root: Path) -> list[str]:
 
 
 def _check_task(task: str) -> None:
+    if task == "slack":
+        mend = "Train weights of your own with it (docs/training.md), and give them by --weights."
+        raise InputError('no shipped weights have the task "slack"', path="weights", mend=mend)
     if task and task not in DEFAULTS:
-        raise InputError(f'no task "{task}"', path="--task", mend=did_you_mean(task, DEFAULTS))
+        raise InputError(f'no task "{task}"', path="weights", mend=did_you_mean(task, DEFAULTS))

@@ -121,8 +121,10 @@ def test_unknown_names_and_tasks_list_the_near_ones(copy: Path, tmp_path: Path) 
         named("gsr-bas")
     with pytest.raises(InputError, match=r'does not exist(.|\n)*Did you mean "gsr-base"'):
         find_weights(Path("gsr-bse"))
-    with pytest.raises(InputError, match=r'no task "congest"(.|\n)*Did you mean "congestion"'):
+    with pytest.raises(InputError, match=r'^weights: no task "congest"(.|\n)*Did you mean "congestion"'):
         find_weights(task="congest")
+    with pytest.raises(InputError, match=r'^weights: no shipped weights have the task "slack"\n  Train weights'):
+        do("choose", "slack")
     with pytest.raises(InputError, match=r'no shipped weights "gsr_base"(.|\n)*Did you mean'):
         do("show", "gsr_base")
     shutil.rmtree(copy / "gsr-base")
