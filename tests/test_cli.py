@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 from synthetic_graph import write_corpus, write_synthetic
 
 from gsr_plugin import cli
-from gsr_plugin.bench import bench_names
+from gsr_plugin.bench import TOOLS, benches
 from gsr_plugin.cli_text import TWINS, commands_page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,6 +95,13 @@ def test_examples_that_name_a_def_name_the_routers_settings(args: list[str]) -> 
     for line in with_def:
         assert "--signal-layers" in line
         assert "--layer-adjustment" in line
+
+
+def test_the_summaries_of_commands_are_whole() -> None:
+    """At 80 columns, which is also the most that the help takes."""
+    lines = good("--help").split("Commands:\n")[1].splitlines()
+    assert [line.split()[0] for line in lines] == sorted(COMMANDS)
+    assert not [line for line in lines if line.endswith("...")]
 
 
 def test_every_option_has_help() -> None:
@@ -237,12 +244,20 @@ def main(arguments):
     assert good("bench", "speed", "a", "--size", "3", "--quick").strip() == "table ['a', '--size', '3', '--quick']"
     assert gsr("bench", "speed", "fail").exit_code == 1
     assert json.loads(good("bench", "speed", "--json")) == {"bench": "speed", "exit_code": 0}
-    assert 'Did you mean "speed"?' in bad(2, "bench", "sped")
+    assert "Known: speed." in bad(2, "bench", "sped")
 
 
-def test_bench_finds_the_files_there_are() -> None:
-    assert "designs" in bench_names()
-    assert "machine" not in bench_names()
+def test_bench_lists_the_files_there_are() -> None:
+    found = benches()
+    assert "designs" in found
+    assert "machine" not in found
+    assert list(found)[-len(TOOLS) :] == list(TOOLS)
+    assert all(found.values())
+    lines = good("bench", "-h").splitlines()
+    at = [next(i for i, line in enumerate(lines) if line.startswith(f"  {name} ")) for name in found]
+    assert lines.index("Measurements:") < at[0] < lines.index("Tools:") < at[-1]
+    assert at == sorted(at)
+    assert ", ".join(found) in bad(2, "bench", "x")
 
 
 def failing(error: BaseException) -> Callable[..., None]:

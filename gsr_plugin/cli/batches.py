@@ -52,10 +52,10 @@ def label(
     overwrite: bool,
     quiet: bool,
 ) -> Result:
-    """Label many designs and variants of a BATCH file: floorplan, place, route, and what training reads.
+    """Label many designs and variants of a BATCH file.
 
-    What is done is not done again: the same command goes on after a kill. One failing job does not stop the others;
-    exit code 1 when some failed.
+    Floorplan, place, route, and what training reads. What is done is not done again: the same command goes on after a
+    kill. One failing job does not stop the others; exit code 1 when some failed.
 
     \b
     gsr label batch.toml --out labels --jobs 8
@@ -109,10 +109,10 @@ def label(
 @click.option("--retry", is_flag=True, help="Run arms again that failed.")
 @common_options
 def loop(out: Path, jobs: int, retry: bool, overwrite: bool, quiet: bool, **options: Any) -> Result:  # noqa: ANN401
-    """Close the loop on labelled layouts: place, predict, plan, place again; then the router judges every arm.
+    """Close the loop on labelled layouts, and judge it.
 
-    What is done is not done again: the same command goes on after a kill. One failing arm does not stop the others;
-    exit code 1 when some failed.
+    Place, predict, plan, place again; then the router judges every arm. What is done is not done again: the same
+    command goes on after a kill. One failing arm does not stop the others; exit code 1 when some failed.
 
     \b
     gsr loop --designs demos/kit/labels --out loop

@@ -14,10 +14,10 @@ from gsr_plugin.cli.program import ANY, OUT, Result, common_options, openroad_op
 @click.argument("paths", type=ANY, nargs=-1, required=True, metavar="PATH..")
 @common_options
 def check(paths: tuple[Path, ...], overwrite: bool, quiet: bool) -> Result:
-    """Check folders and files: exports, predictions, runs, weights, plans, settings, and all files that gsr reads.
+    """Check folders and files that gsr reads or writes.
 
-    Files are LEF, DEF, Liberty, Verilog, SPEF and SDC. A folder of such folders is searched. Exit code 1 when
-    anything is wrong.
+    Exports, predictions, runs, weights, plans and settings; LEF, DEF, Liberty, Verilog, SPEF and SDC. A folder of such
+    folders is searched. Exit code 1 when anything is wrong.
 
     \b
     gsr check data/labels runs/f0 feedback.tsv
@@ -34,9 +34,10 @@ def check(paths: tuple[Path, ...], overwrite: bool, quiet: bool) -> Result:
 @click.command()
 @common_options
 def doctor(overwrite: bool, quiet: bool) -> Result:
-    """Look for all that a flow needs: openroad and its commands, ORFS and its hooks, Python, torch, device, model.
+    """Look for all that a flow needs.
 
-    Each miss says what to do about it. Exit code 1 when something needed is missing.
+    openroad and its commands, ORFS and its hooks, Python, torch, device, model. Each miss says what to do about it.
+    Exit code 1 when something needed is missing.
 
     \b
     GSR_OPENROAD=tools/install/OpenROAD/bin/openroad FLOW_HOME=flow gsr doctor
@@ -68,10 +69,10 @@ def conformance(
     overwrite: bool,
     quiet: bool,
 ) -> Result:
-    """Try all that gsr relies on in an OpenROAD on a small design: each claim passes, fails, or is absent there.
+    """Try all that gsr relies on in an OpenROAD, on a small design.
 
-    The report is made to be attached to a bug report. What a run should give is in docs/conformance.md. Exit code 1
-    when a claim failed.
+    Each claim passes, fails, or is absent there. The report is made to be attached to a bug report. What a run should
+    give is in docs/conformance.md. Exit code 1 when a claim failed.
 
     \b
     gsr conformance --openroad tools/install/OpenROAD/bin/openroad --out conformance.txt
@@ -92,13 +93,29 @@ def conformance(
     return Result(value, text, exit_code=1 if found.count(FAIL) else 0)
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+class Benches(click.Command):
+    """A command whose help lists what can be measured."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the names and what each module says of itself."""
+        from gsr_plugin.bench import TOOLS, benches
+
+        rows = list(benches().items())
+        for title, is_tool in (("Measurements", False), ("Tools", True)):
+            if chosen := [row for row in rows if (row[0] in TOOLS) is is_tool]:
+                with formatter.section(title):
+                    formatter.write_dl(chosen)
+
+
+@click.command(cls=Benches, context_settings={"ignore_unknown_options": True})
 @click.argument("name")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGUMENTS]..")
 @click.option("--quick", is_flag=True, help="A short form, to see that it runs.")
 @common_options
 def bench(name: str, arguments: tuple[str, ...], quick: bool, overwrite: bool, quiet: bool) -> Result:
-    """Run the measurement NAME, a file in bench/ of a checkout, with its own ARGUMENTS.
+    """Run a measurement, a file in bench/ of a checkout.
+
+    NAME is one of those below, ARGUMENTS are its own.
 
     \b
     gsr bench designs DATA --out out/designs --quick

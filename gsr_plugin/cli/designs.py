@@ -47,7 +47,9 @@ def _size(manifest: dict[str, Any]) -> str:
 @click.option("--out", type=OUT, required=True, help="Folder to write.")
 @common_options
 def export(out: Path, parquet: bool, overwrite: bool, quiet: bool, **options: Any) -> Result:  # noqa: ANN401
-    """Read a placed design and write its graph: the input of predict, train and evaluate.
+    """Read a placed design and write its graph.
+
+    The graph is the input of predict, train and evaluate.
 
     \b
     gsr export --lef tech.lef cells.lef --def placed.def \\
@@ -78,9 +80,9 @@ def export(out: Path, parquet: bool, overwrite: bool, quiet: bool, **options: An
 @click.option("--out", type=OUT, required=True, help="Folder to write.")
 @common_options
 def import_(format_: str, folder: Path, out: Path, overwrite: bool, quiet: bool, **options: Any) -> Result:  # noqa: ANN401
-    """Make a design from DIR, a folder of another data set: FORMAT is circuitops or circuitnet.
+    """Make a design from DIR, a folder of another data set.
 
-    What the data set does not tell is masked (docs/interchange.md).
+    FORMAT is circuitops or circuitnet. What the data set does not tell is masked (docs/interchange.md).
 
     \b
     gsr import circuitops IRs/nangate45/gcd --gcell-um 2.1 --out design

@@ -12,7 +12,7 @@ from gsr_plugin.cli.program import FILE, OUT, ManyValues, Result, common_options
 @click.option("--mk", "what", flag_value="mk", help="The makefile to include when you have a private.mk of your own.")
 @common_options
 def hooks(what: str, overwrite: bool, quiet: bool) -> Result:
-    """Say where the Tcl for OpenROAD and OpenROAD-flow-scripts lies.
+    """Say where the Tcl for OpenROAD and its flow scripts lies.
 
     \b
     export PRIVATE_DIR=$(gsr hooks --path)      # attaches all hooks of OpenROAD-flow-scripts
@@ -48,7 +48,9 @@ def flow(
     overwrite: bool,
     quiet: bool,
 ) -> Result:
-    """Do all that a flow hook needs in one call: export, predict, plan, annotate, report.
+    """Do all that a flow hook needs in one call.
+
+    That is export, predict, plan, annotate and report.
 
     \b
     gsr flow --hook gsr/hook.json --out gsr --mode advise
@@ -85,9 +87,10 @@ def serve(
     overwrite: bool,
     quiet: bool,
 ) -> Result:
-    """Do flow, export, predict and feedback for other processes, which then need not load anything.
+    """Do flow, export, predict and feedback for other processes.
 
-    They ask this server when GSR_SERVER names its address file, and do the work themselves when it cannot be reached.
+    They then need not load anything. They ask this server when GSR_SERVER names its address file, and do the work
+    themselves when it cannot be reached.
 
     \b
     gsr serve --address gsr-server.tsv --root objects logs --read platforms designs &

@@ -75,10 +75,10 @@ def train(
 @click.option("--out", type=OUT, required=True, help="Run folder.")
 @common_options
 def finetune(data: tuple[Path, ...], out: Path, overwrite: bool, quiet: bool, **options: Any) -> Result:  # noqa: ANN401
-    """Tune weights on the labelled designs below DATA, and report what that gained on designs held out.
+    """Tune weights on the labelled designs below DATA.
 
-    Each of three groups of families is held out in turn and scored before and after; then the weights are tuned on all
-    of DATA. --out holds them, finetune.md and finetune.json (docs/training.md).
+    Each of three groups of families is held out in turn and scored before and after, to report what tuning gains; then
+    the weights are tuned on all of DATA. --out holds them, finetune.md and finetune.json (docs/training.md).
 
     \b
     gsr finetune data/own --out runs/own
@@ -111,7 +111,9 @@ def evaluate(
     overwrite: bool,
     quiet: bool,
 ) -> Result:
-    """Score a model on the labelled designs below DATA, beside RUDY and the nearest training cell.
+    """Score a model on the labelled designs below DATA.
+
+    Beside it stand RUDY and the nearest training cell.
 
     \b
     gsr evaluate data/labels --weights runs/f0
@@ -132,10 +134,11 @@ def evaluate(
 def calibrate(
     run_folder: Path, data: tuple[Path, ...], runs: Path | None, device: str, overwrite: bool, quiet: bool
 ) -> Result:
-    """Make the sigma of RUN's predictions hold on families never seen, by errors on the labelled designs below DATA.
+    """Scale the sigma of RUN so that it holds on unseen families.
 
-    The factor goes into RUN's weights. It is taken from families that the predicting run has not seen: those that RUN
-    held out or, for a run on all data, those that each run of its cross-validation did.
+    The factor goes into RUN's weights. It is fitted to errors on the labelled designs below DATA, of families that the
+    predicting run has not seen: those that RUN held out or, for a run on all data, those that each run of its
+    cross-validation did.
 
     \b
     gsr calibrate runs/f0 data/labels
@@ -159,11 +162,11 @@ def calibrate(
 @click.argument("name", default="")
 @common_options
 def weights(action: str, name: str, overwrite: bool, quiet: bool) -> Result:
-    """Shipped models: list them, verify their hashes, show a card, or choose by task.
+    """List, verify, show or choose the shipped models.
 
-    show takes the name of a shipped model or the path of any weights; verify a name, or checks all; choose a task, and
-    says which weights a command takes for it. list and verify end with exit code 1 where weights are not what their
-    card says.
+    show takes the name of a shipped model or the path of any weights; verify a name, or checks all their hashes; choose
+    a task, and says which weights a command takes for it. list and verify end with exit code 1 where weights are not
+    what their card says.
 
     \b
     gsr weights

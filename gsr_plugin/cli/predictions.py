@@ -39,7 +39,8 @@ def predict(
 ) -> Result:
     """Predict congestion for a DESIGN that gsr export wrote.
 
-    A design that exceeds the memory is predicted by tiles, nearly as it would be whole (docs/prediction.md).
+    Whole, unless --tile-gcells asks for tiles: for designs that exceed the memory, nearly as they would be whole
+    (docs/prediction.md).
 
     \b
     gsr predict design --out prediction
@@ -61,9 +62,9 @@ def predict(
 @click.option("--seed", type=int, default=0, show_default=True, help="Number of the first run.")
 @common_options
 def route(design: Path, out: Path, runs: int, seed: int, overwrite: bool, quiet: bool) -> Result:
-    """Route a DESIGN that gsr export wrote with the embedded router: maps in the form of a prediction.
+    """Route a DESIGN of gsr export with the embedded router.
 
-    Its maps are approximate (docs/results.md), and its manifest says so.
+    Its maps have the form of a prediction. They are approximate (docs/results.md), and the manifest says so.
 
     \b
     gsr route design --out routed
@@ -87,7 +88,7 @@ def route(design: Path, out: Path, runs: int, seed: int, overwrite: bool, quiet:
 def feedback(
     pred: Path, out: Path, sets: tuple[str, ...], previous: Path | None, overwrite: bool, quiet: bool
 ) -> Result:
-    """Plan what placer and router should do about a prediction PRED.
+    """Plan what placer and router should do about prediction PRED.
 
     \b
     gsr feedback prediction --out feedback.tsv
@@ -122,7 +123,9 @@ def report(
     overwrite: bool,
     quiet: bool,
 ) -> Result:
-    """Show a prediction PRED as one HTML page to work with, the same as Markdown, and its maps as PNG.
+    """Show a prediction PRED as an HTML page to work with.
+
+    The same as Markdown, and its maps as PNG, go beside it.
 
     \b
     gsr report prediction --out report.html
