@@ -21,7 +21,7 @@ from circuit_io.router_demand import Demand, MapI, is_edge
 _log = logging.getLogger(__name__)
 
 RUNS = 8
-SEARCHED, SEARCHED_A_NET = 400_000_000, 5_000  # gcells: a crowded design waits for few runs; 6 ns each
+SEARCHED, SEARCHED_A_NET = 400_000_000, 5_000  # gcells: a crowded design waits for few runs; 2.5 ns each
 
 
 def with_router(graph: CircuitGraph, task: Demand, *, runs: int | None = None) -> tuple[CircuitGraph, dict[str, Any]]:
