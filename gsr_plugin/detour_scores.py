@@ -19,7 +19,7 @@ from gsr_plugin.dataset import Entry, Loader, Sample
 from gsr_plugin.metrics import Averaged, pearson
 
 MODEL = "gsr-gnn"
-SHORTEST, MEAN, TREE = "RSMT + segments", "RSMT + segments, x mean detour", "RSMT x constant"
+SHORTEST, MEAN, TREE = "shortest length", "shortest x mean detour", "Steiner tree x constant"
 ROUTER = "embedded router"
 Logs = Float[np.ndarray, " nets"]
 

@@ -320,7 +320,8 @@ def test_evaluate_scores_lengths_beside_what_needs_no_learning(corpus: Path, run
     of_fa = [p.methods[MODEL].mape for p in found.detour.placements[:2]]
     by_family = (np.mean(of_fa) + found.detour.placements[2].methods[MODEL].mape) / 2
     assert found.detour.means(overflowing=True)[MODEL].mape == pytest.approx(by_family)
-    assert "| gsr-gnn | 3 that overflow |" in found.table()
+    for name in ("gsr-gnn", "embedded router", "shortest length", "shortest x mean detour", "Steiner tree x constant"):
+        assert f"| {name} | 3 that overflow |" in found.table()
     said = json.loads(json.dumps(found.to_json(), allow_nan=False))["detour"]
     assert said["overflowing"]["by_family"][MODEL]["mape"] == pytest.approx(by_family)
 
