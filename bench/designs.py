@@ -15,7 +15,6 @@ import time
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -67,18 +66,13 @@ def pearson(guess: list[np.ndarray], truth: list[np.ndarray]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-@lru_cache(maxsize=4)
-def _folds(path: Path) -> dict[str, int]:
-    from gsr_plugin.dataset import read_folds
-
-    return read_folds(path)
-
-
 def weights_for(family: str, data: Path, runs: Path | None) -> Path | None:
     """The run that held this family out; None is the shipped model."""
     if runs is None:
         return None
-    fold = _folds(data / "folds.toml").get(family)
+    from gsr_plugin.dataset import read_folds
+
+    fold = read_folds(data / "folds.toml").get(family)
     return runs / str(fold) if fold is not None else None
 
 

@@ -15,7 +15,7 @@ from circuit_io import def_floorplan as floorplan
 from circuit_io.codes import NO_NET
 from circuit_io.collector import collector_paused
 from circuit_io.def_native import scan_netlist
-from circuit_io.def_nets import COMPONENT, NET, check_ports, read_netlist
+from circuit_io.def_nets import check_ports, read_netlist
 from circuit_io.def_pins import read_pins
 from circuit_io.def_text import DefText
 from circuit_io.def_vias import read_vias
@@ -130,16 +130,6 @@ class DefDesign:
                 "has no DIEAREA, or one of no area", path=self.path, mend="Write the DEF after the floorplan."
             )
         return int(low[0]), int(low[1]), int(high[0]), int(high[1])
-
-    def inst_line(self, inst: int) -> int:
-        """The line of an inst, for a message; the file is read again."""
-        text = DefText(self.path, sections=_SECTIONS, statements=_STATEMENTS)
-        return text.line(text.positions(b"COMPONENTS", COMPONENT)[inst])
-
-    def net_line(self, net: int) -> int:
-        """The line of a net, for a message; the file is read again."""
-        text = DefText(self.path, sections=_SECTIONS, statements=_STATEMENTS)
-        return text.line(text.positions(b"NETS", NET)[net])
 
 
 def read_def(path: Path | str) -> DefDesign:

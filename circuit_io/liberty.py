@@ -117,14 +117,6 @@ class Liberty:
         """Number of cells."""
         return len(self.cell_names)
 
-    def find_pin(self, cell: int, name: str) -> int:
-        """The pin `name` of a cell, or -1."""
-        raw = name.encode("utf-8", "surrogateescape")
-        for pin in range(int(self.cell_pin_ptr[cell]), int(self.cell_pin_ptr[cell + 1])):
-            if self.pin_names.raw(pin) == raw:
-                return pin
-        return -1
-
     def table(self, i: int) -> Table:
         """Table `i`, shaped."""
         axes = []
@@ -137,13 +129,6 @@ class Liberty:
         shape = tuple(max(1, len(axis)) for axis in axes)
         values = self.table_values_ns[self.table_values_ptr[i] : self.table_values_ptr[i + 1]].reshape(shape)
         return Table(TABLE_KINDS[int(self.table_kind[i])], axes[0], axes[1], axes[2], values)
-
-    def tables_of(self, arc: int) -> list[Table]:
-        """All tables of one arc."""
-        timing = int(self.arc_timing[arc])
-        return [
-            self.table(i) for i in range(int(self.timing_table_ptr[timing]), int(self.timing_table_ptr[timing + 1]))
-        ]
 
 
 def read_liberty(*paths: Path | str, backend: str = "own") -> Liberty:

@@ -103,12 +103,3 @@ def metric(stage: str, name: str) -> str:
     if name not in METRIC_KEYS:
         raise KeyError(f"{name} is not in METRIC_KEYS")
     return f"{stage_prefix(stage)}__{name}"
-
-
-def key_of(full: str) -> MetricKey:
-    """What a full key means.
-
-    Raises:
-        KeyError: it is not registered.
-    """
-    return METRIC_KEYS[full.partition("__")[2]]

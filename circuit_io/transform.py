@@ -23,7 +23,6 @@ from circuit_io.fields import (
     names,
 )
 from circuit_io.graph import CircuitGraph
-from circuit_io.labels import Labels
 
 OF_LIBERTY = {
     "inst": ("is_sequential", "is_buffer", "has_liberty", "drive", "input_cap"),
@@ -50,15 +49,6 @@ def transform(graph: CircuitGraph, symmetry: Symmetry) -> CircuitGraph:
     if symmetry.mirror_y:
         graph = _mirror(graph, "y")
     return _transpose(graph) if symmetry.transpose else graph
-
-
-def transform_labels(labels: Labels, symmetry: Symmetry) -> Labels:
-    """The labels of the mirrored or turned design."""
-    maps = {
-        name: transform_edges(getattr(labels, f"{name}_h"), getattr(labels, f"{name}_v"), symmetry)
-        for name in ("congestion", "overflow")
-    }
-    return replace(labels, **{f"{name}_{d}": m for name, pair in maps.items() for d, m in zip("hv", pair, strict=True)})
 
 
 def transform_edges(

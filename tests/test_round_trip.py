@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_netlist import random_design, text_of
-from writers import def_text, lef_text, liberty_text, spef_text, verilog_text
+from writers import def_text, lef_text, liberty_text, spef_text, tables_of, verilog_text
 
 from circuit_io.codes import NO_NET
 from circuit_io.def_ import DefDesign, read_def
@@ -105,7 +105,7 @@ def liberty_columns(lib: Liberty) -> dict[str, Any]:
     out["tables"] = [
         (t.kind, t.index_1.tolist(), t.index_2.tolist(), t.values_ns.tolist())
         for a in range(len(lib.arc_pin))
-        for t in lib.tables_of(a)
+        for t in tables_of(lib, a)
     ]
     return out
 

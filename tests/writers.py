@@ -10,7 +10,7 @@ from circuit_io.codes import NO_NET
 from circuit_io.def_ import DefDesign
 from circuit_io.geometry import ORIENTS, place_rects
 from circuit_io.lef import LefLibrary
-from circuit_io.liberty import FUNCTION_CLASSES, PIN_DIRECTIONS, TABLE_KINDS, TIMING_SENSES, Liberty
+from circuit_io.liberty import FUNCTION_CLASSES, PIN_DIRECTIONS, TABLE_KINDS, TIMING_SENSES, Liberty, Table
 from circuit_io.spef import Spef
 from circuit_io.verilog import Netlist
 
@@ -292,6 +292,12 @@ def _liberty_pin(lib: Liberty, p: int, arcs: list[tuple[int, int]]) -> list[str]
             parts.append(_liberty_table(lib, i))
         parts.append(" }")
     return [*parts, " }"]
+
+
+def tables_of(lib: Liberty, arc: int) -> list[Table]:
+    """All tables of one arc."""
+    timing = lib.arc_timing[arc]
+    return [lib.table(i) for i in range(*lib.timing_table_ptr[timing : timing + 2].tolist())]
 
 
 def _liberty_table(lib: Liberty, i: int) -> str:
