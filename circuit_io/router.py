@@ -1,4 +1,4 @@
-"""The embedded router: a capacity-aware pattern router on the gcell grid, for maps, baselines and approximate labels.
+"""The embedded router: capacity-aware patterns and mazes on the gcell grid, for maps, baselines and approximate labels.
 
 Trees, an L for each segment, a Z where it is crowded, detours with a logistic price of fullness and, while edges
 overflow, mazes with growing history, prices and reach; then, where none overflows, mazes on the layers. Tracks blocked
