@@ -199,6 +199,16 @@ def test_a_device_that_is_no_name_is_refused(tmp_path: Path) -> None:
     assert num_runs(tmp_path / "py") == 0
 
 
+@pytest.mark.parametrize(("top", "warns"), [(4, True), (3, False), (-1, False), (9, False)])
+def test_clocks_above_the_signals_are_warned_of(tmp_path: Path, top: int, warns: bool) -> None:
+    python = fake_python(tmp_path / "py")
+    before = f"set ::stub::routing_range {{ 2 3 }}\nset ::stub::clock_top {top}"
+    run = run_tcl(tmp_path, PREDICT, before=before, env={"GSR_PYTHON": str(python)})
+    assert "status ok" in run.out
+    assert ("FLW-7044" in run.out) == warns
+    assert not warns or "clocks may use layers up to metal4, signals up to metal3" in run.out
+
+
 def test_works_without_the_clock_command(tmp_path: Path) -> None:
     """Some builds of OpenROAD have no Tcl library, hence no `clock`."""
     python = fake_python(tmp_path / "py", body="sleep 0.3")

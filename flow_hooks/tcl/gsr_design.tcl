@@ -147,6 +147,18 @@ proc signal_layers { block names } {
   return {}
 }
 
+# Where clocks may use higher layers than signals, global_route counts the tracks of these for every
+# net until it lays them; what knows the signals' layers alone cannot follow.
+proc warn_of_clock_layers { block names signal } {
+  if { [llength $signal] != 2 } { return }
+  if { [catch { $block getMaxLayerForClock } high] || ![is_count $high high] } { return }
+  set name [lindex $names [expr { $high - 1 }]]
+  lassign $signal _ top
+  if { $high - 1 <= [lsearch -exact $names $top] || $name eq "" } { return }
+  warn_once 7044 "clocks may use layers up to $name, signals up to $top: global_route counts these\
+    tracks for every net, so that a prediction is too high; set both alike."
+}
+
 # The adjustment of each layer. Before the flow has set them (older versions of ORFS do so only
 # before routing), those that the settings name are taken, else the flow's one number for its signal
 # layers.
@@ -245,6 +257,7 @@ proc export_design { out_dir facts options } {
 proc hook_json { block run_id out_dir facts options } {
   lassign [routing_layers] names adjustments
   set signal [signal_layers $block $names]
+  warn_of_clock_layers $block $names $signal
   set design [$block getName]
   set pairs [list \
     schema [json_string gsr-hook] \

@@ -11,6 +11,7 @@ variable die { 0 0 100000 80000 }
 variable layers { metal1 HORIZONTAL metal2 VERTICAL metal3 HORIZONTAL metal4 VERTICAL }
 variable adjustments { metal1 0.0 metal2 0.30000001192092896 metal3 0.30000001192092896 metal4 0.5 }
 variable routing_range { 2 4 }
+variable clock_top -1
 # name -> { fixed placed handle }, and where they are: name -> { x y orient }
 variable insts {}
 variable places {}
@@ -169,6 +170,7 @@ proc block { method args } {
     getDieArea { return ::die }
     getMinRoutingLayer { return [lindex $routing_range 0] }
     getMaxRoutingLayer { return [lindex $routing_range 1] }
+    getMaxLayerForClock { return $::stub::clock_top }
     getBlockages { return $blockages }
     getInsts { return [lmap name [dict keys $insts] { handle_of $name }] }
     getBTerms { return [lmap name [dict keys $::stub::ports] { string cat ::port_ $name }] }
