@@ -31,7 +31,7 @@ lint: $(VENV)/.done $(VENV)/tcl/.done
 	$(RUN)/ruff check .
 	$(RUN)/mypy
 	$(VENV)/tcl/bin/tclfmt --check flow_hooks/tcl tests/tcl
-	$(VENV)/tcl/bin/tclint flow_hooks/tcl tests/tcl
+	$(VENV)/tcl/bin/tclint flow_hooks/tcl tests/tcl bench/power
 format: $(VENV)/.done
 	$(RUN)/ruff format .
 	$(RUN)/ruff check --fix .

@@ -9,7 +9,7 @@ from pathlib import Path
 from circuit_io.errors import InputError
 
 HOME = Path(__file__).resolve().parent.parent / "bench"
-TOOLS = ("card", "corpus", "replica")  # they make what others measure or ship
+TOOLS = ("card", "corpus", "power", "replica")  # they make what others measure or ship
 
 
 def benches() -> dict[str, str]:
