@@ -46,6 +46,8 @@ def score_rows(scores: dict[str, Any], families: set[str]) -> list[ScoreRow]:
     """
     placements = scores["placements"][MODEL]
     found = {p["family"] for p in placements}
+    for of in (scores.get("sets") or {}).values():
+        found |= set(of[MODEL]["pearson_by_family"])
     if found != families or scores["num_seen"]:
         other = ", ".join(sorted(found ^ families)[:5]) or f"{scores['num_seen']} placements were seen in training"
         raise InputError(f"the scores are not of this model's data: {other}", path="--scores")
