@@ -53,7 +53,7 @@ def test_the_shipped_model_is_small_deep_and_has_a_card(shipped: Weights) -> Non
     assert shipped.card.model.layers >= 8
     assert sum(p.stat().st_size for p in find_weights().iterdir()) < 5_000_000
     assert shipped.card.fold is None  # the refit on all data
-    assert len(shipped.card.families) == 30
+    assert len(shipped.card.families) == 32
     card = (find_weights() / "README.md").read_text()
     assert shipped.card.data_sha256 in card
     assert shipped.sha256 in card
