@@ -33,14 +33,16 @@ class RoutingLayer:
 
     @property
     def spacing_dbu(self) -> int:
-        """Mean distance of neighbouring tracks over all patterns; 0 when the layer has no tracks."""
-        if not self.track_count:
-            return 0
-        if len(self.track_step) == 1:
-            return self.track_step[0]
-        ends = [s + (n - 1) * d for s, n, d in zip(self.track_start, self.track_count, self.track_step, strict=True)]
-        span = max(ends) - min(self.track_start)
-        return round(span / max(1, sum(self.track_count) - 1))
+        """Step of the tracks, of several patterns their mean; 0 when the layer has no tracks.
+
+        Source:
+            `dbTrackGrid::getAverageTrackSpacing`, which counts a track of two patterns once and rounds up, in single
+            precision.
+        """
+        if len(self.track_step) < 2:
+            return self.track_step[0] if self.track_count else 0
+        tracks = self.tracks_dbu()
+        return math.ceil(np.float32(tracks[-1] - tracks[0]) / np.float32(len(tracks)))
 
     def tracks_dbu(self) -> Int64[np.ndarray, " tracks"]:
         """Coordinates of all tracks, ascending; a pattern given twice counts once."""

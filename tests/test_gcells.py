@@ -69,6 +69,20 @@ def _check(folder: Path, tech_lef: Path) -> int:
     return equal
 
 
+@pytest.mark.parametrize(
+    ("patterns", "spacing"),
+    [
+        ([(190, 1315, 380)], 380),
+        ([(190, 1315, 380)] * 2, 380),  # a floorplan's DEF after make_tracks: each track is there twice
+        ([(0, 10, 100), (50, 10, 100)], 48),  # 950 / 20 up, as OpenROAD counts
+        ([], 0),
+    ],
+)
+def test_the_spacing_of_tracks_is_openroads(patterns: list[tuple[int, int, int]], spacing: int) -> None:
+    layer = RoutingLayer("M2", 2, VERTICAL, *zip(*patterns, strict=True))
+    assert layer.spacing_dbu == spacing
+
+
 @pytest.mark.parametrize("tech", ["asap7", "ihp-sg13g2", "nangate45", "sky130hd"])
 def test_grid_capacity_and_reduction_are_openroads_on_all_labels(gsr_data: Path, tech: str) -> None:
     tech_lef = lef_files(gsr_data / "pdk" / tech / "lef")[0]

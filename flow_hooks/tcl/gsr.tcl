@@ -15,8 +15,8 @@ variable home [file dirname [file normalize [info script]]]
 }
 
 foreach gsr_part {
-  base text child steps design predict plan record snapshot moves apply placement rounds annotate
-  heatmap labels hooks
+  base text child steps design layers predict plan record snapshot moves apply placement rounds
+  annotate heatmap labels hooks
 } {
   source [file join $::gsr::home gsr_$gsr_part.tcl]
 }
