@@ -175,8 +175,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(arguments)
     data, out, netlists = args.data.resolve(), args.out.resolve(), args.out.resolve() / "netlists"
+    openroad = chosen_openroad(args.openroad)
+    for folder in (data / "labels", data / "pdk", args.platforms):
+        if not folder.is_dir():
+            raise InputError("is no folder", path=folder, mend="Give DATA with labels/ and pdk/, and ORFS's platforms.")
     netlists.mkdir(parents=True, exist_ok=True)
-    entries = shared_designs(data, chosen_openroad(args.openroad), netlists)
+    entries = shared_designs(data, openroad, netlists)
     entries["macs"] = own_designs(data, netlists)
     shared = shared_tables(data, args.platforms.resolve())
     write_folds(data, out)

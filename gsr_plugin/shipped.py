@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from circuit_io.errors import InputError, did_you_mean
 from circuit_io.text import sha256_of_file
-from gsr_plugin.shipped_card import CARD, ShippedCard, read_card
+from gsr_plugin.shipped_card import CARD, ShippedCard, Task, read_card
 
 MODELS = Path(__file__).parent / "models"
 DEFAULTS = {"congestion": "gsr-base", "detour": "gsr-base"}  # what a command takes for a task when no weights are given
@@ -119,8 +120,9 @@ def _names(root: Path) -> list[str]:
 
 
 def _check_task(task: str) -> None:
-    if task == "slack":
+    if task in DEFAULTS or not task:
+        return
+    if task in get_args(Task):
         mend = "Train weights of your own with it (docs/training.md), and give them by --weights."
-        raise InputError('no shipped weights have the task "slack"', path="weights", mend=mend)
-    if task and task not in DEFAULTS:
-        raise InputError(f'no task "{task}"', path="weights", mend=did_you_mean(task, DEFAULTS))
+        raise InputError(f'no shipped weights have the task "{task}"', path="weights", mend=mend)
+    raise InputError(f'no task "{task}"', path="weights", mend=did_you_mean(task, DEFAULTS))

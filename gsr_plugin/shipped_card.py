@@ -11,6 +11,7 @@ from circuit_io.manifest import check_version, read_json_object
 
 CARD = "card.json"
 T = TypeVar("T", bound=BaseModel)
+Task = Literal["congestion", "detour", "slack"]
 _MEND = "Install gsr-plugin again, or make the card anew with gsr bench card."
 
 
@@ -36,7 +37,7 @@ class Words(_Typed):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     summary: str
-    tasks: list[Literal["congestion", "detour", "slack"]] = Field(min_length=1)
+    tasks: list[Task] = Field(min_length=1)
     licence: str
     labels: str
     data_licences: list[str]

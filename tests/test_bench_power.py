@@ -83,6 +83,12 @@ def test_a_tool_that_fails_and_platforms_without_a_file_are_told(
         power.main([str(tmp_path / "data"), *place.flags])
 
 
+def test_folders_that_are_not_there_are_told_before_anything_is_written(place: SimpleNamespace, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere/labels: is no folder\n  Give DATA"):
+        power.main([str(tmp_path / "nowhere"), *place.flags])
+    assert not place.out.exists()
+
+
 def test_cells_of_two_libraries_become_one() -> None:
     one, two = (b"library (%s) {\n  unit : 1;\n  cell (%s) {\n  }\n}\n" % (n, n.upper()) for n in (b"a", b"b"))
     assert power.one_library([one]).split() == one.split()
