@@ -1,6 +1,7 @@
 """A design on disk: one folder with a manifest, Parquet tables and safetensors arrays (docs/format.md)."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -218,7 +219,8 @@ def _check_modules(folder: Path, modules: pa.Table | None, insts: pa.Table, nets
 
 
 def _table(path: Path) -> pa.Table:
-    with path.open("rb") as f:
+    # Arrow's own file: one of Python's may be let go of by a thread of Arrow's after Python has ended, which aborts.
+    with pa.OSFile(os.fsencode(path)) as f:
         return pq.ParquetFile(f).read()  # read_table loads pyarrow.dataset, and that pandas where it is installed
 
 
