@@ -184,6 +184,13 @@ def test_a_folder_that_lost_a_file_is_no_result(labelled: Path, tmp_path: Path) 
     assert (tmp_path / "out" / "gsr45" / "crc_bank" / "v0" / "labels" / "gcell_usage.csv.gz").is_file()
 
 
+def test_the_embedded_router_makes_no_detailed_route(kit: Path, tmp_path: Path) -> None:
+    variants = "[[variant]]\ndetailed_iterations = 3\n[[variant]]\ndetailed_iterations = 0\n"
+    wanted, plain = jobs_in(batch_text(kit, "crc_bank", variants=variants), tmp_path)
+    assert wanted.skip == "detailed_iterations: the embedded router makes no detailed route"
+    assert not plain.skip
+
+
 def test_a_failing_job_stops_no_other_and_shows_its_error(kit: Path, tmp_path: Path) -> None:
     (tmp_path / "cut.def").write_text("VERSION 5.8 ;\nDESIGN top ;\nDIEAREA ( 0 0 )")
     variants = (

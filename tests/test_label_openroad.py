@@ -14,6 +14,8 @@ from test_doctor import fake_openroad
 from test_label import write_batch
 
 from circuit_io import labels as label_files
+from circuit_io.drc import read_drc, read_stored_drc
+from circuit_io.errors import InputError
 from circuit_io.export import export_design
 from circuit_io.export_sources import sources_of_labels
 from circuit_io.store import open_design
@@ -21,6 +23,7 @@ from flow_hooks.labels.batch import read_batch
 from flow_hooks.labels.batch_jobs import Job, jobs_of
 from flow_hooks.labels.labeler import Labelled, label, plan_batch
 from flow_hooks.labels.openroad_job import job_text
+from flow_hooks.openroad.binary import DRC_LABELS, probe_openroad
 
 LABEL_STUB = HERE / "tcl" / "openroad_label.tcl"
 NETLIST = """
@@ -135,6 +138,68 @@ def test_a_seed_is_never_dropped_silently(tmp_path: Path) -> None:
     assert "has no -random_seed" in run.out
 
 
+def detailed_jobs(folder: Path, technology: str, design: str, *variants: str) -> list[Job]:
+    text = NETLIST.replace("[design.top]", f"{technology}\n[design.top]\n{design}")
+    return jobs_in(folder, text + "".join(f"[[variant]]\n{variant}\n" for variant in variants))
+
+
+def test_iterations_of_the_variant_go_before_the_designs(tmp_path: Path) -> None:
+    def told(technology: str, design: str, *variants: str) -> list[object]:
+        jobs = detailed_jobs(tmp_path, technology, design, *variants)
+        return [job.settings["router"].get("detailed_iterations") for job in jobs]
+
+    three, two, one, none = (f"detailed_iterations = {n}" for n in (3, 2, 1, 0))
+    assert told(three, two, one, "seed = 1", none) == [1, 2, None]
+    assert told(three, "", "") == [3]
+    assert told(three, none, "") == [None]
+
+
+def test_without_a_detailed_route_jobs_keep_their_hashes(tmp_path: Path) -> None:
+    """What was labelled before there was the key is not labelled again."""
+    (plain,) = jobs_in(tmp_path, NETLIST)
+    assert plain.sha256 == "e1bcb7f02c48c2d0f663f6f87c30341b0589c53e7413949027846591aecbf1f2"
+    (none,), (some,) = (detailed_jobs(tmp_path, f"detailed_iterations = {n}", "", 'name = "v0"') for n in (0, 1))
+    assert none.sha256 == plain.sha256
+    assert some.sha256 != plain.sha256
+
+
+@pytest.mark.parametrize("value", ["-1", "65", "2.0", "true", '"2"'])
+def test_iterations_are_a_whole_number_up_to_openroads_most(tmp_path: Path, value: str) -> None:
+    with pytest.raises(InputError, match=r"technology\.stub\.detailed_iterations = "):
+        detailed_jobs(tmp_path, f"detailed_iterations = {value}", "")
+
+
+def run_detailed(folder: Path, violations: str = "", *, reported: int = 10_000) -> Session:
+    (job,) = detailed_jobs(folder, "", "detailed_iterations = 5", "")
+    before = f"set ::stub::violations {{{violations}}}\nset ::stub::reported {reported}"
+    return run_script(folder, job, before=before)
+
+
+SHORTS = "Short {net:a net:b} {4.0 4.0 4.1 4.1} M3 {Metal Spacing} net:a {30.0 4.0 30.1 4.1} M2 "
+
+
+def test_a_detailed_route_comes_after_all_other_labels(tmp_path: Path) -> None:
+    run = run_detailed(tmp_path, SHORTS)
+    assert run.code == 0, run.out
+    report = tmp_path / "labels" / "route_drc.rpt"
+    assert run.calls[-1] == ["detailed_route", "-output_drc", str(report), "-droute_end_iter", "5", "-verbose", "0"]
+    assert {"write_def", "report_wire_length", "global_route"} <= {c[0] for c in run.calls[:-1]}
+    assert read_drc(report).kinds == ("Short", "Metal Spacing")
+
+
+def test_a_clean_detailed_route_leaves_an_empty_report(tmp_path: Path) -> None:
+    run = run_detailed(tmp_path)
+    assert run.code == 0, run.out
+    assert (tmp_path / "labels" / "route_drc.rpt").read_text() == ""
+
+
+def test_a_report_that_openroad_cut_is_no_label(tmp_path: Path) -> None:
+    run = run_detailed(tmp_path, SHORTS * 2, reported=3)
+    assert run.code == 1
+    assert "detailed_route leaves 4 violations, of which its report holds 3" in run.out
+    assert "raise detailed_iterations" in run.out
+
+
 @pytest.mark.parametrize(
     ("before", "after", "reason"),
     [
@@ -149,7 +214,7 @@ def test_what_a_job_lacks_is_told_before_it_runs(tmp_path: Path, before: str, af
     assert reason in jobs_in(tmp_path, text)[0].fault
 
 
-def pretended_openroad(folder: Path, kit: Path, variant: str) -> Path:
+def pretended_openroad(folder: Path, kit: Path, variant: str, *, without: tuple[str, ...] = ()) -> Path:
     """An openroad of tclsh and the stand-ins that reports the grid and the usage of a labelled kit layout."""
     labels = kit / "labels" / "gsr45" / "crc_bank" / variant
     x, y = label_files.read_gcell_grid(labels / "gcell_grid.csv")
@@ -171,8 +236,9 @@ def pretended_openroad(folder: Path, kit: Path, variant: str) -> Path:
         "proc write_def { path } { exec gzip -dc $::placed > $path }\n"
         "rename write_guides {}\n"
         'proc report_wire_length { args } { write_text [lindex $args end] "grt: _0000_ 27 4" }\n'
+        f"set ::stub::violations {{{SHORTS}}}\n"
     )
-    probe = fake_openroad(folder)
+    probe = fake_openroad(folder, without=without)
     answers = probe.read_text().replace("#!/bin/sh\n", "")
     probe.write_text(
         '#!/bin/sh\nif [ -n "$GSR_LABEL_JOB" ]; then\n  for last; do :; done\n'
@@ -194,15 +260,23 @@ env = {{ FAKE_FAILS = "{fails}" }}
 [design.crc_bank]
 technology = "gsr45"
 def = "{placed}"
+{more}
 """
 
 
 def run_batch(
-    folder: Path, kit: Path, monkeypatch: pytest.MonkeyPatch, *, fails: str = "", variant: str = "v0"
+    folder: Path,
+    kit: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    fails: str = "",
+    variant: str = "v0",
+    more: str = "",
+    without: tuple[str, ...] = (),
 ) -> Labelled:
-    monkeypatch.setenv("GSR_OPENROAD", str(pretended_openroad(folder, kit, variant)))
+    monkeypatch.setenv("GSR_OPENROAD", str(pretended_openroad(folder, kit, variant, without=without)))
     placed = kit / "labels" / "gsr45" / "crc_bank" / "v0" / "placed.def.gz"
-    batch = write_batch(folder, KIT.format(tech=kit / "tech", placed=placed, fails=fails))
+    batch = write_batch(folder, KIT.format(tech=kit / "tech", placed=placed, fails=fails, more=more))
     return label(plan_batch(batch), folder / "out")
 
 
@@ -236,6 +310,40 @@ def test_openroads_own_error_is_shown(kit: Path, tmp_path: Path, monkeypatch: py
     assert (tmp_path / "out" / "failed" / "gsr45" / "crc_bank" / "v0" / "openroad.log").is_file()
 
 
+def test_violations_of_a_detailed_route_are_exported(
+    kit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = run_batch(tmp_path, kit, monkeypatch, more="detailed_iterations = 3")
+    assert found.count("done") == 1, found.text()
+    folder = tmp_path / "out" / "gsr45" / "crc_bank" / "v0"
+    stored = open_design(folder / "design")
+    assert stored.manifest["drc_violations"] == {"Metal Spacing": 1, "Short": 1}
+    counts = read_stored_drc(stored)
+    assert counts is not None
+    assert counts.count.tolist() == [1, 1]
+    assert (folder / "labels" / "route_drc.rpt.gz").is_file()
+    assert not (folder / "labels" / "route_drc.rpt").exists()
+    done = json.loads((folder / "labels" / "done.json").read_text())
+    assert done["labels"]["drc"] == "exact: OpenROAD detailed_route of this placement, -droute_end_iter 3"
+    assert done["router_settings"]["detailed_iterations"] == 3
+
+
+def test_an_openroad_without_detailed_router_is_told_before_anything_runs(
+    kit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = run_batch(tmp_path, kit, monkeypatch, more="detailed_iterations = 3", without=("detailed_route",))
+    assert found.count("failed") == 1
+    assert "this openroad has no detailed_route: name one that has (GSR_OPENROAD)" in found.text()
+    assert found.num_new == 0
+    assert not list((tmp_path / "out").rglob("openroad.log"))
+    # with a binary that has it the same command does the job, without --retry
+    again = run_batch(tmp_path, kit, monkeypatch, more="detailed_iterations = 3")
+    assert again.count("done") == 1, again.text()
+    # and what asks for none needs none
+    found = run_batch(tmp_path, kit, monkeypatch, without=("detailed_route",))
+    assert found.count("done") == 1, found.text()
+
+
 @pytest.mark.openroad
 def test_a_real_openroad_labels_a_kit_design(kit: Path, tmp_path: Path) -> None:
     if not os.environ.get("GSR_OPENROAD"):
@@ -254,3 +362,22 @@ def test_a_real_openroad_labels_a_kit_design(kit: Path, tmp_path: Path) -> None:
     labels = open_design(tmp_path / "out" / "gsr45" / "crc_bank" / "v0" / "design").labels
     assert labels is not None
     assert np.nanmean(labels.congestion_h) > 0.05
+
+
+@pytest.mark.openroad
+def test_a_real_detailed_route_of_a_kit_placement(kit: Path, tmp_path: Path) -> None:
+    """Fewer iterations leave more violations, all of them where the placement is."""
+    openroad = os.environ.get("GSR_OPENROAD") or pytest.skip("GSR_OPENROAD is not set")
+    if not probe_openroad(Path(openroad)).has[DRC_LABELS]:
+        pytest.skip(f"{openroad} has no detailed_route")
+    placed = kit / "labels" / "gsr45" / "crc_bank" / "v0" / "placed.def.gz"
+    variants = "".join(f'[[variant]]\nname = "n{n}"\ndetailed_iterations = {n}\n' for n in (1, 20))
+    batch = write_batch(tmp_path, KIT.format(tech=kit / "tech", placed=placed, fails="", more=variants))
+    found = label(plan_batch(batch), tmp_path / "out")
+    assert found.count("done") == 2, found.text()
+    left = []
+    for name in ("n1", "n20"):
+        counts = read_stored_drc(open_design(tmp_path / "out" / "gsr45" / "crc_bank" / name / "design"))
+        assert counts is not None
+        left.append(int(counts.count.sum()))
+    assert left[0] > left[1]

@@ -16,6 +16,7 @@ _LAYERS = r"^[^-\s]+-[^-\s]+$"
 Name = Annotated[str, Field(pattern=_NAME)]
 Layers = Annotated[str, Field(pattern=_LAYERS, description="LOW-HIGH, as in M2-M5")]
 Share = Annotated[float, Field(ge=0, le=1)]
+Iterations = Annotated[int, Field(strict=True, ge=0, le=64)]  # detailed_route takes 64 at most
 Adjustment = Share | dict[str, Share]
 Range = tuple[float, float]
 
@@ -32,6 +33,7 @@ class Technology(_Strict):
     signal_layers: Layers | None = None
     clock_layers: Layers | None = Field(default=None, description="up to the highest of signal_layers")
     layer_adjustment: Adjustment | None = Field(default=None, description="the platform's own")
+    detailed_iterations: Iterations = Field(default=0, description="of the detailed router, for DRC labels; 0 for none")
     layer_stacks: list[Layers] = Field(default=[], description="for the sampler, instead of its signal_layers")
     site: str = Field(default="", description="of the rows")
     pin_layers: tuple[str, str] | None = Field(default=None, description="horizontal and vertical layer of place_pins")
@@ -56,6 +58,7 @@ class DesignEntry(_Strict):
     stage: str = "place"
     signal_layers: Layers | None = None
     layer_adjustment: Adjustment | None = None
+    detailed_iterations: Iterations | None = None
 
 
 class Runs(_Strict):
@@ -77,6 +80,7 @@ class Variant(_Strict):
     designs: list[str] | None = Field(default=None, description="else all")
     signal_layers: Layers | None = None
     layer_adjustment: Adjustment | None = None
+    detailed_iterations: Iterations | None = None
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     utilization: float | None = Field(default=None, gt=0, le=1)
     aspect: float | None = Field(default=None, gt=0.05, le=20, description="height over width")

@@ -16,6 +16,9 @@ from flow_hooks.labels.sampler import sample_variants
 from flow_hooks.version import own_version
 
 EMBEDDED, OPENROAD = "embedded", "openroad"
+_NO_DETAILED_ROUTE = (
+    "this openroad has no detailed_route: name one that has (GSR_OPENROAD), or leave detailed_iterations out"
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Job:
         return [Path(one["path"]) for one in self.inputs if one["role"] == role]
 
 
-def jobs_of(batch: Batch, home: Path, *, router: str, version: str) -> list[Job]:
+def jobs_of(batch: Batch, home: Path, *, router: str, version: str, has_detailed_route: bool = True) -> list[Job]:
     """The jobs of a batch in the order of the file; `home` is what relative paths start from.
 
     Args:
@@ -55,6 +58,7 @@ def jobs_of(batch: Batch, home: Path, *, router: str, version: str) -> list[Job]
         home: the folder of the batch file.
         router: `EMBEDDED` or `OPENROAD`.
         version: of openroad; the embedded router has that of this package.
+        has_detailed_route: whether this openroad has the command, where it was asked.
     """
     hashes: dict[Path, str] = {}
     own = version if router == OPENROAD else own_version()
@@ -70,7 +74,10 @@ def jobs_of(batch: Batch, home: Path, *, router: str, version: str) -> list[Job]
                 continue
             try:
                 inputs = _inputs(design, technology, settings, home, hashes)
-                jobs.append(Job(full, settings, inputs, fault=_fault(design, technology, settings, router)))
+                fault = _fault(design, technology, settings)
+                if not fault and settings["router"].get("detailed_iterations") and not has_detailed_route:
+                    fault = _NO_DETAILED_ROUTE
+                jobs.append(Job(full, settings, inputs, fault=fault))
             except OSError as e:
                 jobs.append(Job(full, settings, fault=f"{e.filename}: {e.strerror}"))
             except GsrError as e:
@@ -187,6 +194,10 @@ def _settings(
         "is_approximate": False,
         "congestion_iterations": batch.router.congestion_iterations,
     }
+    detailed = next(
+        (n for n in (variant.detailed_iterations, design.detailed_iterations) if n is not None),
+        technology.detailed_iterations,
+    )
     settings: dict[str, Any] = {
         "tech": design.technology,
         "design": design_name,
@@ -198,6 +209,8 @@ def _settings(
         "seed": variant.seed,
         "router": {"kind": router, "version": version, **(embedded if router == EMBEDDED else real)},
     }
+    if detailed:  # else not a word of it: jobs that were labelled without keep their hashes
+        settings["router"]["detailed_iterations"] = detailed
     if design.netlist:
         placement = {k: default if getattr(variant, k) is None else getattr(variant, k)
                      for k, default in MAKE_PLACEMENT.items()}  # fmt: skip
@@ -218,13 +231,15 @@ def _skip(design: DesignEntry, variant: Variant, router: str, settings: dict[str
         return "the design has neither def nor netlist"
     if router == EMBEDDED and not design.def_:
         return "no placement: the embedded router needs a placed DEF (def = ...)"
+    if router == EMBEDDED and settings["router"].get("detailed_iterations"):
+        return "detailed_iterations: the embedded router makes no detailed route"
     varied = [k for k in MAKE_PLACEMENT if getattr(variant, k) is not None]
     if design.def_ and varied:
         return f"its placement is given, so {', '.join(varied)} cannot vary"
     return ""
 
 
-def _fault(design: DesignEntry, technology: Technology, settings: dict[str, Any], router: str) -> str:
+def _fault(design: DesignEntry, technology: Technology, settings: dict[str, Any]) -> str:
     """What the batch file lacks for a job."""
     needed = {
         "signal_layers": settings["signal_layers"],

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from circuit_io import labels as label_files
+from circuit_io.drc import FILE as DRC_FILE
 from circuit_io.errors import InputError, ToolError
 from circuit_io.export_sources import fractions_of
 from circuit_io.gcells import HORIZONTAL, VERTICAL
@@ -36,7 +37,9 @@ def route_openroad(job: Job, labels: Path, *, openroad: str) -> dict[str, Any]:
     task, log = folder / "job.tsv", folder / "openroad.log"
     task.write_text(job_text(job, labels, unpack=folder / "inputs"), "utf-8", "surrogateescape")
     run_script(openroad, TCL / "gsr_label.tcl", task, variable="GSR_LABEL_JOB", log=log, env=job.settings["env"])
-    return _complete(job, labels)
+    iterations = job.settings["router"].get("detailed_iterations")
+    made_from = f"exact: OpenROAD detailed_route of this placement, -droute_end_iter {iterations}"
+    return _complete(job, labels, {"drc": made_from} if iterations else None)
 
 
 def label_odb(job: Job, labels: Path, *, openroad: str) -> dict[str, Any]:
@@ -69,7 +72,9 @@ def job_text(job: Job, labels: Path, *, unpack: Path) -> str:
     settings = job.settings
     adjustment = fractions_of(settings["layer_adjustment"], "layer_adjustment")
     rows: dict[str, list[str]] = {"out_dir": [str(labels)], **layer_rows(settings["signal_layers"], adjustment)}
-    rows["congestion_iterations"] = [str(settings["router"]["congestion_iterations"])]
+    for key in ("congestion_iterations", "detailed_iterations"):
+        if key in settings["router"]:
+            rows[key] = [str(settings["router"][key])]
     for key in _COPIED:
         if settings.get(key) is not None and settings[key] != "":
             value = settings[key]
@@ -107,7 +112,7 @@ def _complete(job: Job, labels: Path, also: Mapping[str, str] | None = None) -> 
         overflow += float(np.nansum(over))
     text = usage_text(label_files.UsageTable(table.layers, table.directions, table.capacity, table.usage, reduction))
     path.write_text(text, "ascii")
-    for name in ("gcell_usage.csv", "placed.def", "wire_length.csv", "route.guide", "congestion.rpt"):
+    for name in ("gcell_usage.csv", "placed.def", "wire_length.csv", "route.guide", "congestion.rpt", DRC_FILE):
         plain = labels / name
         if plain.is_file():
             (labels / f"{name}.gz").write_bytes(gzip.compress(plain.read_bytes(), 6, mtime=0))

@@ -17,6 +17,7 @@ from circuit_io.errors import InputError, ToolError
 TIMEOUT_S = 60.0
 MAX_OUTPUT_BYTES = 2**20
 FLAGS = ("-exit", "-no_init", "-no_splash", "-no_settings")
+DRC_LABELS = "labels: DRC violations"
 _SIGN = "gsr-probe"
 
 
@@ -50,6 +51,7 @@ CAPABILITIES = (
     Capability("inst properties", ("odb::dbDoubleProperty_create",)),
     Capability("labels: wire length", ("report_wire_length",)),
     Capability("labels: slack", ("find_timing_paths",)),
+    Capability(DRC_LABELS, ("detailed_route",)),
 )
 
 

@@ -1,6 +1,7 @@
 # One labelling job: `openroad -exit gsr_label.tcl` with GSR_LABEL_JOB, the job's TSV, in the
-# environment. Floorplan, pins, placement as OpenROAD-flow-scripts does it, global route, labels; or
-# from a placed DEF the last two. Any error ends the process with exit code 1.
+# environment. Floorplan, pins, placement as OpenROAD-flow-scripts does it, global route, labels
+# and, where the job asks for it, a detailed route for labels of DRC violations; or from a placed
+# DEF all that comes after the placement. Any error ends the process with exit code 1.
 
 source [file join [file dirname [file normalize [info script]]] gsr_job.tcl]
 
@@ -20,7 +21,23 @@ proc run_label_job { job } {
     make_floorplan $job
     make_placement $job
   }
-  return [route_and_label $job $out_dir [is_timed $job] place]
+  route_and_label $job $out_dir [is_timed $job] place
+  if { [dict exists $job detailed_iterations] } { label_drc $job $out_dir }
+}
+
+# The violations that a detailed route leaves; the report is empty where there are none. Comes last,
+# since it lays wires. OpenROAD stores 10,000 markers of a rule at most, those of the lowest layers:
+# such a report would say that the others are clean.
+proc label_drc { job out_dir } {
+  set report [file join $out_dir route_drc.rpt]
+  ::detailed_route -output_drc $report -droute_end_iter [job_word $job detailed_iterations] \
+    -verbose 0
+  set written [regexp -all -line {^violation type:} [read_bytes $report]]
+  set found [::detailed_route_num_drvs]
+  if { $written != $found } {
+    raise_failure "detailed_route leaves $found violations, of which its report holds $written\
+      (10,000 of a rule at most): raise detailed_iterations, or give the placement more room."
+  }
 }
 
 proc make_floorplan { job } {

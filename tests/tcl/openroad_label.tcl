@@ -47,8 +47,31 @@ foreach row {
   { estimate_parasitics {} { -placement -global_routing } 0 {} {} }
   { global_route { -congestion_iterations -congestion_report_file -guide_file }
     { -allow_congestion -verbose } 0 route { layers legal } }
+  { detailed_route { -output_drc -output_maze -droute_end_iter -drc_report_iter_step -verbose
+    -or_seed -or_k } { -disable_via_gen -clean_patches } 0 detailed route }
 } {
   stand_in {*}$row
+}
+
+# What a detailed route leaves: a rule, sources, box and layer of each, of which the report holds
+# the first `reported`.
+variable violations {}
+variable reported 10000
+rename ::detailed_route ::stub::detailed_route
+proc ::detailed_route { args } {
+  ::stub::detailed_route {*}$args
+  set channel [open [dict get $args -output_drc] w]
+  set last [expr { 4 * $::stub::reported - 1 }]
+  foreach { rule sources box layer } [lrange $::stub::violations 0 $last] {
+    lassign $box x1 y1 x2 y2
+    puts $channel "violation type: $rule\n\tsrcs: $sources"
+    puts $channel "\tbbox = ($x1, $y1) - ($x2, $y2) on Layer $layer"
+  }
+  close $channel
+}
+proc ::detailed_route_num_drvs { } {
+  if { "detailed" ni $::stub::state } { error "\[ERROR DRT-0002\] has not been run yet." }
+  return [expr { [llength $::stub::violations] / 4 }]
 }
 
 rename ::global_placement ::stub::placement
