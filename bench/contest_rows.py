@@ -18,9 +18,9 @@ from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, ROUTER_FEATURES, column, names
 from circuit_io.graph import CircuitGraph
 from circuit_io.transform import without_router
+from gsr_plugin.baselines import RudyLine
 from gsr_plugin.config import RunConfig, TrainConfig, load_config
 from gsr_plugin.dataset import Entry, Loader
-from gsr_plugin.evaluate import RudyLine
 from gsr_plugin.losses import placement_loss
 from gsr_plugin.model import GsrGnn
 from gsr_plugin.normaliser import fit_normaliser

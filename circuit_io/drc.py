@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 
 from circuit_io.errors import Faults, InputError
 from circuit_io.store import StoredDesign, read_more
@@ -171,3 +171,30 @@ def read_stored_drc(design: StoredDesign) -> DrcCounts | None:
         path = design.path / f"{TABLE}.parquet"
         raise InputError("a row lies outside the design, or counts nothing", path=path, mend="Export the design again.")
     return counts
+
+
+def violation_recall(violations: Int64[np.ndarray, "ny nx"], heat: Float[np.ndarray, "ny nx"], share: float) -> float:
+    """The share of the violations in the hottest `share` of the gcells; of gcells that tie, the mean.
+
+    Args:
+        violations: of every gcell; one at least.
+        heat: of every gcell, nan counting as the coldest.
+        share: of the gcells.
+    """
+    values = np.where(np.isfinite(heat), heat, -np.inf).ravel()
+    places, weight = share * values.size, violations.ravel().astype(np.float64)
+    least = np.sort(values)[::-1][min(int(np.ceil(places)), values.size) - 1]
+    above, equal = values > least, values == least
+    part = (places - above.sum()) / equal.sum()
+    return float((weight[above].sum() + part * weight[equal].sum()) / weight.sum())
+
+
+def gcell_heat(h: Float[np.ndarray, "ny nx"], v: Float[np.ndarray, "ny nx"]) -> Float[np.ndarray, "ny nx"]:
+    """The worst of the edges that a gcell has, in either direction; -inf where it has none."""
+    heat = np.full(h.shape, -np.inf)
+    for values, axis in ((h, 1), (v, 0)):
+        edges = np.where(np.isfinite(values), values, -np.inf)
+        before = np.roll(edges, 1, axis)
+        before[(slice(None), 0) if axis else (0, slice(None))] = -np.inf
+        heat = np.maximum(heat, np.maximum(edges, before))
+    return heat

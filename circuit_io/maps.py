@@ -14,6 +14,7 @@ from circuit_io.predicted_slacks import PredictedSlacks
 
 Map = Float32[np.ndarray, "ny nx"]
 FULL = 1.0  # congestion at which all tracks are taken
+VIOLATED = "drc_prob"  # the map of DRC violations
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ MAPS: dict[str, MapKind] = {
     "overflow_prob_v": MapKind("0..1", "probability of congestion above 1", "edge_v", is_required=False),
     "sigma_h": MapKind("1 = full", "one standard deviation of congestion_h", "edge_h", is_required=False),
     "sigma_v": MapKind("1 = full", "one standard deviation of congestion_v", "edge_v", is_required=False),
+    VIOLATED: MapKind(
+        "0..1", "probability that detailed routing leaves a DRC violation in the gcell", "gcell", is_required=False
+    ),
     "cell_area_um2": MapKind("um^2", "area of movable insts in the gcell", "gcell", is_required=False),
     "fixed_area_um2": MapKind("um^2", "area of fixed insts in the gcell", "gcell", is_required=False),
 }

@@ -6,7 +6,7 @@ import numpy as np
 
 from circuit_io.drift import drift_of
 from circuit_io.hotspots import hot_totals
-from circuit_io.maps import FULL, Prediction
+from circuit_io.maps import FULL, VIOLATED, Prediction
 from circuit_io.metric_keys import DIRECTIONS, metric
 
 
@@ -47,6 +47,8 @@ def prediction_metrics(prediction: Prediction) -> dict[str, float]:
         values["gsr__timing__setup__ws"] = prediction.slacks.ws_ns()
         values["gsr__timing__setup__wns"] = prediction.slacks.wns_ns()
         values["gsr__timing__setup__tns"] = prediction.slacks.tns_ns()
+    if VIOLATED in prediction.maps:
+        values["gsr__drc__gcells"] = float(prediction.maps[VIOLATED].sum(dtype=np.float64))
     hot = hot_totals(prediction)
     values["gsr__hotspot__count"] = hot.num_edges
     values["gsr__hotspot__area"] = hot.area_um2

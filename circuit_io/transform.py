@@ -64,6 +64,13 @@ def transform_edges(
     return np.ascontiguousarray(h), np.ascontiguousarray(v)
 
 
+def transform_cells(values: Shaped[np.ndarray, "ny nx"], symmetry: Symmetry) -> Shaped[np.ndarray, "rows columns"]:
+    """A map of the gcells of the mirrored or turned design."""
+    values = values[:, ::-1] if symmetry.mirror_x else values
+    values = values[::-1] if symmetry.mirror_y else values
+    return np.ascontiguousarray(values.T if symmetry.transpose else values)
+
+
 def inverse(symmetry: Symmetry) -> Symmetry:
     """The symmetry that undoes `symmetry`."""
     x, y, turned = symmetry

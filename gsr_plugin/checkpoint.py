@@ -48,7 +48,7 @@ class Checkpoint:
         """The state after `step` steps."""
         tensors = {f"model/{name}": t for name, t in model.state_dict().items()}
         tensors |= {f"average/{name}": t for name, t in average.items()}
-        for name, parameter in model.named_parameters():
+        for name, parameter in _trained(model):
             for key, value in optimizer.state[parameter].items():
                 tensors[f"optimizer/{name}/{key}"] = value
         tensors[_RNG] = torch.get_rng_state()
@@ -66,7 +66,7 @@ class Checkpoint:
             self.tensors,
             {f"model/{name}": t for name, t in model.state_dict().items()}
             | {f"average/{name}": t for name, t in average.items()}
-            | {f"optimizer/{name}/{m}": p for name, p in model.named_parameters() for m in moments if self.step}
+            | {f"optimizer/{n}/{m}": p for n, p in _trained(model) for m in moments if self.step}
             | {_RNG: torch.get_rng_state()},
             path=STATE,
             mend="It is of another model: start the run anew with --overwrite.",
@@ -74,7 +74,7 @@ class Checkpoint:
         model.load_state_dict({n.removeprefix("model/"): t for n, t in self.tensors.items() if n.startswith("model/")})
         for name, t in average.items():
             t.copy_(self.tensors[f"average/{name}"])
-        for name, parameter in model.named_parameters():
+        for name, parameter in _trained(model):
             head = f"optimizer/{name}/"
             optimizer.state[parameter] = {
                 n.removeprefix(head): t.to(parameter.device) if t.ndim else t.clone()
@@ -82,6 +82,10 @@ class Checkpoint:
                 if n.startswith(head)
             }
         torch.set_rng_state(self.tensors[_RNG])
+
+
+def _trained(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
 
 
 def check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, path: Path | str, mend: str) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int64
 
+from circuit_io.drc import read_stored_drc
 from circuit_io.errors import InputError, did_you_mean
 from circuit_io.graph import CircuitGraph
 from circuit_io.labels import Labels
@@ -24,6 +25,7 @@ from circuit_io.manifest import check_kinds
 from circuit_io.net_lengths import log_detour, tree_lengths
 from circuit_io.store import EXPORT_KINDS, open_design
 from circuit_io.text import read_bytes
+from gsr_plugin.model import DETOUR, DRC, SLACK
 from gsr_plugin.slack import SlackInputs, slack_inputs
 
 _log = logging.getLogger(__name__)
@@ -82,6 +84,20 @@ class Sample:
     def slack(self) -> SlackInputs | None:
         """Endpoints and the delays of the paths to them, from the export's tables; see `slack_inputs`."""
         return None if self.path is None else slack_inputs(open_design(self.path, verify=False))
+
+    @cached_property
+    def drc(self) -> Int64[np.ndarray, "ny nx"] | None:
+        """Violations of a detailed route in every gcell; None where no report was exported."""
+        counts = None if self.path is None else read_stored_drc(open_design(self.path, verify=False))
+        return None if counts is None else counts.total(ny=self.graph.ny, nx=self.graph.nx)
+
+    def teaches(self, task: str) -> bool:
+        """Whether there are labels for a task of the model."""
+        if task == DETOUR:
+            return bool(np.isfinite(self.detour).any())
+        if task == SLACK:
+            return self.slack is not None and self.slack.num_labelled > 0
+        return task != DRC or self.drc is not None
 
 
 def find_designs(roots: Sequence[Path], *, labelled: bool = True) -> list[Entry]:

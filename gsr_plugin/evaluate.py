@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64
 
 from circuit_io.errors import InputError
-from circuit_io.fields import GCELL_FEATURES, column
 from circuit_io.graph import CircuitGraph
 from gsr_plugin import slack_scores
+from gsr_plugin.baselines import NearestCell, Pair, RudyLine
 from gsr_plugin.dataset import Entry, Loader, find_designs, read_split
 from gsr_plugin.detour_scores import Constants, DetourEvaluation, PlacementDetour, score_detour
+from gsr_plugin.drc_scores import DrcEvaluation, PlacementDrc, score_drc
 from gsr_plugin.jsonable import jsonable
 from gsr_plugin.metrics import PlacementScores, Scores, Summary, score_placement, summarize
-from gsr_plugin.model import DETOUR, SLACK
-from gsr_plugin.normaliser import Normaliser
+from gsr_plugin.model import DETOUR, DRC, SLACK
 from gsr_plugin.predict import predict_views
 from gsr_plugin.progress import Progress
 from gsr_plugin.shipped import find_weights
@@ -31,10 +30,6 @@ from gsr_plugin.slack_scores import SlackEvaluation
 from gsr_plugin.weights import load_weights
 
 MODEL, RUDY, NEAREST = "gsr-gnn", "rudy on gcell boxes", "nearest training cell"
-NEAREST_CELLS = 20_000  # of the training set, drawn with the same number from each design
-_BLOCK = 1024  # gcells whose distances are computed at once: 1024 x 20,000 floats are 82 MB
-
-Pair = tuple[Float32[np.ndarray, "ny nx"], Float32[np.ndarray, "ny nx"]]
 
 
 @dataclass(frozen=True)
@@ -49,6 +44,7 @@ class Evaluation:
     notes: tuple[str, ...]
     detour: DetourEvaluation | None = None  # without that task of the weights, or without lengths in the labels
     slack: SlackEvaluation | None = None  # the same of slacks
+    drc: DrcEvaluation | None = None  # and of violations
 
     def to_json(self) -> dict[str, Any]:
         """One object with stable keys; a score that is not defined is null."""
@@ -71,6 +67,7 @@ class Evaluation:
             "placements": rows,
             "detour": None if self.detour is None else self.detour.to_json(),
             "slack": None if self.slack is None else self.slack.to_json(),
+            "drc": None if self.drc is None else self.drc.to_json(),
         }
         cleaned: dict[str, Any] = jsonable(whole)
         return cleaned
@@ -87,6 +84,7 @@ class Evaluation:
                 lines.append(_row(name, f"all {first.num_headline + first.num_small}, alike", summary.alike))
         lines += ["", self.detour.table()] if self.detour else []
         lines += ["", self.slack.table()] if self.slack else []
+        lines += ["", self.drc.table()] if self.drc else []
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
 
 
@@ -151,6 +149,7 @@ def evaluate(
     placements: dict[str, list[PlacementScores]] = {name: [] for name in (MODEL, RUDY, NEAREST)}
     of_nets: list[PlacementDetour] = []
     of_ends: list[slack_scores.PlacementSlack] = []
+    violated: list[PlacementDrc] = []
     with Progress(len(chosen), quiet=quiet, what="evaluate") as progress:
         for i, entry in enumerate(chosen):
             ends = load(entry).slack if has_slack else None
@@ -161,6 +160,8 @@ def evaluate(
             change = found.slack_change_ns
             timed = None if change is None else slack_scores.score_slack(change, entry, load, changes)
             of_ends += [timed] if timed else []
+            hit = None if found.drc_prob is None else score_drc(found.drc_prob, found.congestion, entry, load)
+            violated += [hit] if hit else []
             for name, method in methods.items():
                 placements[name].append(score_entry(method(load(entry).graph, entry), entry, load))
             progress.update(i + 1, entry.name)
@@ -175,9 +176,11 @@ def evaluate(
             *_unscored(bare, no_edge, placements[MODEL]),
             *_of_nets(chosen, len(of_nets), load, has_detour=has_detour),
             *_of_ends(len(chosen), len(of_ends), has_slack=has_slack),
+            *_of_routes(len(chosen), len(violated), has_drc=DRC in card.model.tasks),
         ),
         detour=DetourEvaluation(of_nets) if of_nets else None,
         slack=SlackEvaluation(of_ends) if of_ends else None,
+        drc=DrcEvaluation(violated) if violated else None,
     )
 
 
@@ -205,6 +208,11 @@ def _of_ends(total: int, num_scored: int, *, has_slack: bool) -> list[str]:
     if not has_slack or num_scored == total:
         return []
     return [f"{total - num_scored} placements have no slacks of endpoints before and after global route, or no Liberty"]
+
+
+def _of_routes(total: int, num_scored: int, *, has_drc: bool) -> list[str]:
+    left = total - num_scored
+    return [f"{left} placements have no report of a detailed route"] if has_drc and left else []
 
 
 def _unscored(bare: Sequence[Entry], no_edge: Sequence[Entry], scored: Sequence[PlacementScores]) -> list[str]:
@@ -253,95 +261,3 @@ def score_entry(guess: Pair, entry: Entry, load: Loader) -> PlacementScores:
         design=entry.design,
         variant=entry.variant,
     )
-
-
-def rudy_maps(graph: CircuitGraph) -> Pair:
-    """RUDY on gcell boxes over capacity, per edge, from the graph's features."""
-    h, v = (
-        graph.gcell_features[:, column(GCELL_FEATURES, name)].reshape(graph.ny, graph.nx)
-        for name in ("rudy_h", "rudy_v")
-    )
-    return h, v
-
-
-@dataclass(frozen=True)
-class RudyLine:
-    """The least-squares line from RUDY to congestion, each placement with the same weight.
-
-    Attributes:
-        sums: for each family the normal equations of its placements, as a matrix of (1, RUDY, congestion) products.
-    """
-
-    sums: dict[str, Float64[np.ndarray, "2 3"]]
-
-    @classmethod
-    def fit(cls, entries: Sequence[Entry], load: Loader) -> "RudyLine":
-        """Sum up the labelled placements."""
-        sums: dict[str, Float64[np.ndarray, "2 3"]] = {}
-        for entry in entries:
-            sample = load(entry)
-            truth = np.concatenate([sample.labels.congestion_h.ravel(), sample.labels.congestion_v.ravel()])
-            rudy = np.concatenate([m.ravel() for m in rudy_maps(sample.graph)])
-            seen = np.isfinite(truth)
-            x = np.stack([np.ones(int(seen.sum())), rudy[seen], truth[seen]])
-            sums[entry.family] = sums.get(entry.family, 0.0) + x[:2] @ x.T / max(1, seen.sum())
-        return cls(sums)
-
-    def line(self, family: str) -> tuple[float, float]:
-        """Offset and slope over the other families; over `family` itself when there is no other."""
-        others = [s for f, s in self.sums.items() if f != family] or list(self.sums.values())
-        total = np.sum(others, axis=0)
-        offset, slope = np.linalg.lstsq(total[:, :2], total[:, 2], rcond=None)[0]
-        return float(offset), float(slope)
-
-    def predict(self, graph: CircuitGraph, entry: Entry) -> Pair:
-        """RUDY brought to the scale of congestion."""
-        offset, slope = self.line(entry.family)
-        h, v = rudy_maps(graph)
-        return offset + slope * h, offset + slope * v
-
-
-@dataclass(frozen=True)
-class NearestCell:
-    """A sample of the training set's gcells: their normalised features, congestion (H, V), and family."""
-
-    normaliser: Normaliser
-    features: Float32[np.ndarray, "cells fields"]
-    congestion: Float32[np.ndarray, "cells 2"]
-    family: np.ndarray
-
-    @classmethod
-    def fit(cls, entries: Sequence[Entry], load: Loader, normaliser: Normaliser) -> "NearestCell":
-        """Draw at most `NEAREST_CELLS` gcells, the same number from each placement, seed 0.
-
-        Raises:
-            InputError: there is no gcell with both labels.
-        """
-        rng = np.random.default_rng(0)
-        share = math.ceil(NEAREST_CELLS / max(1, len(entries)))
-        features, congestion, family = [], [], []
-        for entry in entries:
-            sample = load(entry)
-            truth = np.stack([sample.labels.congestion_h.ravel(), sample.labels.congestion_v.ravel()], axis=1)
-            whole = np.flatnonzero(np.isfinite(truth).all(axis=1))
-            picked = np.sort(rng.choice(whole, min(share, len(whole)), replace=False))
-            features.append(normaliser.features(sample.graph)["gcell"][picked])
-            congestion.append(truth[picked])
-            family += [entry.family] * len(picked)
-        if not family:
-            raise InputError("no gcell of the training set has a label")
-        return cls(normaliser, np.concatenate(features), np.concatenate(congestion), np.asarray(family))
-
-    def predict(self, graph: CircuitGraph, entry: Entry) -> Pair:
-        """Congestion of the most similar gcell of another family, for each gcell."""
-        others = self.family != entry.family
-        known = self.features[others].astype(np.float32)
-        if not len(known):
-            raise InputError("the training set holds this placement's family alone", path=entry.path)
-        norms: Float32[np.ndarray, " cells"] = np.square(known).sum(axis=1)
-        mine = self.normaliser.features(graph)["gcell"].astype(np.float32)
-        best = np.concatenate(
-            [np.argmin(norms - 2 * mine[i : i + _BLOCK] @ known.T, axis=1) for i in range(0, len(mine), _BLOCK)]
-        )
-        found = self.congestion[others][best].reshape(graph.ny, graph.nx, 2)
-        return found[:, :, 0], found[:, :, 1]

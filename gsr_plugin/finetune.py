@@ -17,12 +17,12 @@ from circuit_io.atomic import write_whole
 from circuit_io.errors import InputError
 from gsr_plugin.calibration import calibrate
 from gsr_plugin.checkpoint import STATE
-from gsr_plugin.config import RunConfig, default_model, load_config, to_toml
+from gsr_plugin.config import load_config, to_toml
 from gsr_plugin.dataset import Entry, Loader, find_designs
 from gsr_plugin.evaluate import score_entry
 from gsr_plugin.jsonable import jsonable, to_json_line
 from gsr_plugin.metrics import PlacementScores, Scores
-from gsr_plugin.model import ModelConfig
+from gsr_plugin.run import with_model_of
 from gsr_plugin.run_folder import CONFIG, check_out
 from gsr_plugin.shipped import find_weights
 from gsr_plugin.train import TrainResult, train
@@ -182,7 +182,7 @@ def finetune(
     check_out(out, resume=resume, overwrite=overwrite)
     if resume and not (out / CONFIG).is_file():
         raise InputError("holds no state to resume", path=out, mend="Leave --resume out to start a run there.")
-    settings = _settings(config or (out / CONFIG if resume else SETTINGS), sets, begin)
+    settings = with_model_of(begin, load_config(config or (out / CONFIG if resume else SETTINGS), sets))
     entries, load = find_designs(data), Loader(settings.train.cache_mb)
     kept = find_designs(keep) if keep else []
     if not resume:
@@ -222,18 +222,6 @@ def finetune(
     write_whole(out / REPORT, (to_json_line(made.to_json()) + "\n").encode())
     write_whole(out / PAGE, made.markdown().encode())
     return made
-
-
-def _settings(path: Path, sets: Sequence[str], begin: Weights) -> RunConfig:
-    found = load_config(path, sets)
-    if _shape(found.model) not in (_shape(default_model()), _shape(begin.card.model)):
-        raise InputError("the model is that of the weights", path="settings", mend="Leave the [model] settings out.")
-    return found.model_copy(update={"model": begin.card.model})
-
-
-def _shape(model: ModelConfig) -> dict[str, Any]:
-    """Without the numbers of features, which follow from the exports that the weights were trained on."""
-    return {k: v for k, v in model.model_dump().items() if not k.startswith("num_")}
 
 
 def _groups(entries: Sequence[Entry]) -> list[list[Entry]]:

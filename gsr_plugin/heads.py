@@ -39,15 +39,15 @@ class HeadNorm(nn.Module):
 class GridHead(nn.Module):
     """A head that looks around: convolutions over the grid, the die's edge repeated beyond it."""
 
-    def __init__(self, num_inputs: int, wide: int, convolutions: int) -> None:
+    def __init__(self, num_inputs: int, wide: int, convolutions: int, num_outputs: int) -> None:
         super().__init__()
-        self.first, self.last = nn.Linear(num_inputs, wide), nn.Linear(wide, 4)
+        self.first, self.last = nn.Linear(num_inputs, wide), nn.Linear(wide, num_outputs)
         self.around = nn.ModuleList(
             nn.Conv2d(wide, wide, 3, padding=1, padding_mode="replicate") for _ in range(convolutions)
         )
 
-    def forward(self, x: Float[Tensor, "gcells f"], shape: tuple[int, int]) -> Float[Tensor, "gcells 4"]:
-        """Four values for every gcell of a grid of `shape`."""
+    def forward(self, x: Float[Tensor, "gcells f"], shape: tuple[int, int]) -> Float[Tensor, "gcells outputs"]:
+        """Values for every gcell of a grid of `shape`."""
         grid = nn.functional.gelu(self.first(x)).view(1, *shape, -1).permute(0, 3, 1, 2)
         for convolution in self.around:
             grid = nn.functional.gelu(convolution(grid))

@@ -1,4 +1,4 @@
-"""The loss of one placement: of its edges, and of its nets and endpoints where these are tasks."""
+"""The loss of one placement: of its edges, and of nets, endpoints and violations where these are tasks."""
 
 import numpy as np
 import torch
@@ -7,17 +7,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from circuit_io.crop import crop, held_frac, window_at
-from circuit_io.transform import transform, transform_edges, without_liberty, without_router
+from circuit_io.transform import transform, transform_cells, transform_edges, without_liberty, without_router
 from gsr_plugin.config import TrainConfig
 from gsr_plugin.dataset import Sample
 from gsr_plugin.detour import detour_loss, usual_detour
 from gsr_plugin.graph_tensors import GraphTensors
-from gsr_plugin.model import SLACK, GsrGnn
+from gsr_plugin.model import DRC, SLACK, GsrGnn
 from gsr_plugin.normaliser import Normaliser
 from gsr_plugin.schedule import Step
 from gsr_plugin.slack import SlackInputs, slack_loss
 
-LOSS_PARTS = ("loss", "squared", "overflow", "likelihood", "detour", "slack")
+LOSS_PARTS = ("loss", "squared", "overflow", "likelihood", "detour", "slack", "drc")
 LOG_SIGMA = (-5.0, 3.0)  # in deviations of the target; bounds what one step can do to the likelihood
 
 
@@ -32,8 +32,12 @@ def placement_loss(
     """
     graph, labels = sample.graph, sample.labels
     nets, held = np.arange(graph.num_nets), np.ones(graph.num_nets)
+    violations = sample.drc if DRC in model.config.tasks else None
     if settings.crop_gcells and max(graph.nx, graph.ny) > settings.crop_gcells:
-        graph, labels, nets = crop(graph, labels, window_at(graph.nx, graph.ny, settings.crop_gcells, item.place))
+        window = window_at(graph.nx, graph.ny, settings.crop_gcells, item.place)
+        graph, labels, nets = crop(graph, labels, window)
+        x, y, nx, ny = window
+        violations = None if violations is None else violations[y : y + ny, x : x + nx]
         held = held_frac(sample.graph, graph, nets)
     graph = without_liberty(graph) if item.hide_liberty else graph
     graph = transform(without_router(graph) if item.hide_router else graph, item.symmetry)
@@ -53,7 +57,7 @@ def placement_loss(
     log_sigma = out.log_sigma[seen].clamp(*LOG_SIGMA)
     likelihood = (log_sigma + 0.5 * (error.detach() * torch.exp(-log_sigma)).square()).mean()
     loss = squared + settings.overflow_weight * overflow + settings.sigma_weight * likelihood
-    detour = slack = torch.zeros(())
+    detour = slack = drc = torch.zeros(())
     if out.detour is not None:
         assert normaliser.detour is not None
         change = (sample.detour[nets] - usual_detour(graph, normaliser)) / normaliser.detour[1]
@@ -63,7 +67,11 @@ def placement_loss(
     if out.slack is not None and ends is not None:
         slack = slack_loss(out.slack, ends, held[ends.net])
         loss = loss + slack  # reaches the head alone, so it has no weight
-    parts = (loss, squared, overflow, likelihood, detour, slack)
+    if out.drc_logit is not None and violations is not None:
+        is_violated = transform_cells(violations > 0, item.symmetry).ravel()
+        drc = F.binary_cross_entropy_with_logits(out.drc_logit, torch.from_numpy(is_violated).to(error))
+        loss = loss + drc  # the same
+    parts = (loss, squared, overflow, likelihood, detour, slack, drc)
     return loss, {name: float(value.detach()) for name, value in zip(LOSS_PARTS, parts, strict=True)}
 
 

@@ -216,6 +216,16 @@ def auc(hot: Bool[np.ndarray, " n"], guess: Values) -> float:
     return above / (num_hot * num_cold)
 
 
+def average_precision(hot: Bool[np.ndarray, " n"], guess: Values) -> float:
+    """Mean precision over the hot ones as the guess falls, those that tie taken together; NaN when none is hot."""
+    if not hot.any():
+        return math.nan
+    order = np.argsort(-guess, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(guess[order])), len(guess) - 1)  # of those that tie
+    found = np.cumsum(hot[order])[last]
+    return float((np.diff(found, prepend=0) * found / (last + 1)).sum() / found[-1])
+
+
 def precision(hot: Bool[np.ndarray, " n"], guess: Values, *, num: int) -> float:
     """Fraction of hot edges among the `num` highest guesses; guesses that tie at the border count by their share."""
     if not hot.any() or hot.all():

@@ -7,6 +7,7 @@
     out.congestion, out.overflow_logit, out.log_sigma                  # each [G, 2]: 0 = H (edge to the right), 1 = V
     out.detour                                                         # [nets, 2], or None without this task
     model(tensors, inst_x, net_x, gcell_x, endpoints).slack            # [endpoints], or None without this task
+    out.drc_logit                                                      # [G], or None without this task
     loss(out).backward()                                               # before the optimiser's step
     model.range_used_frac()                                            # max |x| / 2^(24 - t) of the last forward
 
@@ -14,6 +15,7 @@ A forward without `torch.no_grad()` keeps its arena until its backward has run o
 (a stream reached the range), `NotANumberError` and `StaleBackwardError` are `GsrError`s.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,9 +34,11 @@ from gsr_plugin.reversible import ReversibleStack, StackSpec
 
 DEFAULT_RELATIONS = ("pin", "pinned", "in", "holds", "west", "east", "south", "north", "covers", "covered")
 DIRECTIONS = ("h", "v")
-CONGESTION, DETOUR, SLACK = "congestion", "detour", "slack"
-SLACK_HEAD = "slack_head."  # names of its weights begin so
-_TASKS = ((CONGESTION,), (CONGESTION, DETOUR), (CONGESTION, SLACK), (CONGESTION, DETOUR, SLACK))
+CONGESTION, DETOUR, SLACK, DRC = "congestion", "detour", "slack", "drc"
+TASKS = (CONGESTION, DETOUR, SLACK, DRC)
+HEADS = {DETOUR: "net_head.", SLACK: "slack_head.", DRC: "drc_head."}  # names of their weights begin so
+APART = (HEADS[SLACK], HEADS[DRC])  # their gradient stops at the trunk
+_DRC_CONVOLUTIONS = 2
 _NET_BLOCK = 1 << 16  # nets whose head is computed at once, so that a large design holds few of its hidden channels
 DEEP = 100  # layers from which the grid is coarser (training.md 4.5: streams grow with depth)
 
@@ -70,10 +74,10 @@ class ModelConfig(BaseModel):
         le=16,
         description="convolutions of 3 x 3 gcells in the head, which then sees the features of gcells too",
     )
-    tasks: tuple[Literal["congestion", "detour", "slack"], ...] = Field(
+    tasks: tuple[Literal["congestion", "detour", "slack", "drc"], ...] = Field(
         ("congestion",),
         description="what is predicted: congestion of the edges always; detour: routed length of the nets; slack: of "
-        "endpoints after global route",
+        "endpoints after global route; drc: gcells with violations after detailed route",
     )
 
     @field_validator("groups")
@@ -98,10 +102,8 @@ class ModelConfig(BaseModel):
     @field_validator("tasks")
     @classmethod
     def _congestion_first(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
-        if tasks not in _TASKS:
-            raise ValueError(
-                f'tasks = {list(tasks)}: "{CONGESTION}" and, where wanted, then "{DETOUR}", then "{SLACK}"'
-            )
+        if CONGESTION not in tasks or tasks != in_order(tasks):
+            raise ValueError(f'tasks = {list(tasks)}: "{CONGESTION}" and, where wanted, then {", ".join(TASKS[1:])}')
         return tasks
 
     @field_validator("t")
@@ -144,6 +146,12 @@ class ModelConfig(BaseModel):
         return int(getattr(self, f"num_{node_type}_features"))
 
 
+def in_order(tasks: Iterable[str]) -> tuple[str, ...]:
+    """Tasks as a model names them."""
+    chosen = set(tasks)
+    return tuple(task for task in TASKS if task in chosen)
+
+
 @dataclass(frozen=True, eq=False)
 class Output:
     """What the model says of nets, and of every gcell's two edges: column 0 the one to the right (H), 1 that above (V).
@@ -155,6 +163,8 @@ class Output:
         detour: median and mean of the log of a net's detour, in the unit of that normalised target; None without it.
         slack: change of an endpoint's slack over the wire delay that is estimated for its worst path; None without
             that task or without endpoints. Its gradient stops at the trunk.
+        drc_logit: logit of the probability that detailed routing leaves a violation in the gcell; None without that
+            task. Its gradient stops at the trunk and at the other outputs.
     """
 
     congestion: Float[Tensor, "gcells 2"]
@@ -162,6 +172,7 @@ class Output:
     log_sigma: Float[Tensor, "gcells 2"]
     detour: Float[Tensor, "nets 2"] | None = None
     slack: Float[Tensor, " endpoints"] | None = None
+    drc_logit: Float[Tensor, " gcells"] | None = None
 
 
 def _encoder(num_features: int, d: int) -> nn.Sequential:
@@ -182,7 +193,7 @@ class GsrGnn(nn.Module):
             self.head_norm = HeadNorm(d)
             self.head: nn.Module
             if config.head_convolutions:
-                self.head = GridHead(d + config.num_gcell_features, wide, config.head_convolutions)
+                self.head = GridHead(d + config.num_gcell_features, wide, config.head_convolutions, 4)
             else:
                 self.head = nn.Sequential(nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, 4))
             self.sigma_head = nn.Sequential(nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, 2))
@@ -191,6 +202,8 @@ class GsrGnn(nn.Module):
                 self.net_head = nn.Sequential(HeadNorm(d), nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, 2))
             if SLACK in config.tasks:
                 self.slack_head = SlackHead(d, len(ENDPOINT_FEATURES), wide)
+            if DRC in config.tasks:
+                self.drc_head = GridHead(d + 4 + config.num_gcell_features, wide, _DRC_CONVOLUTIONS, 1)
         nn.init.zeros_(self.skip.weight)
 
     def forward(
@@ -221,13 +234,17 @@ class GsrGnn(nn.Module):
         else:
             of_edges = self.head(trunk)
         mean, logit = of_edges.chunk(2, 1)
-        detour = slack = None
+        mean = mean + self.skip(gcell_x)
+        detour = slack = drc = None
         if DETOUR in self.config.tasks:
             detour = torch.cat([self.net_head(x) for x in read[:nets].split(_NET_BLOCK)])
         if has_slack:
             assert endpoints is not None
             slack = self.slack_head(read[:nets].detach(), endpoints)
-        return Output(mean + self.skip(gcell_x), logit, self.sigma_head(trunk.detach()), detour, slack)
+        if DRC in self.config.tasks:
+            told = torch.cat([trunk.detach(), mean.detach(), logit.detach(), gcell_x], 1)
+            drc = self.drc_head(told, (tensors.ny, tensors.nx)).squeeze(1)
+        return Output(mean, logit, self.sigma_head(trunk.detach()), detour, slack, drc)
 
     def _check(self, features: dict[str, Tensor], tensors: GraphTensors) -> None:
         weight = self.skip.weight

@@ -14,16 +14,16 @@ from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, column
 from circuit_io.graph import CircuitGraph
 from circuit_io.manifest import MANIFEST
-from circuit_io.maps import Prediction, without_borders
+from circuit_io.maps import VIOLATED, Prediction, without_borders
 from circuit_io.net_lengths import RoutedLengths, tree_lengths
 from circuit_io.predicted_slacks import PredictedSlacks
 from circuit_io.prediction import SCHEMA, prediction_manifest, write_prediction
 from circuit_io.prediction_metrics import expected_excess
 from circuit_io.spot_nets import net_overflow
 from circuit_io.store import StoredDesign, open_design
-from circuit_io.transform import SYMMETRIES, inverse, transform, transform_edges
+from circuit_io.transform import SYMMETRIES, inverse, transform, transform_cells, transform_edges
 from gsr_plugin.detour import lengths_um
-from gsr_plugin.model import DETOUR, SLACK
+from gsr_plugin.model import DETOUR, DRC, SLACK
 from gsr_plugin.shipped import find_weights
 from gsr_plugin.slack import SlackInputs, slack_inputs
 from gsr_plugin.weights import Predicted, Weights, load_weights, versions
@@ -147,6 +147,8 @@ def predict_design(
         for kind in KINDS:
             is_edge = (capacity > 0) | (not has_layers)
             maps[f"{kind}_{letter}"] = np.where(is_edge, maps[f"{kind}_{letter}"], np.nan).astype(np.float32)
+    if found.drc_prob is not None:
+        maps[VIOLATED] = found.drc_prob
     maps["cell_area_um2"] = (_feature(graph, "cell_area") * area).astype(np.float32)
     maps["fixed_area_um2"] = (_feature(graph, "fixed_area") * area).astype(np.float32)
     x_um, y_um = (np.asarray(grid[axis], np.float64) for axis in ("x_um", "y_um"))
@@ -225,6 +227,8 @@ def predict_views(
         found[-1] |= {
             name: values for name in OF_NETS if (values := getattr(one, name)) is not None
         }  # keep their order
+        if one.drc_prob is not None:
+            found[-1][VIOLATED] = transform_cells(one.drc_prob, inverse(symmetry))
     means = {n: np.asarray(np.mean([f[n] for f in found], axis=0, dtype=np.float32)) for n in found[0]}
     return Predicted(**means)
 
@@ -256,7 +260,8 @@ def predict_tiles(
     for name, value in (("--tile-gcells", side), ("--halo", halo)):
         if value < 1:
             raise InputError(f"{value} gcells", path=name, mend="Give a number from 1.")
-    whole = {name: np.full((graph.ny, graph.nx), np.nan, np.float32) for name in MAPS_MADE}
+    made = (*MAPS_MADE, VIOLATED) if DRC in model.card.model.tasks else MAPS_MADE
+    whole = {name: np.full((graph.ny, graph.nx), np.nan, np.float32) for name in made}
     detour, most = np.zeros((graph.num_nets, 2), np.float32), np.zeros(graph.num_nets)  # 0: a net without pins
     has_detour, ends = DETOUR in model.card.model.tasks, endpoints if SLACK in model.card.model.tasks else None
     change_ns = None if ends is None else np.zeros(len(ends.net), np.float32)

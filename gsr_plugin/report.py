@@ -24,7 +24,7 @@ from gsr_plugin.document import Block, Document, Heading, Workbench, to_markdown
 from gsr_plugin.document_html import to_html
 from gsr_plugin.figures import Picture
 from gsr_plugin.report_contents import spot_contents
-from gsr_plugin.report_drc import drc_section
+from gsr_plugin.report_drc import drc_section, risk_section
 from gsr_plugin.report_page import page_data
 from gsr_plugin.report_plan import plan_section
 from gsr_plugin.report_provenance import drift_section, provenance_section, reading_section
@@ -221,6 +221,7 @@ def build_report(
         *(part.worst_nets_section(prediction, design, beside) if design else []),
         *(part.long_nets_section(prediction, design) if design else []),
         *slack_section(prediction),
+        *risk_section(prediction),
         *(plan_section(prediction, plan, record, pictures, beside) if plan else []),
         *(accuracy_section(prediction, truth, recalls) if truth else recall_paragraph(recalls)),
         *(drc_section(prediction, drc, spots) if drc is not None else []),

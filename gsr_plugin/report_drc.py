@@ -1,44 +1,19 @@
-"""Violations of the detailed route, beside the prediction: how many of them its hottest gcells hold."""
+"""Violations of the detailed route: where they are predicted, and how many the hottest predicted gcells hold."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool
 
-from circuit_io.drc import DrcCounts
+from circuit_io.drc import DrcCounts, gcell_heat, violation_recall
 from circuit_io.hotspots import HotSpot
-from circuit_io.maps import Prediction
+from circuit_io.maps import VIOLATED, Prediction
 from gsr_plugin.document import Block, Cell, Heading, Paragraph, Table
+from gsr_plugin.report_words import box_text, number
 
 SHARES = (0.01, 0.05, 0.1, 0.2)  # of the gcells, the hottest first
 _SHOWN = 8  # rules
-
-
-def violation_recall(violations: Int64[np.ndarray, "ny nx"], heat: Float[np.ndarray, "ny nx"], share: float) -> float:
-    """The share of the violations in the hottest `share` of the gcells; of gcells that tie, the mean.
-
-    Args:
-        violations: of every gcell; one at least.
-        heat: of every gcell, nan counting as the coldest.
-        share: of the gcells.
-    """
-    values = np.where(np.isfinite(heat), heat, -np.inf).ravel()
-    places, weight = share * values.size, violations.ravel().astype(np.float64)
-    least = np.sort(values)[::-1][min(int(np.ceil(places)), values.size) - 1]
-    above, equal = values > least, values == least
-    part = (places - above.sum()) / equal.sum()
-    return float((weight[above].sum() + part * weight[equal].sum()) / weight.sum())
-
-
-def gcell_heat(prediction: Prediction, kind: str) -> Float[np.ndarray, "ny nx"]:
-    """The worst of the edges that a gcell has, in either direction."""
-    heat = np.full(prediction.shape, -np.inf)
-    for direction, axis in (("h", 1), ("v", 0)):
-        edges = np.where(np.isfinite(found := prediction.maps[f"{kind}_{direction}"]), found, -np.inf)
-        before = np.roll(edges, 1, axis)
-        before[(slice(None), 0) if axis else (0, slice(None))] = -np.inf
-        heat = np.maximum(heat, np.maximum(edges, before))
-    return heat
+_LIKELIEST = 10  # gcells
 
 
 def spot_cover(spots: Sequence[HotSpot], shape: tuple[int, int]) -> Bool[np.ndarray, "ny nx"]:
@@ -49,6 +24,28 @@ def spot_cover(spots: Sequence[HotSpot], shape: tuple[int, int]) -> Bool[np.ndar
         along = (1, 0) if spot.direction == "h" else (0, 1)
         inside[y0 : y1 + 1 + along[1], x0 : x1 + 1 + along[0]] = True
     return inside
+
+
+def risk_section(prediction: Prediction) -> list[Block]:
+    """How many gcells are predicted to keep violations, and the likeliest; nothing without that task."""
+    prob = prediction.maps.get(VIOLATED)
+    if prob is None:
+        return []
+    num = prob.sum(dtype=np.float64)
+    text = (
+        f"Detailed routing is expected to leave DRC violations in {number(num, 1)} of {prob.size:,} gcells "
+        f"({100 * num / prob.size:.1f} %), with a probability of one half and more in {int((prob >= 0.5).sum()):,}."
+    )
+    worst = np.argsort(-prob, axis=None, kind="stable")[:_LIKELIEST]
+    rows: list[list[Cell]] = []
+    edges = [prediction.per_gcell(f"congestion_{d}") for d in "hv"]
+    for iy, ix in np.stack(np.unravel_index(worst, prob.shape), axis=1).tolist():
+        x, y = prediction.x_um, prediction.y_um
+        rows.append([f"{ix}, {iy}", box_text((x[ix], y[iy], x[ix + 1], y[iy + 1])), f"{prob[iy, ix]:.2f}",
+                     *(number(float(values[iy, ix])) for values in edges)])  # fmt: skip
+    columns = ["gcell", "box (um)", "probability", "congestion H", "congestion V"]
+    heading = Heading("Predicted DRC violations", "drc-risk", 3)
+    return [heading, Paragraph(text), Table(columns, rows, frozenset({2, 3, 4}))]
 
 
 def drc_section(prediction: Prediction, counts: DrcCounts, spots: Sequence[HotSpot]) -> list[Block]:
@@ -68,9 +65,14 @@ def drc_section(prediction: Prediction, counts: DrcCounts, spots: Sequence[HotSp
         f"{100 * violations[inside].sum() / total:.0f} % of them lie in the boxes of the hot spots, which cover "
         f"{100 * inside.mean():.1f} % of the gcells."
     )
+    maps = prediction.maps
+    heats = {"prediction": gcell_heat(maps["congestion_h"], maps["congestion_v"]),
+             "RUDY": gcell_heat(maps["rudy_h"], maps["rudy_v"])}  # fmt: skip
+    if VIOLATED in maps:
+        heats = {"predicted violations": maps[VIOLATED], **heats}
     rows: list[list[Cell]] = []
     for share in SHARES:
-        found = [violation_recall(violations, gcell_heat(prediction, kind), share) for kind in ("congestion", "rudy")]
+        found = [violation_recall(violations, heat, share) for heat in heats.values()]
         rows.append([f"{100 * share:g} %", *(f"{100 * value:.0f} %" for value in found)])
-    columns = ["hottest gcells", "violations there, prediction", "violations there, RUDY"]
-    return [*blocks, Paragraph(text), Table(columns, rows, frozenset((1, 2)))]
+    columns = ["hottest gcells", *(f"violations there, {name}" for name in heats)]
+    return [*blocks, Paragraph(text), Table(columns, rows, frozenset(range(1, len(columns))))]

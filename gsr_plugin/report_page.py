@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from circuit_io.drc import DrcCounts
 from circuit_io.hotspots import HotSpot
-from circuit_io.maps import FULL, PlacedDesign, Prediction
+from circuit_io.maps import FULL, VIOLATED, PlacedDesign, Prediction
 from flow_hooks.feedback.file import Plan, blocked_share
 from flow_hooks.feedback.record import Record
 from gsr_plugin.colours import COLOURS, shared_limit
@@ -90,6 +90,8 @@ def script_json(data: dict[str, Any]) -> str:
 def _maps(prediction: Prediction, truth: Routed | None) -> dict[str, Map]:
     kinds = ("congestion", "sigma", "rudy", "capacity")
     maps = {f"{k}_{d}": prediction.maps[f"{k}_{d}"] for k in kinds for d in "hv" if f"{k}_{d}" in prediction.maps}
+    if VIOLATED in prediction.maps:
+        maps[VIOLATED] = prediction.maps[VIOLATED]
     if truth is not None:
         maps |= {f"truth_{d}": values for d, values in routed_maps(truth).items()}
     return maps

@@ -11,7 +11,7 @@ from circuit_io.manifest import check_version, read_json_object
 
 CARD = "card.json"
 T = TypeVar("T", bound=BaseModel)
-Task = Literal["congestion", "detour", "slack"]
+Task = Literal["congestion", "detour", "slack", "drc"]
 _MEND = "Install gsr-plugin again, or make the card anew with gsr bench card."
 
 

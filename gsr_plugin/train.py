@@ -10,33 +10,29 @@ import math
 import os
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from circuit_io.errors import GsrError, InputError
-from gsr_plugin.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from gsr_plugin.config import RunConfig, TrainConfig, load_config
-from gsr_plugin.dataset import Entry, Loader, find_designs, read_split
+from circuit_io.errors import GsrError
+from gsr_plugin.checkpoint import read_checkpoint
+from gsr_plugin.config import RunConfig, load_config
+from gsr_plugin.dataset import find_designs, read_split
 from gsr_plugin.evaluate import score_entry
 from gsr_plugin.losses import LOSS_PARTS, placement_loss
 from gsr_plugin.metrics import summarize
-from gsr_plugin.model import DETOUR, SLACK, SLACK_HEAD, GsrGnn
-from gsr_plugin.normaliser import Normaliser, fit_normaliser
+from gsr_plugin.model import APART
 from gsr_plugin.ops.topk import NotANumberError
 from gsr_plugin.progress import Progress, stop_signals
 from gsr_plugin.ranks import Ranks
 from gsr_plugin.reversible import RangeError
+from gsr_plugin.run import Run, begin, held_out_besides, of_size, take_up
 from gsr_plugin.run_folder import CONFIG, LOG, check_out, prepare_out, write_line
-from gsr_plugin.schedule import Step, epoch_plan, learning_rate, stack_rate
-from gsr_plugin.training_range import TrainingRange
-from gsr_plugin.weights import ModelCard, load_weights, pick_device, predict_maps, write_weights
+from gsr_plugin.schedule import Step, learning_rate
+from gsr_plugin.weights import predict_maps
 
 _log = logging.getLogger(__name__)
 
@@ -64,62 +60,6 @@ class TrainResult:
     seconds: float
     stopped: str
     held_out_pearson: float = math.nan
-
-
-@dataclass
-class _Run:
-    """What changes while a run goes on."""
-
-    out: Path
-    config: RunConfig
-    card: ModelCard
-    normaliser: Normaliser
-    train_set: list[Entry]
-    held_out: list[Entry]
-    load: Loader
-    model: GsrGnn
-    optimizer: torch.optim.Optimizer
-    average: dict[str, Tensor]
-    ranks: Ranks
-    step: int = 0
-    losses: list[float] = field(default_factory=list)  # of the epoch under way
-    range_frac: float = 0.0  # largest of the epoch under way
-    seconds: float = 0.0
-    last_loss: float = math.nan
-    held_out_pearson: float = math.nan
-    plan: tuple[int, list[Step]] = (-1, [])  # of the epoch under way
-
-    @cached_property
-    def steps_per_epoch(self) -> int:
-        settings = self.config.train
-        return math.ceil(len(epoch_plan(self.train_set, settings, 0)) / settings.placements_per_step)
-
-    def group(self, epoch: int, nth: int) -> list[Step]:
-        """The placements of a step of an epoch."""
-        if self.plan[0] != epoch:
-            self.plan = (epoch, epoch_plan(self.train_set, self.config.train, epoch))
-        num = self.config.train.placements_per_step
-        return self.plan[1][nth * num : (nth + 1) * num]
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.model.parameters()).device
-
-    def state(self) -> dict[str, Tensor]:
-        """The weights to keep: averaged ones where there are any."""
-        return {**self.model.state_dict(), **self.average}
-
-    def save(self) -> None:
-        """Write weights and checkpoint, in the process that writes."""
-        if not self.ranks.leads:
-            return
-        card = self.card.at(step=self.step, epoch=self.step // self.steps_per_epoch)
-        write_weights(self.out, self.state(), self.normaliser, card)
-        checkpoint = Checkpoint.of(
-            self.model, self.optimizer, self.average, step=self.step, losses=self.losses, seconds=self.seconds,
-            range_frac=self.range_frac, run=_fingerprint(self.card, self.ranks),
-        )  # fmt: skip
-        write_checkpoint(self.out, checkpoint)
 
 
 def run_config(out: Path, path: Path | None = None, sets: Sequence[str] = (), *, resume: bool = False) -> RunConfig:
@@ -150,7 +90,8 @@ def train(
         config: settings; the defaults when not given.
         fold: hold the families of this fold out; none trains on everything (or goes on with a resumed run's fold).
         folds: the file that gives families their folds; else `folds.toml` in or beside the data.
-        base: weights to begin with, whose model and statistics are kept; else new ones.
+        base: weights to begin with, whose statistics are kept; else new ones. `config` has their model, and may name
+            further tasks: then the heads of these are trained alone.
         hold_out: names of placements to hold out besides.
         resume: go on with the run in `out`.
         overwrite: start anew in an `out` that holds a run.
@@ -174,13 +115,13 @@ def train(
     train_set, held_out = read_split(
         find_designs(data), data, fold=fold, folds=folds, technology_out=config.data.technology_out
     )
-    train_set, held_out = _held_out(train_set, held_out, hold_out)
-    train_set = _of_size(train_set, config)
+    train_set, held_out = held_out_besides(train_set, held_out, hold_out)
+    train_set = of_size(train_set, config)
     if ranks.leads:
         check_out(out, resume=resume, overwrite=overwrite)
-    run = _begin(out, config, train_set, held_out, fold, ranks, base)
+    run = begin(out, config, train_set, held_out, fold, ranks, base)
     if checkpoint is not None:
-        _take_up(run, checkpoint)
+        take_up(run, checkpoint)
     ranks.add_up_([torch.zeros(1)])  # nobody writes before all have read
     if ranks.leads:
         prepare_out(out, config, resume_at=run.step if resume else None)
@@ -190,7 +131,7 @@ def train(
         steps=run.step,
         epochs=run.step // run.steps_per_epoch,
         loss=run.last_loss,
-        num_train=len(train_set),
+        num_train=len(run.train_set),
         num_held_out=len(held_out),
         num_parameters=sum(p.numel() for p in run.model.parameters()),
         seconds=run.seconds,
@@ -199,7 +140,7 @@ def train(
     )
 
 
-def _loop(run: _Run, started: float, *, quiet: bool, stop_after: int) -> str:
+def _loop(run: Run, started: float, *, quiet: bool, stop_after: int) -> str:
     """Steps until the end, the time limit, `stop_after` or Ctrl-C; the state is saved whatever ends it but an error."""
     settings, device = run.config.train, run.device
     total = settings.epochs * run.steps_per_epoch
@@ -243,9 +184,9 @@ def _loop(run: _Run, started: float, *, quiet: bool, stop_after: int) -> str:
     return stopped
 
 
-def _update(run: _Run, group: Sequence[Step], rate: float, device: torch.device) -> dict[str, float]:
+def _update(run: Run, group: Sequence[Step], rate: float, device: torch.device) -> dict[str, float]:
     """One step of Adam on the mean loss of a group of placements; returns the parts of the loss."""
-    settings, parameters = run.config.train, list(run.model.parameters())
+    settings, parameters = run.config.train, [p for p in run.model.parameters() if p.requires_grad]
     run.optimizer.zero_grad(set_to_none=True)
     parts = torch.zeros(len(group), len(PARTS), dtype=torch.float64)
     for i in run.ranks.share([item.entry.num_gcells for item in group]):
@@ -258,7 +199,8 @@ def _update(run: _Run, group: Sequence[Step], rate: float, device: torch.device)
         if not all(math.isfinite(value) for value in found.values()):
             bad = ", ".join(f"{name} = {value}" for name, value in found.items() if not math.isfinite(value))
             raise DivergedError(f"step {run.step + 1}, {item.entry.name}: {bad}\n  Lower train.lr or train.clip.")
-        (loss * (item.weight / len(group))).backward()  # type: ignore[no-untyped-call]
+        if loss.requires_grad:  # a head that is trained alone may have no label here
+            (loss * (item.weight / len(group))).backward()  # type: ignore[no-untyped-call]
         found["range_frac"] = run.model.range_used_frac()
         parts[i] = torch.tensor([found[name] for name in PARTS], dtype=torch.float64)
         run.model.stack.free_memory()
@@ -266,11 +208,14 @@ def _update(run: _Run, group: Sequence[Step], rate: float, device: torch.device)
         p.grad = torch.zeros_like(p) if p.grad is None else p.grad  # no net or endpoint of the step has a label
     run.ranks.add_up_([p.grad for p in parameters if p.grad is not None])
     run.ranks.add_up_([parts])
-    named = list(run.model.named_parameters())  # the head of slack is clipped apart, so that it changes nothing else
-    groups = [[p for name, p in named if name.startswith(SLACK_HEAD) is own] for own in (False, True)]
-    norms = [nn.utils.clip_grad_norm_(ps, settings.clip) for ps in groups]
+    parts_of: dict[str, list[nn.Parameter]] = {}  # heads that must change nothing else are clipped apart
+    for name, p in run.model.named_parameters():
+        if p.requires_grad:
+            parts_of.setdefault(next((head for head in APART if name.startswith(head)), ""), []).append(p)
+    norms = [nn.utils.clip_grad_norm_(ps, settings.clip) for ps in parts_of.values()]
     if not all(bool(torch.isfinite(norm)) for norm in norms):
-        bad = next(n for n, p in run.model.named_parameters() if p.grad is None or not bool(p.grad.isfinite().all()))
+        graded = ((n, p.grad) for n, p in run.model.named_parameters() if p.grad is not None)
+        bad = next(name for name, grad in graded if not bool(grad.isfinite().all()))
         names = ", ".join(item.entry.name for item in group)
         raise DivergedError(f'step {run.step + 1}, {names}: the gradient of "{bad}" is not finite\n  Lower train.lr.')
     for options in run.optimizer.param_groups:
@@ -285,127 +230,7 @@ def _update(run: _Run, group: Sequence[Step], rate: float, device: torch.device)
     return mean | {"range_frac": max(columns["range_frac"]), "grad_norm": float(norms[0])}
 
 
-def _held_out(train_set: list[Entry], held_out: list[Entry], names: Collection[str]) -> tuple[list[Entry], list[Entry]]:
-    left = [e for e in train_set if e.name not in names]
-    if not left:
-        raise InputError("nothing is left to train on", mend="Hold fewer placements out.")
-    return left, [*held_out, *(e for e in train_set if e.name in names)]
-
-
-def _begin(
-    out: Path,
-    config: RunConfig,
-    train_set: list[Entry],
-    held_out: list[Entry],
-    fold: int | None,
-    ranks: Ranks,
-    base: Path | None,
-) -> _Run:
-    settings = config.train
-    if ranks.size > settings.placements_per_step:
-        raise InputError(
-            f"train.placements_per_step: {settings.placements_per_step} for {ranks.size} processes, which share them",
-            path="settings",
-            mend=f"Set it to {ranks.size} or more: each process takes its part of every step.",
-        )
-    device = pick_device(settings.device)
-    if device.type == "cuda" and ranks.size > 1:
-        device = pick_device(f"cuda:{ranks.local}")
-    load = Loader(settings.cache_mb)
-    tasks = config.model.tasks if base is None else ()
-    normaliser = fit_normaliser(train_set, load, detour=DETOUR in tasks, slack=SLACK in tasks)
-    card = ModelCard.of_run(config, train_set, held_out, ranges=TrainingRange.of(train_set, load), fold=fold)
-    torch.manual_seed(settings.seed)
-    model = GsrGnn(config.model, seed=settings.seed).to(device)
-    if base is not None:
-        begin = load_weights(base, device=str(device))
-        if begin.card.model != config.model:
-            raise InputError("is of another model than the settings", path=base, mend="Leave the [model] settings out.")
-        model.load_state_dict(begin.model.state_dict())
-        normaliser = begin.normaliser
-        if DETOUR in config.model.tasks and not any(np.isfinite(load(e).detour).any() for e in train_set):
-            _log.warning("no placement has routed lengths of nets: congestion alone is tuned, detours may get worse")
-        if SLACK in config.model.tasks and not any(s.num_labelled for e in train_set if (s := load(e).slack)):
-            _log.warning("no placement has slacks before and after routing: slack is not tuned and may get worse")
-        card = card.tuned_from(begin.card, name=base.name, sha256=begin.sha256)
-    return _Run(
-        out=out,
-        config=config,
-        card=card,
-        normaliser=normaliser,
-        train_set=train_set,
-        held_out=held_out,
-        load=load,
-        model=model,
-        optimizer=torch.optim.AdamW(_groups(model, settings), lr=settings.lr, betas=(0.9, 0.99)),
-        average={n: p.detach().clone() for n, p in model.named_parameters()} if settings.ema and ranks.leads else {},
-        ranks=ranks,
-    )
-
-
-def _groups(model: GsrGnn, settings: TrainConfig) -> list[dict[str, Any]]:
-    """Parameters by decay and by their share of the rate."""
-    share = stack_rate(settings, model.config.layers)
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, p in model.named_parameters():
-        decay = settings.weight_decay if p.ndim > 1 else 0.0
-        groups.setdefault((decay, share if name.startswith("stack.") else 1.0), []).append(p)
-    return [{"params": ps, "weight_decay": decay, "share": share} for (decay, share), ps in groups.items()]
-
-
-_ADDED = {  # what runs had before they told it
-    "processes": "1",
-    "base": "",
-    "train.full_rate_layers": "0",
-    "model.branch_dtype": '"float32"',
-    "train.drop_router": "0.0",
-    "model.tasks": '["congestion"]',
-    "model.head_convolutions": "0",
-    "train.detour_weight": json.dumps(TrainConfig().detour_weight),
-}
-
-
-def _take_up(run: _Run, checkpoint: Checkpoint) -> None:
-    """Put a run where the checkpoint left it; refuse one that was made with other settings or data."""
-    for name, ours in _fingerprint(run.card, run.ranks).items():
-        stored = checkpoint.run.get(name, _ADDED.get(name))
-        if ours != stored:
-            raise InputError(
-                f"the run there has {name} = {stored}, this call {ours}",
-                path=run.out,
-                mend="Resume with the same data, fold and settings (RUN/config.toml), or start anew with --overwrite.",
-            )
-    checkpoint.restore(run.model, run.optimizer, run.average)
-    run.step, run.losses, run.seconds = checkpoint.step, list(checkpoint.losses), checkpoint.seconds
-    run.range_frac = checkpoint.range_frac
-    run.last_loss = fmean(run.losses) if run.losses else math.nan
-
-
-_MAY_CHANGE = {"max_minutes", "checkpoint_minutes", "cache_mb", "device", "threads", "score_epochs"}
-
-
-def _fingerprint(card: ModelCard, ranks: Ranks) -> dict[str, str]:
-    """What must be the same for a run to go on with the same losses."""
-    train = {f"train.{k}": json.dumps(v) for k, v in card.settings["train"].items() if k not in _MAY_CHANGE}
-    model = {f"model.{k}": json.dumps(v) for k, v in card.model.model_dump(mode="json").items()}
-    whole = {"fold": json.dumps(card.fold), "data": card.data_sha256, "processes": str(ranks.size)}
-    return whole | {"base": card.base.get("weights_sha256", "")} | model | train
-
-
-def _of_size(entries: list[Entry], config: RunConfig) -> list[Entry]:
-    most = config.data.max_gcells or math.inf
-    kept = [e for e in entries if config.data.min_gcells <= e.num_gcells <= most]
-    if not kept:
-        sizes = f"{min(e.num_gcells for e in entries)} to {max(e.num_gcells for e in entries)}"
-        raise InputError(
-            "no placement is of the size that data.min_gcells and data.max_gcells allow",
-            path="settings",
-            mend=f"The placements have {sizes} gcells.",
-        )
-    return kept
-
-
-def _score(run: _Run, epoch: int) -> dict[str, float]:
+def _score(run: Run, epoch: int) -> dict[str, float]:
     """Scores of the held-out placements, every `score_epochs` epochs; they choose nothing."""
     every = run.config.train.score_epochs
     if not every or (epoch + 1) % every or not run.held_out or not run.ranks.leads:

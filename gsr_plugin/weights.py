@@ -142,7 +142,7 @@ class ModelCard:
         """The card of a run that began with the weights of `base`: what either has seen, it has seen."""
         return replace(
             self,
-            features=base.features,
+            features={**self.features, **base.features},
             num_placements=base.num_placements + self.num_placements,
             families=tuple(sorted({*base.families, *self.families})),
             technologies=tuple(sorted({*base.technologies, *self.technologies})),
@@ -229,7 +229,8 @@ def versions() -> dict[str, str]:
 @dataclass(frozen=True)
 class Predicted:
     """Predictions of one placement: maps [ny, nx], NaN in the last column of H and the last row of V; the log of each
-    net's detour, median and mean, and the change of slack of each endpoint, where the model has these tasks.
+    net's detour, median and mean, the change of slack of each endpoint, and the probability of a violation in each
+    gcell, where the model has these tasks.
     """
 
     congestion_h: Float32[np.ndarray, "ny nx"]
@@ -240,6 +241,7 @@ class Predicted:
     sigma_v: Float32[np.ndarray, "ny nx"]
     detour: Float32[np.ndarray, "nets 2"] | None = None
     slack_change_ns: Float32[np.ndarray, " endpoints"] | None = None
+    drc_prob: Float32[np.ndarray, "ny nx"] | None = None
 
     @property
     def congestion(self) -> tuple[Float32[np.ndarray, "ny nx"], Float32[np.ndarray, "ny nx"]]:
@@ -260,7 +262,8 @@ class Weights:
     def predict(self, graph: CircuitGraph, endpoints: SlackInputs | None = None) -> Predicted:
         """Congestion (1 = full, at least 0), probability of overflow, and one deviation of congestion, per gcell edge.
 
-        Of weights with these tasks also the detour of the nets, and the change of slack of given endpoints.
+        Of weights with these tasks also the detour of the nets, the change of slack of given endpoints, and the
+        probability of a DRC violation in each gcell.
 
         Raises:
             InputError: a prediction that is not finite.
@@ -285,11 +288,12 @@ def predict_maps(
     maps = (congestion, torch.sigmoid(out.overflow_logit), torch.exp(out.log_sigma) * std)
     detour = None if out.detour is None else log_detours(out.detour, graph, normaliser)
     slack = None if out.slack is None or ends is None else (out.slack.cpu().numpy() * ends.scale_ns).astype(np.float32)
-    of_nets = [values for values in (detour, slack) if values is not None]
-    if not all(bool(torch.isfinite(m).all()) for m in maps) or not all(np.isfinite(v).all() for v in of_nets):
+    drc = None if out.drc_logit is None else torch.sigmoid(out.drc_logit).view(graph.ny, graph.nx).cpu().numpy()
+    others = [values for values in (detour, slack, drc) if values is not None]
+    if not all(bool(torch.isfinite(m).all()) for m in maps) or not all(np.isfinite(v).all() for v in others):
         raise InputError("the model predicts values that are not finite", mend="Train it again, or report the design.")
     h, v = ([_on_grid(m, graph, column) for m in maps] for column in (0, 1))
-    return Predicted(h[0], v[0], h[1], v[1], h[2], v[2], detour, slack)
+    return Predicted(h[0], v[0], h[1], v[1], h[2], v[2], detour, slack, drc)
 
 
 def _on_grid(values: Tensor, graph: CircuitGraph, direction: int) -> Float32[np.ndarray, "ny nx"]:

@@ -179,6 +179,7 @@ def make_prediction(
     iy = np.clip(np.searchsorted(y_um, cy, "right") - 1, 0, ny - 1)
     area = np.zeros((ny, nx))
     np.add.at(area, (iy, ix), table["width_um"].to_numpy() * table["height_um"].to_numpy())
+    maps["drc_prob"] = 1 / (1 + np.exp(-(field_ - 1.2) / 0.05))
     maps["cell_area_um2"], maps["fixed_area_um2"] = area, np.zeros_like(area)
     maps = {key: values.astype(np.float32) for key, values in maps.items()}
     over = [np.maximum(maps[f"congestion_{d}"] - 1, 0) * maps[f"capacity_{d}"] for d in "hv"]

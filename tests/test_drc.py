@@ -12,14 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import make_export, make_prediction
 
-from circuit_io.drc import DrcCounts, Violations, count_violations, read_drc, read_stored_drc
+from circuit_io.drc import (
+    DrcCounts,
+    Violations,
+    count_violations,
+    gcell_heat,
+    read_drc,
+    read_stored_drc,
+    violation_recall,
+)
 from circuit_io.errors import InputError
 from circuit_io.export import export_design
 from circuit_io.export_sources import sources_of_labels
 from circuit_io.hotspots import find_hotspots
 from circuit_io.store import open_design
 from gsr_plugin.report import build_report
-from gsr_plugin.report_drc import gcell_heat, violation_recall
 
 # In the forms of OpenROAD's dbMarker::writeTR, of its router before markers, and of its global router.
 REPORT = """violation type: Metal Spacing
@@ -167,8 +174,8 @@ def test_recall_by_hand() -> None:
 def test_the_report_shows_violations(tmp_path: Path) -> None:
     prediction = make_prediction(make_export(tmp_path / "design"))
     ny, nx = prediction.shape
-    heat = gcell_heat(prediction, "congestion")
     h, v = (prediction.maps[f"congestion_{d}"] for d in "hv")
+    heat = gcell_heat(h, v)
     assert heat[2, 3] == np.nanmax([h[2, 3], h[2, 2], v[2, 3], v[1, 3]])
     iy, ix = np.unravel_index(np.argsort(heat.ravel())[-2:], (ny, nx))
     counts = DrcCounts(ix, iy, ("Short", "Short"), ("M2", "M3"), np.array([3, 4]))

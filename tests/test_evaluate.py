@@ -9,9 +9,10 @@ from synthetic_graph import write_corpus
 
 from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, column
+from gsr_plugin.baselines import NearestCell, RudyLine
 from gsr_plugin.config import load_config
 from gsr_plugin.dataset import Loader, find_designs
-from gsr_plugin.evaluate import MODEL, NEAREST, RUDY, NearestCell, RudyLine, evaluate
+from gsr_plugin.evaluate import MODEL, NEAREST, RUDY, evaluate
 from gsr_plugin.metrics import Scores
 from gsr_plugin.normaliser import fit_normaliser
 from gsr_plugin.train import train

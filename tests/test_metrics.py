@@ -14,6 +14,7 @@ from gsr_plugin.metrics import (
     PlacementScores,
     Scores,
     auc,
+    average_precision,
     kendall,
     pearson,
     precision,
@@ -49,6 +50,15 @@ def test_scores_equal_scipy_and_sklearn(levels: int) -> None:
     assert got.mae == pytest.approx(sk.mean_absolute_error(t, g), abs=1e-12)
     assert got.auc_top5 == pytest.approx(sk.roc_auc_score(t >= np.quantile(t, 0.95), g), abs=1e-12)
     assert got.auc_overflow == pytest.approx(sk.roc_auc_score(t > 1, g), abs=1e-12)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=1, max_size=40))
+def test_average_precision_is_that_of_sklearn(rows: list[tuple[bool, int]]) -> None:
+    hot, guess = np.array([hit for hit, _ in rows]), np.array([g for _, g in rows], np.float64)
+    if not hot.any():
+        assert math.isnan(average_precision(hot, guess))
+    else:
+        assert average_precision(hot, guess) == pytest.approx(sk.average_precision_score(hot, guess), abs=1e-12)
 
 
 def test_kendall_equals_its_definition() -> None:

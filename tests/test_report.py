@@ -19,6 +19,7 @@ from synthetic import UGLY, SyntheticDesign, SyntheticLabels, make_export, make_
 
 from circuit_io.errors import InputError
 from circuit_io.hotspots import HotspotConfig, find_hotspots
+from circuit_io.maps import VIOLATED
 from circuit_io.prediction import Prediction, write_prediction
 from circuit_io.prediction_metrics import prediction_metrics
 from circuit_io.spot_nets import rank_nets
@@ -136,7 +137,8 @@ def test_page_holds_what_was_asked_for(files: dict[str, Path], case: Case) -> No
     assert case.prediction.manifest["run_id"] in page.text
     assert "0.8444" in page.text
     assert "0.1.0" in page.text
-    kinds = {name[:-2] for name in page.data["maps"] if name != "plan"}
+    kinds = {name[:-2] for name in page.data["maps"] if name not in ("plan", VIOLATED)}
+    assert VIOLATED in page.data["maps"]
     assert kinds == {"congestion", "sigma", "rudy", "capacity", "truth"}
     assert len(page.data["actions"]) == len(case.plan.actions)
 

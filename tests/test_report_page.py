@@ -240,7 +240,7 @@ def test_hover_ends_with_the_pointer(browser: Browser, case: Case) -> None:
 
 
 def test_maps_switch_by_button_and_key(browser: Browser) -> None:
-    names = ["prediction", "uncertainty", "rudy", "router", "difference", "plan", "drc"]
+    names = ["prediction", "uncertainty", "rudy", "router", "difference", "plan", "drc", "risk"]
     assert browser.run("[...document.querySelectorAll('#kinds button')].map((b) => b.dataset.kind)") == names
     pictures = {}
     for i, name in enumerate(names, 1):
@@ -540,7 +540,7 @@ def test_odd_grids_are_drawn(tab: Browser, tmp_path: Path, nx: int, ny: int) -> 
     tab.console.clear()
     tab.open(page.as_uri(), ready=READY)
     assert tab.run("[...document.querySelectorAll('#kinds button')].map((b) => b.dataset.kind)") == [
-        "prediction", "uncertainty", "rudy",
+        "prediction", "uncertainty", "rudy", "risk",
     ]  # fmt: skip
     for key in "123hvw+++0n":
         tab.key(key)

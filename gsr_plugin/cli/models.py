@@ -18,6 +18,8 @@ from gsr_plugin.cli.program import (
     weights_option,
 )
 
+ADDABLE = ("detour", "slack", "drc")
+
 
 @click.command()
 @click.argument("data", type=FOLDER, nargs=-1, required=True)
@@ -25,6 +27,8 @@ from gsr_plugin.cli.program import (
 @settings_option
 @click.option("--fold", type=int, help="Hold the families of this fold out of training.")
 @click.option("--folds", type=FILE, help="Which family is in which fold; else folds.toml in or beside DATA.")
+@click.option("--add", multiple=True, type=click.Choice(ADDABLE), help="Teach weights a further task, nothing else.")
+@click.option("--from", "base", type=OUT, help="With --add: the weights, a run folder, file or name; else the shipped.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, with its settings.")
 @click.option("--out", type=OUT, required=True, help="Run folder.")
 @common_options
@@ -34,12 +38,17 @@ def train(
     sets: tuple[str, ...],
     fold: int | None,
     folds: Path | None,
+    add: tuple[str, ...],
+    base: Path | None,
     resume: bool,
     out: Path,
     overwrite: bool,
     quiet: bool,
 ) -> Result:
     """Train a GSR-GNN on the labelled designs below DATA.
+
+    --add gives weights a head for a further task and trains it alone: what they predicted before stays the same to the
+    bit. The labelled designs need nothing but labels of that task.
 
     Ctrl-C ends the run after the step under way with a checkpoint that --resume takes up bit for bit. torchrun starts
     several processes that share the placements of every step (train.placements_per_step).
@@ -48,16 +57,25 @@ def train(
     gsr train data/labels --config c.toml --fold 0 --out runs/f0
     gsr train data/labels --set train.epochs=100 --set model.layers=32 --out runs/all
     gsr train data/labels --resume --out runs/all
+    gsr train data/routed --add drc --out runs/drc
     """
     from gsr_plugin.ranks import joined
+    from gsr_plugin.run import with_model_of
+    from gsr_plugin.shipped import find_weights
     from gsr_plugin.train import run_config
     from gsr_plugin.train import train as run
+    from gsr_plugin.weights import load_weights
 
+    if base is not None and not add:
+        raise InputError("is for --add", path="--from", mend="gsr finetune tunes weights on designs of yours.")
     with joined() as ranks:
         settings = run_config(out, config, sets, resume=resume)
+        if add:
+            base = find_weights(base)
+            settings = with_model_of(load_weights(base, device="cpu"), settings, add=add)
         found = run(
-            data, out, config=settings, fold=fold, folds=folds, resume=resume, overwrite=overwrite, quiet=quiet,
-            ranks=ranks,
+            data, out, config=settings, fold=fold, folds=folds, base=base, resume=resume, overwrite=overwrite,
+            quiet=quiet, ranks=ranks,
         )  # fmt: skip
     if not ranks.leads:
         click.get_current_context().exit()

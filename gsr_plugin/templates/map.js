@@ -13,6 +13,7 @@ const KINDS = [
   { name: "difference", title: "Difference", map: "difference", scale: "signed", unit: "prediction − router" },
   { name: "plan", title: "Plan", map: "plan", scale: "share", unit: "share of the gcell kept free", isGcell: true },
   { name: "drc", title: "DRC", map: "drc", scale: "ramp", unit: "violations of the detailed route", isGcell: true },
+  { name: "risk", title: "DRC risk", map: "drc_prob", scale: "ramp", unit: "probability of a violation after detailed route", isGcell: true },
 ];
 const DIRECTIONS = { h: "Horizontal", v: "Vertical", w: "Worst" };
 const state = { kind: "prediction", d: "w", cursor: null, hover: null, spot: null, mark: null };
