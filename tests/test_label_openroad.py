@@ -364,6 +364,7 @@ def test_a_real_openroad_labels_a_kit_design(kit: Path, tmp_path: Path) -> None:
     assert np.nanmean(labels.congestion_h) > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.openroad
 def test_a_real_detailed_route_of_a_kit_placement(kit: Path, tmp_path: Path) -> None:
     """Fewer iterations leave more violations, all of them where the placement is."""
