@@ -86,8 +86,9 @@ def _weights(
     cases: Sequence[Case], of_family: Mapping[str, int], runs: Path | None, weights: Path | None
 ) -> dict[str, tuple[Path, str]]:
     """Path and hash of the weights of each case."""
+    from gsr_plugin.model_card import ModelCard
     from gsr_plugin.shipped import find_weights
-    from gsr_plugin.weights import CARD, ModelCard, load_weights
+    from gsr_plugin.weights import CARD, load_weights
 
     of_others = find_weights(weights)
     cards: dict[Path, tuple[frozenset[str], str]] = {}

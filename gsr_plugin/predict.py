@@ -24,9 +24,10 @@ from circuit_io.store import StoredDesign, open_design
 from circuit_io.transform import SYMMETRIES, inverse, transform, transform_cells, transform_edges
 from gsr_plugin.detour import lengths_um
 from gsr_plugin.model import DETOUR, DRC, SLACK
+from gsr_plugin.model_card import versions
 from gsr_plugin.shipped import find_weights
 from gsr_plugin.slack import SlackInputs, slack_inputs
-from gsr_plugin.weights import Predicted, Weights, load_weights, versions
+from gsr_plugin.weights import Predicted, Weights, load_weights
 
 _log = logging.getLogger(__name__)
 KINDS = ("congestion", "overflow_prob", "sigma")

@@ -22,11 +22,12 @@ from gsr_plugin.checkpoint import Checkpoint, write_checkpoint
 from gsr_plugin.config import RunConfig, TrainConfig, default_model
 from gsr_plugin.dataset import Entry, Loader
 from gsr_plugin.model import DETOUR, DRC, HEADS, SLACK, GsrGnn, ModelConfig, in_order
+from gsr_plugin.model_card import ModelCard
 from gsr_plugin.normaliser import Normaliser, fit_normaliser
 from gsr_plugin.ranks import Ranks
 from gsr_plugin.schedule import Step, epoch_plan, stack_rate
 from gsr_plugin.training_range import TrainingRange
-from gsr_plugin.weights import ModelCard, Weights, load_weights, pick_device, write_weights
+from gsr_plugin.weights import Weights, load_weights, pick_device, write_weights
 
 _log = logging.getLogger(__name__)
 

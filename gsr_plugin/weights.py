@@ -4,226 +4,36 @@
 """
 
 import json
-import platform
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from importlib import metadata
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float32
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from circuit_io.atomic import write_whole
-from circuit_io.errors import Faults, InputError
-from circuit_io.fields import ENDPOINT_FEATURES, Field, names
+from circuit_io.errors import InputError
 from circuit_io.graph import CircuitGraph
 from circuit_io.manifest import (
-    COUNT,
-    NUMBER_TABLE,
-    OBJECT,
-    TEXT,
-    TEXT_TABLE,
-    TEXTS,
-    TEXTS_TABLE,
-    Kind,
-    check_kinds,
-    check_version,
     json_object,
 )
-from circuit_io.store import EARLIER
 from circuit_io.text import sha256
 from gsr_plugin.checkpoint import check_tensors
-from gsr_plugin.config import RunConfig
-from gsr_plugin.dataset import Entry, data_hash
 from gsr_plugin.detour import log_detours
 from gsr_plugin.graph_tensors import GraphTensors
-from gsr_plugin.jsonable import jsonable
-from gsr_plugin.model import DETOUR, SLACK, GsrGnn, ModelConfig
-from gsr_plugin.normaliser import KINDS, Normaliser
+from gsr_plugin.model import DETOUR, SLACK, GsrGnn
+from gsr_plugin.model_card import ModelCard
+from gsr_plugin.normaliser import Normaliser
 from gsr_plugin.slack import SlackInputs
-from gsr_plugin.training_range import QUANTILES, TrainingRange, is_table
 
-SCHEMA, VERSION = "gsr-model", 1
 WEIGHTS, CARD = "weights.safetensors", "model.json"
-MAX_HEAD_WIDTH = 65_536
-_CALIBRATION = Kind(
-    "an object of numbers with sigma_scale above 0",
-    lambda v: v == {} or (NUMBER_TABLE.test(v) and v.get("sigma_scale", 0) > 0),
-)
-_STEP = Kind("a whole number from 0", lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 0)
-_CARD = {
-    "model": OBJECT.must(),
-    "features": TEXTS_TABLE.must(),
-    "data_sha256": TEXT.must(),
-    "num_placements": COUNT.must(),
-    "families": TEXTS.must(),
-    "technologies": TEXTS.must(),
-    "fold": _STEP,
-    "ranges": Kind(f"an object of {len(QUANTILES)} numbers each", is_table),
-    "calibration": _CALIBRATION,
-    "base": TEXT_TABLE,
-    "held_out_families": TEXTS,
-    "technology_out": TEXT,
-    "settings": OBJECT,
-    "step": _STEP,
-    "epoch": _STEP,
-    "versions": TEXT_TABLE,
-}
 _HEADER, _MODEL, _STATISTICS = "gsr", "model/", "statistics/"
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What a model is, and what it was trained on."""
-
-    model: ModelConfig
-    features: dict[str, list[str]]
-    data_sha256: str
-    num_placements: int
-    families: tuple[str, ...]
-    technologies: tuple[str, ...]
-    ranges: dict[str, list[float]] = field(default_factory=dict)  # see `TrainingRange`; older weights have none
-    fold: int | None = None
-    held_out_families: tuple[str, ...] = ()
-    technology_out: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
-    base: dict[str, str] = field(default_factory=dict)  # weights that it was fine-tuned from: name and hashes
-    calibration: dict[str, float] = field(default_factory=dict)  # see gsr_plugin/calibration.py
-    step: int = 0
-    epoch: int = 0
-    versions: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of_run(
-        cls,
-        config: RunConfig,
-        train_set: Sequence[Entry],
-        held_out: Sequence[Entry],
-        *,
-        ranges: TrainingRange = TrainingRange(),  # noqa: B008
-        fold: int | None = None,
-    ) -> "ModelCard":
-        """The card of a run that begins."""
-        return cls(
-            model=config.model,
-            features={kind: names(fields) for kind, fields in KINDS.items()}
-            | ({"endpoint": names(ENDPOINT_FEATURES)} if SLACK in config.model.tasks else {}),
-            data_sha256=data_hash(train_set),
-            num_placements=len(train_set),
-            families=tuple(sorted({e.family for e in train_set})),
-            technologies=tuple(sorted({e.technology for e in train_set})),
-            ranges=ranges.quantiles,
-            fold=fold,
-            held_out_families=tuple(sorted({e.family for e in held_out})),
-            technology_out=config.data.technology_out,
-            settings=config.model_dump(mode="json", include={"train", "data"}),
-            versions=versions(),
-        )
-
-    @property
-    def training_range(self) -> TrainingRange:
-        """What the training placements were like."""
-        return TrainingRange(self.technologies, self.ranges)
-
-    @property
-    def sigma_scale(self) -> float:
-        """What the network's sigma is multiplied by; 1 until it is calibrated."""
-        return self.calibration.get("sigma_scale", 1.0)
-
-    def tuned_from(self, base: "ModelCard", *, name: str, sha256: str) -> "ModelCard":
-        """The card of a run that began with the weights of `base`: what either has seen, it has seen."""
-        return replace(
-            self,
-            features={**self.features, **base.features},
-            num_placements=base.num_placements + self.num_placements,
-            families=tuple(sorted({*base.families, *self.families})),
-            technologies=tuple(sorted({*base.technologies, *self.technologies})),
-            ranges=base.training_range.joined(self.training_range).quantiles,
-            calibration=base.calibration,
-            base={"name": name, "weights_sha256": sha256, "data_sha256": base.data_sha256},
-        )
-
-    def at(self, *, step: int, epoch: int) -> "ModelCard":
-        """The card after so many steps."""
-        return replace(self, step=step, epoch=epoch)
-
-    def to_json(self) -> dict[str, Any]:
-        """The content of `model.json`."""
-        values: dict[str, Any] = jsonable(asdict(self) | {"model": self.model.model_dump(mode="json")})
-        return {"schema": SCHEMA, "schema_version": VERSION, "grid_t": self.model.grid} | values
-
-    @classmethod
-    def from_json(cls, stored: object, *, path: Path | str = "<memory>") -> "ModelCard":
-        """The card in `model.json` or in the header of the weights.
-
-        Raises:
-            InputError: another schema, a newer version, a missing key, or features that this version does not compute.
-        """
-        if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
-            raise InputError("is no model of gsr train", path=path, mend="Give a run folder, or its weights.")
-        check_version(stored, newest=VERSION, path=path)
-        check_kinds(stored, _CARD, path=path, mend="Train again.")
-        known = {f: stored[f] for f in cls.__dataclass_fields__ if stored.get(f) is not None}
-        known["model"] = _model_config(stored["model"], path)
-        for name in ("families", "technologies", "held_out_families"):
-            known[name] = tuple(stored.get(name) or ())
-        card = cls(**known)
-        _check_features(card, path)
-        if stored.get("grid_t", card.model.grid) != card.model.grid:
-            what = f"grid_t = {stored['grid_t']}, but its model has the grid {card.model.grid}"
-            raise InputError(what, path=path, mend="Train again: the weights hold on the grid they were trained on.")
-        return card
-
-
-def _model_config(stored: dict[str, Any], path: Path | str) -> ModelConfig:
-    faults = Faults(path)
-    try:
-        config = ModelConfig.model_validate(stored)
-    except ValidationError as e:
-        for fault in e.errors():
-            name = ".".join(["model", *map(str, fault["loc"])])
-            faults.add(f"{name}: {fault['msg']}, found {str(fault['input'])[:60]}", mend="Train again.")
-        faults.raise_if_any()
-        raise
-    if config.head_width > MAX_HEAD_WIDTH:
-        raise InputError(f"model.head_width: {config.head_width} is above {MAX_HEAD_WIDTH}", path=path)
-    return config
-
-
-def _check_features(card: ModelCard, path: Path | str) -> None:
-    kinds: dict[str, tuple[Field, ...]] = {
-        **KINDS,
-        **({"endpoint": ENDPOINT_FEATURES} if SLACK in card.model.tasks else {}),
-    }
-    for kind, fields in kinds.items():
-        found = card.features.get(kind)
-        wanted = next((earlier for earlier in EARLIER.get(kind, ()) if earlier == found), names(fields))
-        if kind in KINDS and getattr(card.model, f"num_{kind}_features") != len(wanted):
-            raise InputError(f"model.num_{kind}_features is not {len(wanted)}", path=path, mend="Train again.")
-        if found != wanted:
-            other = sorted(set(found or ()) ^ set(names(fields))) or ["another order"]
-            raise InputError(
-                f"the model and this version differ in the {kind} features: {', '.join(other)}",
-                path=path,
-                mend=f"Train again, or use gsr-plugin {card.versions.get('gsr-plugin', '')}.",
-            )
-
-
-def versions() -> dict[str, str]:
-    """Versions of this package and of what its numbers depend on."""
-    try:
-        own = metadata.version("gsr-plugin")
-    except metadata.PackageNotFoundError:
-        own = "source"
-    return {"gsr-plugin": own, "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from gsr_plugin.calibration import Errors, calibrate, coverage, deviations, edge
 from gsr_plugin.cli import main
 from gsr_plugin.config import load_config
 from gsr_plugin.dataset import Loader, find_designs
+from gsr_plugin.model_card import ModelCard
 from gsr_plugin.shipped import find_weights
 from gsr_plugin.train import train
-from gsr_plugin.weights import ModelCard, load_weights
+from gsr_plugin.weights import load_weights
 
 SMALL = ["model.layers=2", "model.width=16", "model.k=4", "train.epochs=1"]
 

@@ -27,8 +27,9 @@ from gsr_plugin.cli import main
 from gsr_plugin.dataset import Loader, find_designs
 from gsr_plugin.metrics import pearson
 from gsr_plugin.model import GsrGnn, ModelConfig
+from gsr_plugin.model_card import ModelCard, versions
 from gsr_plugin.normaliser import fit_normaliser
-from gsr_plugin.weights import ModelCard, load_weights, versions, write_weights
+from gsr_plugin.weights import load_weights, write_weights
 
 NATIVE = pytest.mark.skipif(not is_compiled(), reason="the router is not built")
 NUM_EARLIER = len(GCELL_FEATURES) - len(ROUTER_FEATURES)

@@ -21,10 +21,11 @@ from gsr_plugin.dataset import Loader, find_designs
 from gsr_plugin.graph_tensors import GraphTensors
 from gsr_plugin.losses import placement_loss
 from gsr_plugin.model import GsrGnn
+from gsr_plugin.model_card import ModelCard
 from gsr_plugin.normaliser import Normaliser, fit_normaliser
 from gsr_plugin.schedule import Step, epoch_plan, learning_rate, stack_rate
 from gsr_plugin.train import DivergedError, run_config, train
-from gsr_plugin.weights import ModelCard, load_weights
+from gsr_plugin.weights import load_weights
 
 
 @pytest.fixture(scope="module")
