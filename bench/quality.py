@@ -27,10 +27,11 @@ from bench.machine import machine  # noqa: E402
 from circuit_io.fields import GCELL_FEATURES, column  # noqa: E402
 from circuit_io.graph import CircuitGraph  # noqa: E402
 from circuit_io.transform import without_router  # noqa: E402
+from gsr_plugin.baselines import Pair  # noqa: E402
 from gsr_plugin.config import load_config  # noqa: E402
 from gsr_plugin.dataset import Loader, find_designs, find_folds, read_folds, read_split  # noqa: E402
 from gsr_plugin.detour_scores import DetourEvaluation  # noqa: E402
-from gsr_plugin.evaluate import Evaluation, Pair, evaluate  # noqa: E402
+from gsr_plugin.evaluate import Evaluation, evaluate  # noqa: E402
 from gsr_plugin.jsonable import jsonable  # noqa: E402
 from gsr_plugin.metrics import PlacementScores, summarize  # noqa: E402
 from gsr_plugin.predict import predict_views  # noqa: E402

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from synthetic_graph import write_corpus
 from toy_graphs import features, toy_graph
 
+from bench import drc
 from circuit_io.drc import gcell_heat, read_stored_drc
 from circuit_io.errors import InputError
 from circuit_io.export import export_design
@@ -21,6 +22,8 @@ from circuit_io.maps import VIOLATED
 from circuit_io.prediction import read_prediction
 from circuit_io.store import open_design
 from circuit_io.transform import SYMMETRIES, inverse, transform_cells, transform_edges
+from flow_hooks.labels.batch import read_batch
+from flow_hooks.labels.batch_jobs import OPENROAD, jobs_of
 from gsr_plugin.cli import main
 from gsr_plugin.config import RunConfig, TrainConfig, load_config
 from gsr_plugin.dataset import Loader, find_designs
@@ -301,3 +304,34 @@ def test_the_command_adds_a_task(data: Path, base: Path, tmp_path: Path) -> None
     assert load_weights(tmp_path / "r").card.model.tasks == ("congestion", "drc")
     done = CliRunner().invoke(main, [*words, "--from", str(base), "--add", "drc", "--resume"])
     assert done.exit_code == 0, done.output
+
+
+def test_the_bench_writes_a_batch_and_scores_every_fold(
+    data: Path, kit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "placements.txt").write_text("# words\nlabels/gsr45/crc_bank/v0 M2-M4 0.2\n")
+    monkeypatch.setattr(drc, "PLACEMENTS", tmp_path / "placements.txt")
+    assert drc.main(["batch", str(kit), "--out", str(tmp_path / "batch.toml")]) == 0
+    (job,) = jobs_of(read_batch(tmp_path / "batch.toml"), tmp_path, router=OPENROAD, version="1")
+    assert job.name == "gsr45/crc_bank_v0_M2_M4/v0"
+    assert job.settings["router"]["detailed_iterations"] == drc.ITERATIONS
+    (tmp_path / "placements.txt").write_text("labels/gsr45/none/v0 M2-M4 0.2\n")
+    with pytest.raises(InputError, match="is no folder"):
+        drc.main(["batch", str(kit), "--out", str(tmp_path / "batch.toml")])
+    for fold in (0, 1):
+        train([data], tmp_path / "runs" / str(fold), config=config(epochs=1), fold=fold)
+    monkeypatch.setattr(drc, "SETTINGS", ("train.epochs=2",))
+    words = ["score", str(data), "--runs", str(tmp_path / "runs"), "--folds", str(data / "folds.toml")]
+    words += ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "scores.json")]
+    assert drc.main(words) == 0
+    said = capsys.readouterr().out
+    assert "fold 1: 4 steps on 2 placements" in said
+    assert "| gsr-gnn | 3 of 3 |" in said
+    found = json.loads((tmp_path / "scores.json").read_text())
+    assert {p["design"] for p in found["placements"]} == set(DESIGNS)
+    gain = found["gains"][ROUTED]["auc"]
+    assert gain["families"] == 3
+    assert gain["low"] <= gain["gain"] <= gain["high"] < 0  # violations were planted where the router is full
+    again = drc.main(words)
+    assert again == 0
+    assert "steps on" not in capsys.readouterr().out

@@ -1,0 +1,148 @@
+"""Gcells with violations after detailed route: heads of a cross-validation's runs, beside what needs no such labels.
+
+    gsr bench drc batch DATA --out batch.toml                         # then gsr label batch.toml --out LABELS
+    gsr bench drc score LABELS --runs RUNS --folds folds.toml --work WORK [--out FILE]
+
+`batch` writes a batch file for the placements of small designs in `bench/drc.txt`, with the layers and adjustments
+there; DATA holds `pdk/<tech>/` and the sets of labels. `score` gives the run of every fold in RUNS (`gsr bench
+quality`) a head for the task `drc`, trained on the placements of the other folds alone (WORK holds these runs; one that
+is whole stays), and scores it on families that neither has seen. Differences have a 95 % interval by bootstrap over
+families.
+"""
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from bench.contest_scores import paired  # noqa: E402
+from bench.machine import machine  # noqa: E402
+from circuit_io.atomic import write_whole  # noqa: E402
+from circuit_io.data_folder import library_files  # noqa: E402
+from circuit_io.errors import InputError  # noqa: E402
+from circuit_io.labels import find, read_parameters  # noqa: E402
+from gsr_plugin.config import load_config  # noqa: E402
+from gsr_plugin.dataset import find_designs, read_folds  # noqa: E402
+from gsr_plugin.drc_scores import MODEL, DrcEvaluation, DrcScores, PlacementDrc  # noqa: E402
+from gsr_plugin.evaluate import evaluate  # noqa: E402
+from gsr_plugin.jsonable import jsonable  # noqa: E402
+from gsr_plugin.run import with_model_of  # noqa: E402
+from gsr_plugin.train import train  # noqa: E402
+from gsr_plugin.weights import WEIGHTS, load_weights  # noqa: E402
+
+PLACEMENTS = Path(__file__).resolve().parent / "drc.txt"
+ITERATIONS = 2
+SETTINGS = (
+    "train.epochs=60", "train.variants_per_design=0", "train.lr=1e-3", "train.crop_gcells=32", "train.ema=0.99",
+    "train.threads=1",
+)  # fmt: skip
+
+
+def write_batch(data: Path, out: Path) -> int:
+    """Write the batch file; the number of its jobs.
+
+    Raises:
+        InputError: DATA lacks a placement.
+    """
+    technologies: dict[str, str] = {}
+    designs = []
+    for line in PLACEMENTS.read_text("utf-8").split("\n"):
+        if not line or line.startswith("#"):
+            continue
+        place, layers, adjustment = line.split()
+        labels = data / place
+        if not labels.is_dir():
+            raise InputError("is no folder", path=labels, mend="DATA is the folder of the shared designs.")
+        name, tech, design, variant = labels.parts[-4:]
+        lef, lib = library_files(data, tech)
+        technologies[tech] = f"[technology.{tech}]\nlef = {_texts(lef)}\nlib = {_texts(lib)}\n"
+        title = f"{name.removeprefix('labels')}_{design}_{variant}_{layers}".strip("_").replace("-", "_")
+        family = str(read_parameters(labels).get("family") or design)
+        designs.append(
+            f'[design.{title}]\ntechnology = "{tech}"\nfamily = "{family}"\ndef = {_text(find(labels, "placed.def"))}\n'
+            f'signal_layers = "{layers}"\nlayer_adjustment = {adjustment}\n'
+        )
+    head = 'schema = "gsr-batch"\nschema_version = 1\n\n[limits]\ntime_s = 900\nmemory_mb = 9000\n'
+    tables = [f"{text}detailed_iterations = {ITERATIONS}\n" for _, text in sorted(technologies.items())]
+    write_whole(out, "\n".join([head, *tables, *designs]).encode())
+    return len(designs)
+
+
+def _text(path: Path) -> str:
+    return json.dumps(str(path.resolve()), ensure_ascii=False)
+
+
+def _texts(paths: list[Path]) -> str:
+    return f"[{', '.join(_text(p) for p in paths)}]"
+
+
+def score(labels: Path, runs: Path, folds: Path, work: Path) -> DrcEvaluation:
+    """Scores of every placement by the head that has seen neither its family's congestion nor its violations."""
+    of_family = read_folds(folds)
+    found: list[PlacementDrc] = []
+    for fold in sorted({of_family[e.family] for e in find_designs([labels])}):
+        base, out = runs / str(fold), work / str(fold)
+        if not (out / WEIGHTS).is_file():
+            settings = with_model_of(load_weights(base, device="cpu"), load_config(None, SETTINGS, env={}), add=["drc"])
+            made = train([labels], out, config=settings, base=base, fold=fold, folds=folds, overwrite=out.is_dir())
+            print(f"fold {fold}: {made.steps} steps on {made.num_train} placements, {made.seconds:.0f} s", flush=True)
+        scores = evaluate([labels], out, fold=fold, folds=folds).drc
+        found += scores.placements if scores else []
+    return DrcEvaluation(found)
+
+
+def gains(found: DrcEvaluation) -> dict[str, dict[str, dict[str, float]]]:
+    """Of the model over each other method, by score: means over families, and the interval of their bootstrap."""
+    families = {p.family for p in found.placements}
+    by_family = {f: DrcEvaluation([p for p in found.placements if p.family == f]).means() for f in sorted(families)}
+
+    def of(method: str, name: str) -> dict[str, float]:
+        values = {f: float(getattr(means[method], name)) for f, means in by_family.items()}
+        return {f: value for f, value in values.items() if math.isfinite(value)}
+
+    others = [method for method in found.placements[0].methods if method != MODEL]
+    return {
+        method: {name: paired(of(MODEL, name), of(method, name)) for name in DrcScores.names()} for method in others
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="gsr bench drc", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    actions = parser.add_subparsers(dest="action", required=True)
+    batch = actions.add_parser("batch", help="write the batch file for gsr label")
+    batch.add_argument("data", type=Path)
+    batch.add_argument("--out", type=Path, required=True)
+    scored = actions.add_parser("score", help="train the heads, and score them")
+    scored.add_argument("labels", type=Path)
+    scored.add_argument("--runs", type=Path, required=True, help="runs 0, 1, .. of a cross-validation")
+    scored.add_argument("--folds", type=Path, required=True)
+    scored.add_argument("--work", type=Path, required=True, help="folder of the runs with heads")
+    scored.add_argument("--out", type=Path, help="JSON to write")
+    options = parser.parse_args(argv)
+    if options.action == "batch":
+        print(
+            f"{options.out}: {write_batch(options.data, options.out)} jobs; next: gsr label {options.out} --out LABELS"
+        )
+        return 0
+    found = score(options.labels, options.runs, options.folds, options.work)
+    gained = gains(found)
+    print(found.table())
+    for other, scores in gained.items():
+        told = ", ".join(f"{n} {g['gain']:+.3f} ({g['low']:+.3f} to {g['high']:+.3f})" for n, g in scores.items())
+        print(f"over {other}, {next(iter(scores.values()))['families']} families: {told}")
+    if options.out:
+        whole = {"bench": "drc", "machine": machine(), "iterations": ITERATIONS, "settings": SETTINGS,
+                 **found.to_json(), "gains": gained}  # fmt: skip
+        write_whole(options.out, (json.dumps(jsonable(whole), indent=1) + "\n").encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
