@@ -7,14 +7,17 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from synthetic import UGLY, SyntheticDesign, make_export, make_pair, make_prediction
 
+from circuit_io.drc_risk import find_risks
 from circuit_io.errors import InputError
 from circuit_io.hotspots import find_hotspots
+from circuit_io.maps import VIOLATED
 from circuit_io.metric_keys import METRIC_KEYS, stage_prefix
 from circuit_io.prediction import Prediction, read_prediction
 from circuit_io.spot_nets import rank_nets
@@ -32,7 +35,7 @@ from flow_hooks.annotations.annotate import (
     table_csv,
     write_flow_metrics,
 )
-from flow_hooks.annotations.markers import markers_json, markers_tr
+from flow_hooks.annotations.markers import RISK, markers_json, markers_tr
 from flow_hooks.feedback.file import write_feedback
 from flow_hooks.feedback.planner import plan_feedback
 from flow_hooks.tsv import decode
@@ -87,7 +90,8 @@ def read_tr(text: str) -> list[dict[str, object]]:
 
 def test_marker_report_is_read_by_openroads_rules(written: tuple[Path, Annotations]) -> None:
     folder, found = written
-    markers = read_tr((folder / "markers.rpt").read_text())
+    *markers, risk = read_tr((folder / "markers.rpt").read_text())
+    assert (risk["type"], risk["sources"], risk["layer"]) == (RISK, [], "-")
     assert len(markers) == len(found.spots) > 1
     for marker, spot in zip(markers, found.spots, strict=True):
         assert marker["type"] == f"{spot.name.capitalize()} congestion"
@@ -107,14 +111,27 @@ def test_ugly_names_in_markers(pair: Pair) -> None:
     assert markers_tr([], []) == ""
 
 
+def test_risks_are_connected_gcells(pair: Pair) -> None:
+    prediction = pair[1]
+    prob = np.zeros(prediction.shape, np.float32)
+    prob[2, 3:5], prob[3, 4], prob[6, 6], prob[0, 0] = 0.75, 0.5, 0.9, 0.4
+    first, second = find_risks(replace(prediction, maps={**prediction.maps, VIOLATED: prob}))
+    x, y = prediction.x_um, prediction.y_um
+    assert first.box_um == (x[3], y[2], x[5], y[4])
+    assert (first.gcells, first.expected, first.peak) == (3, 2.0, 0.75)
+    assert (second.box_um, second.gcells) == ((x[6], y[6], x[7], y[7]), 1)
+    bare = {name: values for name, values in prediction.maps.items() if name != VIOLATED}
+    assert find_risks(replace(prediction, maps=bare)) == []
+
+
 def test_marker_json_has_openroads_form(written: tuple[Path, Annotations]) -> None:
     folder, found = written
     ((category, top),) = json.loads((folder / "markers.json").read_text()).items()
     assert category == "GSR congestion"
     assert top["max_markers"] == "10000"
-    assert set(top["category"]) == {"Horizontal congestion", "Vertical congestion"}
+    assert set(top["category"]) == {"Horizontal congestion", "Vertical congestion", RISK}
     markers = [m for child in top["category"].values() for m in child["violations"]]
-    assert len(markers) == len(found.spots)
+    assert len(markers) == len(found.spots) + 1
     for m in markers:
         assert set(m) == {"comment", "visited", "visible", "waived", "shape", "sources"}
         assert (m["visited"], m["visible"], m["waived"]) == ("false", "true", "false")

@@ -10,10 +10,11 @@ import pyarrow as pa
 from pyarrow import csv
 
 from circuit_io.atomic import write_files
+from circuit_io.drc_risk import find_risks
 from circuit_io.errors import InputError, did_you_mean
 from circuit_io.hotspots import HotSpot, HotspotConfig, find_hotspots
 from circuit_io.manifest import to_json
-from circuit_io.maps import PlacedDesign, Prediction, heatmap_csv
+from circuit_io.maps import VIOLATED, PlacedDesign, Prediction, heatmap_csv
 from circuit_io.metric_keys import metric, stage_prefix
 from circuit_io.module_shares import ModuleInSpot, rank_modules
 from circuit_io.prediction_metrics import prediction_metrics
@@ -69,8 +70,8 @@ def annotate(
     """Write all annotations of a prediction into the folder `out`.
 
     markers.rpt, markers.json: OpenROAD's two marker forms. hotspots.tsv: what Tcl prints. congestion_h.csv and _v.csv:
-    heat maps in the GUI's columns. metrics.json, metrics.tsv. nets.csv, insts.csv: worst first. insts.tsv: what Tcl
-    makes properties from.
+    heat maps in the GUI's columns, and drc_prob.csv where violations are predicted. metrics.json, metrics.tsv.
+    nets.csv, insts.csv: worst first. insts.tsv: what Tcl makes properties from.
 
     Args:
         prediction: what was predicted.
@@ -89,10 +90,11 @@ def annotate(
     ranked = rank_nets(prediction, design.graph, spots, top=top_nets)
     names = net_names(design, ranked)
     modules = rank_modules(prediction, design, spots)
+    risks, source = find_risks(prediction), f"gsr {prediction.manifest.get('run_id', '')}".strip()
     metrics = prediction_metrics(prediction) | (plan_metrics(plan, prediction.stage) if plan else {})
     contents: dict[str, str | bytes] = {
-        "markers.rpt": markers_tr(spots, names),
-        "markers.json": markers_json(spots, names, source=f"gsr {prediction.manifest.get('run_id', '')}".strip()),
+        "markers.rpt": markers_tr(spots, names, risks),
+        "markers.json": markers_json(spots, names, risks, source=source),
         "hotspots.tsv": hotspots_tsv(spots, names, modules),
         "congestion_h.csv": heatmap_csv(prediction, "congestion_h"),
         "congestion_v.csv": heatmap_csv(prediction, "congestion_v"),
@@ -102,6 +104,8 @@ def annotate(
         "insts.csv": table_csv(inst_table(prediction, design)),
         "insts.tsv": insts_tsv(prediction, design),
     }
+    if VIOLATED in prediction.maps:
+        contents[f"{VIOLATED}.csv"] = heatmap_csv(prediction, VIOLATED)
     files = {Path(out) / name: content for name, content in contents.items()}
     write_files(files, overwrite=overwrite)
     return Annotations(spots, ranked, metrics, tuple(files))
