@@ -6,9 +6,15 @@ import os
 import sys
 
 
+def _end() -> None:
+    """The end frees all at once; a search for garbage before it takes a while. Triton would call that a leak."""
+    if "triton" not in sys.modules:
+        gc.freeze()
+
+
 def main() -> None:
     """Run the program, or have a warm server do it; Ctrl-C ends it with 130 while it still loads, too."""
-    atexit.register(gc.freeze)  # the end frees all at once; a search for garbage before it takes a while
+    atexit.register(_end)
     try:
         if os.environ.get("GSR_SERVER") or os.environ.get("GSR_SERVE"):
             from gsr_plugin.client import answer_from_server
