@@ -57,6 +57,19 @@ def test_markers_where_they_belong_to_the_block(tmp_path: Path) -> None:
     assert annotate(tmp_path, before=older).named("from_json") == [["::block"]]
 
 
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_window_lets_go_of_markers_that_are_replaced(tmp_path: Path, is_open: bool) -> None:
+    prediction(tmp_path, **{"markers.json": "{}"})
+    window = f"""
+namespace eval ::gui {{
+proc enabled {{}} {{ return {int(is_open)} }}
+proc clear_selections {{}} {{ ::stub::note clear_selections }}
+}}"""
+    names = [c[0] for c in annotate(tmp_path, before=window, options="-markers").calls]
+    wanted = ["clear_selections", "dbMarkerCategory_fromJSON"]
+    assert [n for n in names if n in wanted] == (wanted if is_open else wanted[1:])
+
+
 def test_markers_that_cannot_be_read_are_a_warning(tmp_path: Path) -> None:
     prediction(tmp_path, **{"markers.json": "{", "markers.rpt": "{"})
     broken = "proc odb::dbMarkerCategory_fromJSON { a b } { error ODB-0238 }\n"

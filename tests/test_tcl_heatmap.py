@@ -1,4 +1,4 @@
-"""The predicted map in OpenROAD's window: in stand-ins for the window and the gcell grid; no GUI was available."""
+"""The predicted map in OpenROAD's window: in stand-ins for the window and the gcell grid (live: test_gui_live.py)."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -56,6 +56,7 @@ def test_both_maps_fill_the_grid_that_the_window_draws(tmp_path: Path) -> None:
     assert len(usage) == 12
     assert {c[3] for c in run.named("setCapacity")} == {"1.0"}
     assert run.named("set_heatmap")[0] == ["Routing", "Direction", "All"]
+    assert ["Routing", "DisplayMax", "100"] in run.named("set_heatmap")
     assert run.named("set_heatmap")[-1] == ["Routing", "rebuild"]
     assert run.named("set_display_controls") == [["Heat Maps/Routing Congestion", "visible", "true"]]
 
@@ -68,6 +69,18 @@ def test_a_gcell_without_a_value_stays_empty_and_one_direction_can_be_chosen(tmp
     assert ["metal3", "1", "0", "1.0"] not in run.named("setCapacity")
     assert len(run.named("setUsage")) == 10
     assert run.named("set_heatmap")[0] == ["Routing", "Direction", "Vertical"]
+
+
+@pytest.mark.parametrize(("direction", "highest"), [("all", "171"), ("horizontal", "101"), ("vertical", "171")])
+def test_the_colours_reach_the_highest_value_that_is_shown(tmp_path: Path, direction: str, highest: str) -> None:
+    write_maps(tmp_path / "prediction")
+    for name, value in (("congestion_h", "1.002"), ("congestion_v", "1.71")):
+        path = tmp_path / "prediction" / f"{name}.csv"
+        path.write_text(path.read_text().rpartition(",")[0] + f",{value}\n")
+    run = show(tmp_path, f"-direction {direction}")
+    assert run.code == 0, run.out
+    assert [c[2] for c in run.named("set_heatmap") if c[1] == "DisplayMax"] == [highest]
+    assert ["Routing", "ShowLegend", "1"] in run.named("set_heatmap")
 
 
 def test_the_design_cannot_be_saved_afterwards(tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ proc add_markers { block out_dir file category } {
       set reason "unsupported(this OpenROAD has no $command)"
       continue
     }
+    # a window would go on drawing what is selected of the markers that are replaced, and crash
+    if { [has_command gui::enabled] && [::gui::enabled] } { ::gui::clear_selections }
     if { ![catch { with_owner $block $command $arguments } message] } {
       say 7007 "Markers of [file tail $path] are in the design."
       return applied

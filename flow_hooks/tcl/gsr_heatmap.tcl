@@ -43,6 +43,9 @@ proc show_heatmap { block folder direction } {
   ::gui::set_heatmap Routing Direction [string totitle $direction]
   ::gui::set_heatmap Routing Layer All
   ::gui::set_heatmap Routing Type Congestion
+  # the window's colours end at full, and what is above would look alike
+  ::gui::set_heatmap Routing DisplayMax [highest_percent $maps $direction]
+  ::gui::set_heatmap Routing ShowLegend 1
   ::gui::set_heatmap Routing rebuild
   ::gui::set_display_controls "Heat Maps/Routing Congestion" visible true
   say 7014 "The heat map Routing Congestion shows the prediction in $folder (100 % is full)."
@@ -72,6 +75,16 @@ proc read_heatmap { path } {
   }
   if { [llength $rows] == 0 } { raise_failure "$path holds no values." }
   return $rows
+}
+
+proc highest_percent { maps direction } {
+  if { $direction ne "all" } { set maps [dict filter $maps key [string toupper $direction]] }
+  set highest 1.0
+  foreach row [concat {*}[dict values $maps]] {
+    set highest [expr { max($highest, [lindex $row 4]) }]
+  }
+  # a value that is full to rounding is not above it
+  return [expr { int(ceil(100 * $highest - 1e-6)) }]
 }
 
 # Origin, number of lines and step in x and in y: gcells are squares, the last of them takes the
