@@ -85,18 +85,6 @@ claim odb_bytes "write_db writes the same bytes again" {
   return "[file size one.odb] bytes"
 }
 
-claim heatmap "gui::dump_heatmap without a window" {
-  use_design routed
-  if { [info commands ::gui::dump_heatmap] eq "" } { absent "there is no gui::dump_heatmap" }
-  if { [catch { ::gui::dump_heatmap Routing heat.csv } message] } { absent $message }
-  if { ![file isfile heat.csv] } {
-    absent "it writes nothing (GUI compiled in: [::ord::openroad_gui_compiled])"
-  }
-  set first [lindex [split [text_of heat.csv] \n] 0]
-  expect { [string match "x0,y0,x1,y1,value*" $first] } $first
-  return $first
-}
-
 claim map_in_grid "the gcell grid takes a predicted map, cell by cell" {
   use_design placed
   set grid [[block] getGCellGrid]

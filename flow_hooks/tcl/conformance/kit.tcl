@@ -195,7 +195,7 @@ proc in_new_process { script args } {
   variable here
   variable number
   set file [pid]_[incr number].tcl
-  set parts [lmap part { kit gsr } { list source [file join $here $part.tcl] }]
+  set parts [lmap part { kit gsr window } { list source [file join $here $part.tcl] }]
   write_text $file "[join $parts \n]\nnamespace eval ::claims {\n$script\n}"
   set flags { -exit -no_init -no_splash -no_settings }
   return [run_program [list $::env(GSR_OPENROAD) {*}$flags {*}$args $file]]
@@ -223,12 +223,12 @@ proc filled { script args } {
 }
 
 # What a script answers in a new process, if anything. By a file, since OpenROAD's own messages may
-# cut a line.
-proc told { script } {
+# cut a line. Further words are options of openroad.
+proc told { script args } {
   set file [pid].answer
   file delete $file
   set ::env(GSR_CLAIM_ANSWER) $file
-  lassign [in_new_process $script] code output
+  lassign [in_new_process $script {*}$args] code output
   if { $code != 0 } { error "exit code $code: [complaint $output]" }
   if { ![file isfile $file] } { return "" }
   return [string trim [text_of $file]]

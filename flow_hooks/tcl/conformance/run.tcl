@@ -7,7 +7,7 @@
 # The body returns what it has seen; `expect`, `absent` and a command that is not there end it
 # otherwise.
 
-foreach claims_part { kit gsr } {
+foreach claims_part { kit gsr window } {
   source [file join [file dirname [file normalize [info script]]] $claims_part.tcl]
 }
 
