@@ -1,4 +1,4 @@
-"""Gcells with violations after detailed route: heads of a cross-validation's runs, beside what needs no such labels.
+"""Gcells with violations after detailed route: heads of a cross-validation's runs, beside trees and plain measures.
 
     gsr bench drc batch DATA --out batch.toml                         # then gsr label batch.toml --out LABELS
     gsr bench drc score LABELS --runs RUNS --folds folds.toml --work WORK [--out FILE]
@@ -14,7 +14,11 @@ import argparse
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -24,9 +28,10 @@ from bench.machine import machine  # noqa: E402
 from circuit_io.atomic import write_whole  # noqa: E402
 from circuit_io.data_folder import library_files  # noqa: E402
 from circuit_io.errors import InputError  # noqa: E402
+from circuit_io.graph import CircuitGraph  # noqa: E402
 from circuit_io.labels import find, read_parameters  # noqa: E402
 from gsr_plugin.config import load_config  # noqa: E402
-from gsr_plugin.dataset import find_designs, read_folds  # noqa: E402
+from gsr_plugin.dataset import Loader, find_designs, read_folds  # noqa: E402
 from gsr_plugin.drc_scores import MODEL, DrcEvaluation, DrcScores, PlacementDrc  # noqa: E402
 from gsr_plugin.evaluate import evaluate  # noqa: E402
 from gsr_plugin.jsonable import jsonable  # noqa: E402
@@ -36,6 +41,7 @@ from gsr_plugin.weights import WEIGHTS, load_weights  # noqa: E402
 
 PLACEMENTS = Path(__file__).resolve().parent / "drc.txt"
 ITERATIONS = 2
+TREES = "boosted trees on the same labels"
 SETTINGS = (
     "train.epochs=60", "train.variants_per_design=0", "train.lr=1e-3", "train.crop_gcells=32", "train.ema=0.99",
     "train.threads=1",
@@ -95,6 +101,42 @@ def score(labels: Path, runs: Path, folds: Path, work: Path) -> DrcEvaluation:
     return DrcEvaluation(found)
 
 
+def windows(graph: CircuitGraph) -> np.ndarray:
+    """Features of gcells for trees: each as it is, its means over 3 x 3 and 7 x 7, and over the design."""
+    grids = graph.gcell_features.reshape(graph.ny, graph.nx, -1).astype(np.float32)
+    means = [ndimage.uniform_filter(grids, (size, size, 0), mode="nearest") for size in (3, 7)]
+    flat = np.broadcast_to(grids.mean(axis=(0, 1)), grids.shape)
+    return np.concatenate([grids, *means, flat], axis=2).reshape(graph.ny * graph.nx, -1)
+
+
+def with_trees(found: DrcEvaluation, labels: Path, folds: Path) -> DrcEvaluation:
+    """The same with boosted trees beside, on the features of gcells, trained on the labels of the other folds."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    of_family, load, tables = read_folds(folds), Loader(), {}
+    for e in find_designs([labels]):
+        sample = load(e)
+        if sample.drc is not None:
+            tables[e] = (windows(sample.graph), sample.drc)
+    rows, out = iter(found.placements), []
+    for fold in sorted({of_family[e.family] for e in tables}):
+        known = [table for e, table in tables.items() if of_family[e.family] != fold]
+        weight = np.concatenate([np.full(drc.size, 1 / drc.size) for _, drc in known])
+        trees = HistGradientBoostingClassifier(
+            max_iter=150, max_leaf_nodes=31, min_samples_leaf=40, early_stopping=False, random_state=0
+        )
+        hit = np.concatenate([(drc > 0).ravel() for _, drc in known])
+        trees.fit(np.concatenate([x for x, _ in known]), hit, sample_weight=weight / weight.mean())
+        for e, (x, drc) in tables.items():
+            if of_family[e.family] != fold:
+                continue
+            p, prob = next(rows), trees.predict_proba(x)[:, 1].reshape(drc.shape)
+            assert (p.design, p.violations) == (e.design, drc.sum())
+            methods = {**p.methods, TREES: DrcScores.of(drc, prob)}
+            out.append(replace(p, methods=methods, expected={**p.expected, TREES: float(prob.mean())}))
+    return DrcEvaluation(out)
+
+
 def gains(found: DrcEvaluation) -> dict[str, dict[str, dict[str, float]]]:
     """Of the model over each other method, by score: means over families, and the interval of their bootstrap."""
     families = {p.family for p in found.placements}
@@ -131,7 +173,7 @@ def main(argv: list[str] | None = None) -> int:
             f"{options.out}: {write_batch(options.data, options.out)} jobs; next: gsr label {options.out} --out LABELS"
         )
         return 0
-    found = score(options.labels, options.runs, options.folds, options.work)
+    found = with_trees(score(options.labels, options.runs, options.folds, options.work), options.labels, options.folds)
     gained = gains(found)
     print(found.table())
     for other, scores in gained.items():

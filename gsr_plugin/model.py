@@ -203,7 +203,8 @@ class GsrGnn(nn.Module):
             if SLACK in config.tasks:
                 self.slack_head = SlackHead(d, len(ENDPOINT_FEATURES), wide)
             if DRC in config.tasks:
-                self.drc_head = GridHead(d + 4 + config.num_gcell_features, wide, _DRC_CONVOLUTIONS, 1)
+                inputs = d + 4 + config.num_gcell_features
+                self.drc_head = GridHead(inputs, (wide + 1) // 2, _DRC_CONVOLUTIONS, 1)
         nn.init.zeros_(self.skip.weight)
 
     def forward(
