@@ -1,10 +1,12 @@
 """Ship the weights of a run: the model, its card as data and as Markdown, in one folder.
 
-    gsr bench card RUN --words WORDS --scores SCORES --folds FOLDS [--exports DATA..] --out FOLDER
+    gsr bench card RUN --words WORDS --scores SCORES --folds FOLDS [--exports DATA..] [--trunk RUN0] --out FOLDER
 
 WORDS is TOML with what no file tells (bench/gsr-base-card.toml), SCORES what `gsr bench quality` wrote, FOLDS the
 folds.toml that it used. Weights that do not keep the range of their training placements get it from DATA, the exports
-they were trained on. FOLDER, gsr_plugin/models/NAME, then holds the weights, model.json, card.json and README.md.
+they were trained on. Where RUN gave the weights of RUN0 a further task (`gsr train --add`), --trunk names RUN0: the
+card is that of its training, and all else that RUN holds must be the same. FOLDER, gsr_plugin/models/NAME, then holds
+the weights, model.json, card.json and README.md.
 """
 
 import argparse
@@ -15,6 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -95,12 +99,28 @@ def with_range(weights: Weights, data: list[Path]) -> Weights:
     return replace(weights, card=replace(card, ranges=TrainingRange.of(entries, Loader(1)).quantiles))
 
 
-def ship(run: Path, out: Path, *, words: Path, scores: Path, folds: Path, exports: list[Path]) -> ShippedCard:
+def with_trunk(weights: Weights, trunk: Path) -> Weights:
+    """The same weights with the card of those that they were given a task besides.
+
+    Raises:
+        InputError: they differ in more than the heads of further tasks.
+    """
+    base, ours = load_weights(trunk, device="cpu"), weights.model.state_dict()
+    for name, t in base.model.state_dict().items():
+        if name not in ours or not torch.equal(t, ours[name]):
+            raise InputError(f'tensor "{name}" is not that of {weights.path}', path=trunk, mend="Give what --from was.")
+    return replace(weights, card=replace(base.card, model=weights.card.model))
+
+
+def ship(
+    run: Path, out: Path, *, words: Path, scores: Path, folds: Path, exports: list[Path], trunk: Path | None = None
+) -> ShippedCard:
     """Write the folder of a shipped model; returns its card."""
     text = checked(Words, tomllib.loads(words.read_text("utf-8")), path=words, mend="See bench/gsr-base-card.toml.")
     if text.name != out.name:
         raise InputError(f'is of "{text.name}"', path=words, mend=f"Give --out a folder called {text.name}.")
     weights = with_range(load_weights(run, device="cpu"), exports)
+    weights = weights if trunk is None else with_trunk(weights, trunk)
     check_tasks(text, weights, words)
     card, of = weights.card, read_folds(folds)
     rows = score_rows(read_json_object(scores), set(card.families))
@@ -134,9 +154,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scores", type=Path, required=True)
     parser.add_argument("--folds", type=Path, required=True)
     parser.add_argument("--exports", type=Path, nargs="*", default=[])
+    parser.add_argument("--trunk", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(arguments)
-    made = ship(args.run, args.out, words=args.words, scores=args.scores, folds=args.folds, exports=args.exports)
+    made = ship(
+        args.run, args.out, words=args.words, scores=args.scores, folds=args.folds, exports=args.exports,
+        trunk=args.trunk,
+    )  # fmt: skip
     print(made.markdown(), end="")
     return 0
 

@@ -1,6 +1,7 @@
 """Shipped models: what their cards say, that their weights are those of the cards, and which a command takes."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from circuit_io.errors import InputError
 from gsr_plugin.cli import main
 from gsr_plugin.config import load_config
 from gsr_plugin.dataset import Loader, find_designs
+from gsr_plugin.run import with_model_of
 from gsr_plugin.shipped import DEFAULTS, MODELS, find_weights, named, shipped, table
 from gsr_plugin.shipped_card import CARD, read_card
 from gsr_plugin.train import train
@@ -157,23 +159,30 @@ def test_the_command_lists_shows_verifies_and_chooses() -> None:
     assert run("list", "slack")[0] == run("show", "nothing")[0] == run("show")[0] == run("choose")[0] == 2
 
 
-def test_a_run_is_shipped_with_ranges_it_lacked_and_shown(tmp_path: Path) -> None:
-    corpus = write_corpus(tmp_path / "corpus")
-    small = ["model.layers=2", "model.width=16", "model.k=4", "train.epochs=1"]
-    run = tmp_path / "run"
-    train([corpus], run, config=load_config(None, small, env={}))
-    known = load_weights(run).card.ranges
-    assert "training range | known" in do("show", str(run)).text
+SMALL = ["model.layers=2", "model.width=16", "model.k=4", "train.epochs=1"]
+
+
+def words_and_scores(folder: Path, *tasks: str) -> tuple[Path, Path]:
+    """Files for a model of these tasks that was trained on `write_corpus`."""
     row = {"pearson": 0.5, "spearman": None, "kendall": 0.5, "r2": 0.1, "auc_overflow": None}
     places = [{"family": f, "technology": "made_up", "mean": row} for f in ("fa", "fa", "fb", "fc", "fd")]
     method = {"headline": row, "small": row, "alike": row, "num_headline": 0, "num_small": 5}
     names = ("gsr-gnn", "rudy on gcell boxes")
     scores = {"num_seen": 0, "methods": dict.fromkeys(names, method), "placements": dict.fromkeys(names, places)}
-    (tmp_path / "scores.json").write_text(json.dumps(scores))
+    (folder / "scores.json").write_text(json.dumps(scores))
+    (folder / "words.toml").write_text(re.sub(r"(?m)^tasks = .*$", f"tasks = {json.dumps(tasks)}", WORDS.read_text()))
+    return folder / "words.toml", folder / "scores.json"
+
+
+def test_a_run_is_shipped_with_ranges_it_lacked_and_shown(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus")
+    run = tmp_path / "run"
+    train([corpus], run, config=load_config(None, SMALL, env={}))
+    known = load_weights(run).card.ranges
+    assert "training range | known" in do("show", str(run)).text
     out = tmp_path / "gsr-base"
-    words = tmp_path / "words.toml"
-    words.write_text(WORDS.read_text().replace(', "detour"]', "]"))  # this run has congestion alone
-    args = [str(run), "--words", str(words), "--scores", str(tmp_path / "scores.json"),
+    words, scores = words_and_scores(tmp_path, "congestion")
+    args = [str(run), "--words", str(words), "--scores", str(scores),
             "--folds", str(corpus / "folds.toml"), "--out", str(out)]  # fmt: skip
     assert make_card(args) == 0
     assert load_weights(out).card.ranges == known
@@ -184,7 +193,7 @@ def test_a_run_is_shipped_with_ranges_it_lacked_and_shown(tmp_path: Path) -> Non
                                                     "made_up, plain mean"]  # fmt: skip
     strip_ranges(run)
     assert "not known, so gsr predict does not warn" in do("show", str(run)).text
-    given = {"words": words, "scores": tmp_path / "scores.json", "folds": corpus / "folds.toml"}
+    given = {"words": words, "scores": scores, "folds": corpus / "folds.toml"}
     assert not ship(run, out, exports=[], **given).knows_range
     with pytest.raises(InputError, match="2 placements, the weights were trained on 5"):
         ship(run, out, exports=[corpus / "fa"], **given)
@@ -192,6 +201,25 @@ def test_a_run_is_shipped_with_ranges_it_lacked_and_shown(tmp_path: Path) -> Non
     assert load_weights(out).card.ranges == TrainingRange.of(find_designs([corpus]), Loader()).quantiles
     with pytest.raises(InputError, match='is of "gsr-base"'):
         ship(run, tmp_path / "other", exports=[], **given)
+
+
+def test_weights_with_a_further_task_keep_the_card_of_their_trunk(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", lengths=True)
+    trunk, run, out = tmp_path / "trunk", tmp_path / "run", tmp_path / "gsr-base"
+    train([corpus], trunk, config=load_config(None, [*SMALL, "train.epochs=2"], env={}))
+    more = with_model_of(load_weights(trunk), load_config(None, SMALL[-1:], env={}), add=["detour"])
+    train([corpus], run, config=more, base=trunk)
+    words, scores = words_and_scores(tmp_path, "congestion", "detour")
+    given = {"words": words, "scores": scores, "folds": corpus / "folds.toml", "exports": []}
+    made = ship(run, out, trunk=trunk, **given)
+    assert made.placements == 5
+    assert made.steps == load_weights(trunk).card.step > load_weights(run).card.step
+    found = load_weights(out).card
+    assert found.model.tasks == ("congestion", "detour")
+    assert found.data_sha256 == load_weights(trunk).card.data_sha256
+    train([corpus], tmp_path / "other", config=load_config(None, [*SMALL, "train.seed=1"], env={}))
+    with pytest.raises(InputError, match=r'tensor "encoders\S+" is not that of'):
+        ship(run, out, trunk=tmp_path / "other", **given)
 
 
 def strip_ranges(run: Path) -> None:
