@@ -34,7 +34,8 @@ def risk_section(prediction: Prediction) -> list[Block]:
     num = prob.sum(dtype=np.float64)
     text = (
         f"Detailed routing is expected to leave DRC violations in {number(num, 1)} of {prob.size:,} gcells "
-        f"({100 * num / prob.size:.1f} %), with a probability of one half and more in {int((prob >= 0.5).sum()):,}."
+        f"({100 * num / prob.size:.1f} %), with a probability of one half and more in {int((prob >= 0.5).sum()):,}. "
+        "What counts as left, after which iteration, is that of the weights' labels (gsr weights show)."
     )
     worst = np.argsort(-prob, axis=None, kind="stable")[:_LIKELIEST]
     rows: list[list[Cell]] = []
