@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from bench.orfs_run import Design, Done, Tools, branch, different_defs, kit_design, make, run_tcl
+from circuit_io.drc import read_drc
 from circuit_io.errors import InputError
 from circuit_io.export import export_design
 from circuit_io.export_sources import read_hook, sources_of_hook
 from circuit_io.prediction import read_prediction
 from circuit_io.store import open_design
+from flow_hooks.openroad.binary import DRC_LABELS, probe_openroad
 
 pytestmark = pytest.mark.openroad
 
@@ -119,6 +121,31 @@ def test_labels_are_of_the_grid_of_the_routed_placement(observed: Done, tmp_path
     assert 0 < stored.labels.congestion_h[seen].mean() < 1
     guess = read_prediction(observed.hook("pre_global_route") / "prediction").maps["congestion_h"]
     assert np.corrcoef(guess[seen], stored.labels.congestion_h[seen])[0, 1] > 0.6
+
+
+def test_a_detailed_route_leaves_its_violations_with_the_labels(
+    tools: Tools, design: Design, base: Done, tmp_path: Path
+) -> None:
+    if not probe_openroad(tools.openroad).has[DRC_LABELS]:
+        pytest.skip(f"{tools.openroad} is built without the detailed router")
+    env = {"GSR_LABELS": "all", "DETAILED_ROUTE_ARGS": "-droute_end_iter 0"}
+    run = passed(go_on(tools, design, base, "detailed", "route", env=env, before="5"))
+    assert "[INFO DRT-" in run.log("5_1_grt"), "global_route.tcl's pin_access is OpenROAD's own"
+    report = run.folder("reports") / "5_route_drc.rpt"
+    num_violations = len(read_drc(report).kind)
+    assert num_violations > 0
+    assert "detailed route wire length" not in run.log("5_2_route"), "a line a net"
+    # the hook after the detailed route gives the report to the labels of the placement
+    labels = run.hook("post_global_route") / "labels"
+    assert (labels / "route_drc.rpt").read_bytes() == report.read_bytes()
+    # and so does a later call of make, which has the slacks of the hook as well
+    slack = (labels / "endpoints_grt.csv").read_text()
+    passed(make(tools, design, ["gsr_labels"], run.work, variant="detailed", env=env))
+    assert (labels / "route_drc.rpt").read_bytes() == report.read_bytes()
+    assert (labels / "endpoints_grt.csv").read_text() == slack
+    sources = replace(sources_of_hook(labels.parent / "hook.json"), labels=labels)
+    manifest = export_design(sources, tmp_path / "routed")
+    assert sum(manifest["drc_violations"].values()) == num_violations
 
 
 def test_metrics_reach_the_flows_metadata_and_a_rule_gates(

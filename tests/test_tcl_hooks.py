@@ -168,6 +168,24 @@ def test_a_hook_file_far_from_the_package_finds_it_by_gsr_home(tmp_path: Path) -
     assert run_hooks(tmp_path, ["PRE_CTS"], env).code == 0
 
 
+def test_violations_lie_beside_the_labels_of_the_routed_placement(tmp_path: Path) -> None:
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    (reports / "5_route_drc.rpt").write_text("violation type: Short\n")
+    env = flow_env(tmp_path, fake_python(tmp_path / "py"), REPORTS_DIR=str(reports), GSR_LABELS="all")
+    grt, route = (folder_of(tmp_path, hook) / "labels" for hook in ("POST_GLOBAL_ROUTE", "POST_DETAIL_ROUTE"))
+    run = run_hooks(tmp_path, ["POST_GLOBAL_ROUTE"], env)
+    assert run.code == 0, run.out
+    assert not (grt / "route_drc.rpt").exists(), "of an earlier route"
+    run_hooks(tmp_path, ["POST_DETAIL_ROUTE"], env)
+    assert [(f / "route_drc.rpt").read_text() for f in (grt, route)] == ["violation type: Short\n"] * 2
+    # wires have no parasitics then, and the gcells are those of the global router
+    assert set(json.loads((route / "done.json").read_text())["labels"]) == {"wire_length", "drc"}
+    assert set(json.loads((grt / "done.json").read_text())["labels"]) == {"grt", "wire_length", "timing", "drc"}
+    run_hooks(tmp_path, ["POST_GLOBAL_ROUTE"], env)
+    assert not (grt / "route_drc.rpt").exists()
+
+
 # --- switches ----------------------------------------------------------------------------------------
 
 
@@ -580,6 +598,31 @@ def test_make_gsr_labels(tmp_path: Path, stem: str) -> None:
     assert (folder_of(tmp_path, "POST_GLOBAL_ROUTE") / "labels" / "done.json").exists(), text
     sdc = "5_1_grt.sdc" if stem == "5_1_grt" else "4_cts.sdc"
     assert f"load_design\t{stem}.odb\t{sdc}" in (tmp_path / "calls.tsv").read_text()
+
+
+@pytest.mark.parametrize("is_of_route", [True, False])
+def test_make_gsr_labels_after_the_detailed_route(tmp_path: Path, is_of_route: bool) -> None:
+    for name in ("results", "reports", "scripts"):
+        (tmp_path / name).mkdir()
+    odb, report = tmp_path / "results" / "5_1_grt.odb", tmp_path / "reports" / "5_route_drc.rpt"
+    odb.write_text("")
+    report.write_text("violation type: Short\n")
+    os.utime(odb, (1000, 1000))
+    os.utime(report, (1001, 1001) if is_of_route else (999, 999))
+    (tmp_path / "scripts" / "load.tcl").write_text(
+        "proc load_design { odb sdc } {}\n"
+        "proc estimate_parasitics { args } { stub::note estimate_parasitics {*}$args }\n"
+    )
+    env = {"OPENROAD_CMD": openroad(tmp_path), "SCRIPTS_DIR": str(tmp_path / "scripts"), "GSR_LABELS": "all"}
+    text = make(tmp_path, "gsr_labels", env=env | {"REPORTS_DIR": str(report.parent)})
+    labels = folder_of(tmp_path, "POST_GLOBAL_ROUTE") / "labels"
+    assert (labels / "route_drc.rpt").exists() == is_of_route, text
+    # the database holds routes, not what they cost
+    calls = [line.split("\t") for line in (tmp_path / "calls.tsv").read_text().splitlines()]
+    names = [c[0] for c in calls]
+    assert ["estimate_parasitics", "-global_routing"] in calls
+    assert names.index("estimate_parasitics") < names.index("find_timing_paths")
+    assert (labels / "endpoints_grt.csv").exists()
 
 
 # --- the source -------------------------------------------------------------------------------------

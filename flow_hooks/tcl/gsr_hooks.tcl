@@ -123,13 +123,24 @@ proc apply_in_hook { hook step out_dir } {
 
 proc labels_in_hook { out_dir facts route } {
   set kinds [label_kinds]
+  set folder [file join $out_dir labels]
   if { $route eq "grt" } {
     # for `gsr export --hook hook.json --labels labels`
     export_design $out_dir $facts {}
-  } else {
-    set kinds [lsearch -all -inline -not -exact $kinds grt]
+    export_labels $folder $kinds grt
+    return
   }
-  export_labels [file join $out_dir labels] $kinds $route
+  # ORFS extracts parasitics of the wires later: slack would be that without wires
+  foreach kind { grt timing } { set kinds [lsearch -all -inline -not -exact $kinds $kind] }
+  if { [llength $kinds] == 0 } { return }
+  export_labels $folder $kinds $route
+  # the violations belong to the placement that the labels of the global route are of
+  set report [file join $folder route_drc.rpt]
+  set routed [file join [default_out_dir POST_GLOBAL_ROUTE] labels]
+  if { $routed eq $folder || ![file isfile $report] } { return }
+  if { [file isfile [file join $routed done.json]] } {
+    file copy -force $report $routed
+  }
 }
 
 # --- make gsr_predict, make gsr_labels -------------------------------------------------------
@@ -155,7 +166,7 @@ proc predict_odb { odb } {
 proc labels_odb { } {
   set out_dir [default_out_dir POST_GLOBAL_ROUTE]
   gsr_export_design -step POST_GLOBAL_ROUTE -out_dir $out_dir
-  return [gsr_export_labels -out_dir [file join $out_dir labels]]
+  return [export_labels [file join $out_dir labels] [label_kinds] odb]
 }
 
 # A design that could not be routed has no constraints of its own.

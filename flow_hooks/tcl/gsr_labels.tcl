@@ -4,7 +4,7 @@
 #   gcell_grid.csv   axis,index,coord_dbu                       lower-left edges of the gcells
 #   gcell_usage.csv  layer,direction,ix,iy,capacity,usage       edges to the right / above; tracks
 #   route.guide      guides of write_guides                     which nets run where, for reports
-#   wire_length.csv  rows of report_wire_length                 grt: net total_um pins
+#   wire_length.csv  rows of report_wire_length                 grt: net total_um pins, or drt:
 #   endpoints_grt.csv  pin,slack_ns,clock                       with the parasitics in force
 #   congestion.rpt, route_drc.rpt                               OpenROAD's own reports, copied
 #   done.json        parameters; written last
@@ -41,11 +41,13 @@ proc label_kinds { } {
   return $kinds
 }
 
-# Writes what there is; what is lacking is told in done.json. `route` is grt or route.
+# Writes what there is; what is lacking is told in done.json. `route` is grt or route, what has just
+# been made, or odb: the database of a finished run.
 proc export_labels { out_dir kinds route } {
   set block [require_block]
   file mkdir $out_dir
-  file delete [file join $out_dir done.json]
+  # none of an earlier route
+  foreach name { done.json route_drc.rpt } { file delete [file join $out_dir $name] }
   set states {}
   foreach kind $kinds {
     if { [catch { labels_$kind $block $out_dir $route } state details] } {
@@ -148,7 +150,7 @@ proc labels_wire_length { block out_dir route } {
     return "skipped(no global route)"
   }
   set path [file join $out_dir wire_length.csv]
-  set quiet { 237 241 }
+  set quiet { 237 240 241 }
   if { ![has_command suppress_message] || ![has_command unsuppress_message] } { set quiet {} }
   foreach id $quiet { ::suppress_message GRT $id }
   try {
@@ -164,6 +166,8 @@ proc labels_timing { block out_dir route } {
   foreach command { find_timing_paths get_property } {
     if { ![has_command $command] } { return "unsupported(no $command)" }
   }
+  # a database holds routes, and no parasitics of them
+  if { $route eq "odb" } { ::estimate_parasitics -global_routing }
   set scale [time_unit_ns]
   set text "pin,slack_ns,clock\n"
   set seen [dict create]
@@ -176,7 +180,7 @@ proc labels_timing { block out_dir route } {
     catch { set clock [::get_property [::get_property $path endpoint_clock] full_name] }
     append text "[csv_field $pin],[format %.6f [expr { $slack * $scale }]],[csv_field $clock]\n"
   }
-  write_file [file join $out_dir endpoints_$route.csv] [encoding convertto utf-8 $text]
+  write_file [file join $out_dir endpoints_grt.csv] [encoding convertto utf-8 $text]
   return written
 }
 
@@ -205,12 +209,20 @@ proc labels_drc { block out_dir route } {
   set copied 0
   foreach { from to } { congestion.rpt congestion.rpt 5_route_drc.rpt route_drc.rpt } {
     set source [file join $reports $from]
+    file delete [file join $out_dir $to]
     if { ![file isfile $source] } { continue }
-    if { $from eq "5_route_drc.rpt" && $route ne "route" } { continue }
+    if { $from eq "5_route_drc.rpt" && ![is_of_route $source $route] } { continue }
     file copy -force $source [file join $out_dir $to]
     incr copied
   }
   if { $copied == 0 } { return "skipped(no report: nothing overflowed)" }
   return written
+}
+
+# Whether a report of the detailed router is of the route that is labelled, not of an earlier one.
+proc is_of_route { report route } {
+  if { $route ne "odb" } { return [expr { $route eq "route" }] }
+  set odb [setting GSR_ODB]
+  return [expr { [file isfile $odb] && [file mtime $report] >= [file mtime $odb] }]
 }
 }

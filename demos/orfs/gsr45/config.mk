@@ -1,4 +1,4 @@
-# gsr45, the technology of the demo kit, as a platform of OpenROAD-flow-scripts: as far as the global router. There is
+# gsr45, the technology of the demo kit, as a platform of OpenROAD-flow-scripts: as far as the detailed router. There is
 # no mask layout, so nothing after it.
 
 GSR_KIT := $(abspath $(PLATFORM_DIR)/../../kit)
