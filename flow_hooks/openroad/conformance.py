@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from circuit_io.drc_risk import DrcRisk
 from circuit_io.errors import InputError, ToolError, did_you_mean
 from circuit_io.hotspots import HotSpot
 from flow_hooks import TCL
@@ -159,12 +160,13 @@ def _short(text: str) -> str:
 
 
 def _write_prediction(folder: Path) -> None:
-    """Two made-up hot spots, in the files that a prediction leaves for the flow."""
+    """Two made-up hot spots and a place of likely violations, in the files that a prediction leaves for the flow."""
     folder.mkdir(parents=True, exist_ok=True)
     spots = [_spot(1, "h", (10.0, 20.0, 30.5, 40.0)), _spot(2, "v", (30.0, 20.0, 36.0, 40.0))]
     nets = [["clk", "valid"], ["clear"]]
-    (folder / "markers.json").write_text(markers_json(spots, nets), encoding="utf-8")
-    (folder / "markers.rpt").write_text(markers_tr(spots, nets), encoding="utf-8")
+    risks = [DrcRisk(box_um=(40.0, 20.0, 46.0, 26.0), gcells=4, expected=2.5, peak=0.75)]
+    (folder / "markers.json").write_text(markers_json(spots, nets, risks), encoding="utf-8")
+    (folder / "markers.rpt").write_text(markers_tr(spots, nets, risks), encoding="utf-8")
     (folder / "metrics.tsv").write_text("detailedplace__gsr__congestion_h__max\t1.25\n", encoding="utf-8")
 
 

@@ -17,7 +17,7 @@ claim markers_replaced "markers read again replace those of the same name" {
     ::odb::dbMarkerCategory_fromJSON [[block] getChip] [prediction markers.json]
   }
   set found [llength [marker_boxes]]
-  expect { $found == 2 } "$found markers after reading two twice"
+  expect { $found == 3 } "$found markers after reading three twice"
   return "$found markers"
 }
 
@@ -32,8 +32,8 @@ claim markers_written "the markers come out again as JSON and as TR" {
   ::odb::dbMarkerCategory_fromJSON [[block] getChip] out.json
   [find_category] writeJSON again.json
   expect { $first eq [text_of again.json] } "another JSON after reading it"
-  expect { [regexp -all -line {^violation type:} [text_of out.rpt]] == 2 } [text_of out.rpt]
-  return "2 of 2"
+  expect { [regexp -all -line {^violation type:} [text_of out.rpt]] == 3 } [text_of out.rpt]
+  return "3 of 3"
 }
 
 claim properties "a property of an inst lasts in the .odb; creating it again gives none" {

@@ -53,7 +53,7 @@ claim advise "advise puts the hot spots of a prediction into the .odb" {
   }
   use_design advised
   set found [llength [marker_boxes]]
-  expect { $found == 2 } "$found markers"
+  expect { $found == 3 } "$found markers"
   set inst [[block] findInst [lindex [dict keys [places]] 0]]
   set property [::odb::dbDoubleProperty_find $inst gsr_congestion]
   expect { $property ni { NULL "" } } "no property"

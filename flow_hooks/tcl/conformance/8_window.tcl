@@ -50,7 +50,7 @@ claim drc_viewer "the DRC viewer finds our category, and draws its markers" {
     }
     answer [list [::gui::select Marker] {*}$pictures]
   } -gui] num_markers without again with
-  expect { $num_markers == 2 } "$num_markers markers can be selected"
+  expect { $num_markers == 3 } "$num_markers markers can be selected"
   expect { $without eq $again } "the same window gives two pictures"
   expect { $with ne $without } "the markers are not drawn"
   return "$num_markers markers, drawn"
