@@ -4,6 +4,7 @@ tests/recorded/orfs_crc_bank: crc_bank in mode observe, OpenROAD 26Q3-1551-g5c9e
 Its placement has a power grid, taps, a clock tree and the buffers of the flow. FLOW and KIT stand for folders.
 """
 
+import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from tcl_session import run_tcl
 from circuit_io.export import export_design
 from circuit_io.export_sources import ExportSources, sources_of_hook
 from circuit_io.fields import GCELL_FEATURES, column
-from circuit_io.labels import read_parameters, read_usage, reductions
+from circuit_io.labels import read_gcell_grid, read_parameters, read_usage, reductions
+from circuit_io.maps import Prediction, heatmap_csv
 from circuit_io.metric_keys import METRIC_KEYS
 from circuit_io.store import open_design
 
@@ -93,6 +95,34 @@ def test_capacity_under_the_flows_power_grid_is_the_routers(tmp_path: Path, kit:
         ours = stored.graph.gcell_features[:, column(GCELL_FEATURES, f"capacity_{name}")].reshape(ny, nx)
         np.testing.assert_allclose(15 * ours[seen], free[mine].sum(axis=0)[seen], rtol=1e-6)
     assert stored.labels.congestion_h[np.isfinite(stored.labels.congestion_h)].mean() == pytest.approx(0.28, abs=0.1)
+
+
+def test_our_heat_map_lies_over_openroads(tmp_path: Path, kit: Path) -> None:
+    """heatmap_?.csv.gz: what `gui::dump_heatmap Routing` of a build with GUI gave for these gcells."""
+    export_design(sources(kit), tmp_path / "design")
+    stored = open_design(tmp_path / "design")
+    assert stored.labels is not None
+    ny, nx = stored.labels.congestion_h.shape
+    edges = read_gcell_grid(LABELS / "gcell_grid.csv")
+    die = stored.manifest["die_um"][2:]
+    x_um, y_um = (np.append(np.array(e) / 2000, end) for e, end in zip(edges, die, strict=True))
+    maps = {f"congestion_{way}": getattr(stored.labels, f"congestion_{way}") for way in ("h", "v")}
+    truth = Prediction(manifest={}, x_um=x_um, y_um=y_um, maps=maps)
+    table = read_usage(LABELS / "gcell_usage.csv.gz", nx=nx, ny=ny)
+    taken = reductions(table, read_parameters(LABELS)["layer_adjustment"])
+    for direction, way in enumerate(("h", "v")):
+        dump = gzip.decompress((RECORDED / f"heatmap_{way}.csv.gz").read_bytes()).decode().splitlines()
+        ours = heatmap_csv(truth, f"congestion_{way}").decode().splitlines()
+        assert (ours[0], dump[0]) == ("x0,y0,x1,y1,value (congestion)", "x0,y0,x1,y1,value (%)")
+        one, other = (np.array([line.split(",") for line in rows[1:]], dtype=float) for rows in (ours, dump))
+        assert len(one) == nx * ny
+        # OpenROAD writes four digits
+        np.testing.assert_allclose(one[:, :4], other[:, :4], rtol=0, atol=0.0051)
+        # it counts the tracks that adjustments take as capacity and as used; ours leaves them out
+        mine = [i for i, d in enumerate(table.directions) if d == direction]
+        share = (taken[mine].sum(axis=0) / table.capacity[mine].sum(axis=0)).T.ravel()
+        seen = np.isfinite(maps[f"congestion_{way}"]).T.ravel()
+        np.testing.assert_allclose(other[seen, 4], 100 * (share + (1 - share) * one[:, 4])[seen], rtol=2e-6)
 
 
 def test_the_flows_metadata_holds_our_keys() -> None:
