@@ -39,13 +39,10 @@ from gsr_plugin.run import with_model_of  # noqa: E402
 from gsr_plugin.train import train  # noqa: E402
 from gsr_plugin.weights import WEIGHTS, load_weights  # noqa: E402
 
-PLACEMENTS = Path(__file__).resolve().parent / "drc.txt"
+PLACEMENTS = ROOT / "bench" / "drc.txt"
+RECIPE = ROOT / "bench" / "drc.toml"
 ITERATIONS = 2
 TREES = "boosted trees on the same labels"
-SETTINGS = (
-    "train.epochs=60", "train.variants_per_design=0", "train.lr=1e-3", "train.crop_gcells=32", "train.ema=0.99",
-    "train.threads=1",
-)  # fmt: skip
 
 
 def write_batch(data: Path, out: Path) -> int:
@@ -93,7 +90,7 @@ def score(labels: Path, runs: Path, folds: Path, work: Path) -> DrcEvaluation:
     for fold in sorted({of_family[e.family] for e in find_designs([labels])}):
         base, out = runs / str(fold), work / str(fold)
         if not (out / WEIGHTS).is_file():
-            settings = with_model_of(load_weights(base, device="cpu"), load_config(None, SETTINGS, env={}), add=["drc"])
+            settings = with_model_of(load_weights(base, device="cpu"), load_config(RECIPE, env={}), add=["drc"])
             made = train([labels], out, config=settings, base=base, fold=fold, folds=folds, overwrite=out.is_dir())
             print(f"fold {fold}: {made.steps} steps on {made.num_train} placements, {made.seconds:.0f} s", flush=True)
         scores = evaluate([labels], out, fold=fold, folds=folds).drc
@@ -180,7 +177,7 @@ def main(argv: list[str] | None = None) -> int:
         told = ", ".join(f"{n} {g['gain']:+.3f} ({g['low']:+.3f} to {g['high']:+.3f})" for n, g in scores.items())
         print(f"over {other}, {next(iter(scores.values()))['families']} families: {told}")
     if options.out:
-        whole = {"bench": "drc", "machine": machine(), "iterations": ITERATIONS, "settings": SETTINGS,
+        whole = {"bench": "drc", "machine": machine(), "iterations": ITERATIONS, "settings": RECIPE.read_text("utf-8"),
                  **found.to_json(), "gains": gained}  # fmt: skip
         write_whole(options.out, (json.dumps(jsonable(whole), indent=1) + "\n").encode())
     return 0

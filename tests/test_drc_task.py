@@ -320,7 +320,8 @@ def test_the_bench_writes_a_batch_and_scores_every_fold(
         drc.main(["batch", str(kit), "--out", str(tmp_path / "batch.toml")])
     for fold in (0, 1):
         train([data], tmp_path / "runs" / str(fold), config=config(epochs=1), fold=fold)
-    monkeypatch.setattr(drc, "SETTINGS", ("train.epochs=2",))
+    (tmp_path / "recipe.toml").write_text("[train]\nepochs = 2\n")
+    monkeypatch.setattr(drc, "RECIPE", tmp_path / "recipe.toml")
     words = ["score", str(data), "--runs", str(tmp_path / "runs"), "--folds", str(data / "folds.toml")]
     words += ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "scores.json")]
     assert drc.main(words) == 0
