@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from bench.contest_scores import paired  # noqa: E402
 from bench.machine import machine  # noqa: E402
+from bench.quality import is_done  # noqa: E402
 from circuit_io.atomic import write_whole  # noqa: E402
 from circuit_io.data_folder import library_files  # noqa: E402
 from circuit_io.errors import InputError  # noqa: E402
@@ -35,12 +36,9 @@ from gsr_plugin.dataset import Loader, find_designs, read_folds  # noqa: E402
 from gsr_plugin.drc_scores import MODEL, DrcEvaluation, DrcScores, PlacementDrc  # noqa: E402
 from gsr_plugin.evaluate import evaluate  # noqa: E402
 from gsr_plugin.jsonable import jsonable  # noqa: E402
-from gsr_plugin.run import with_model_of  # noqa: E402
-from gsr_plugin.train import train  # noqa: E402
-from gsr_plugin.weights import WEIGHTS, load_weights  # noqa: E402
+from gsr_plugin.train import ADDED, train  # noqa: E402
 
 PLACEMENTS = ROOT / "bench" / "drc.txt"
-RECIPE = ROOT / "bench" / "drc.toml"
 ITERATIONS = 2
 TREES = "boosted trees on the same labels"
 
@@ -89,9 +87,9 @@ def score(labels: Path, runs: Path, folds: Path, work: Path) -> DrcEvaluation:
     found: list[PlacementDrc] = []
     for fold in sorted({of_family[e.family] for e in find_designs([labels])}):
         base, out = runs / str(fold), work / str(fold)
-        if not (out / WEIGHTS).is_file():
-            settings = with_model_of(load_weights(base, device="cpu"), load_config(RECIPE, env={}), add=["drc"])
-            made = train([labels], out, config=settings, base=base, fold=fold, folds=folds, overwrite=out.is_dir())
+        if not is_done(out):
+            settings, resume = load_config(ADDED, ["train.threads=1"], env={}), (out / "state").is_dir()
+            made = train([labels], out, config=settings, base=base, add=["drc"], fold=fold, folds=folds, resume=resume)
             print(f"fold {fold}: {made.steps} steps on {made.num_train} placements, {made.seconds:.0f} s", flush=True)
         scores = evaluate([labels], out, fold=fold, folds=folds).drc
         found += scores.placements if scores else []
@@ -177,7 +175,7 @@ def main(argv: list[str] | None = None) -> int:
         told = ", ".join(f"{n} {g['gain']:+.3f} ({g['low']:+.3f} to {g['high']:+.3f})" for n, g in scores.items())
         print(f"over {other}, {next(iter(scores.values()))['families']} families: {told}")
     if options.out:
-        whole = {"bench": "drc", "machine": machine(), "iterations": ITERATIONS, "settings": RECIPE.read_text("utf-8"),
+        whole = {"bench": "drc", "machine": machine(), "iterations": ITERATIONS, "settings": ADDED.read_text("utf-8"),
                  **found.to_json(), "gains": gained}  # fmt: skip
         write_whole(options.out, (json.dumps(jsonable(whole), indent=1) + "\n").encode())
     return 0

@@ -47,14 +47,20 @@ COLUMNS = {
 GROUPS = {"all": "alike", "with overflow": "with_overflow", "without": "without_overflow"}
 
 
+def is_done(out: Path) -> bool:
+    """Whether the run there came to its end."""
+    if not (out / "log.jsonl").is_file():
+        return False
+    last = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
+    return bool(last.get("event") == "end" and last.get("stopped") == "done")
+
+
 def train_missing(data: list[Path], runs: Path, config: Path, folds: Path, which: list[int | None]) -> None:
     """Train each fold that has no finished run; one that was stopped goes on where it stopped."""
     for fold in which:
         out = runs / ("all" if fold is None else str(fold))
-        if (out / "log.jsonl").is_file():
-            last = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
-            if last.get("event") == "end" and last.get("stopped") == "done":
-                continue
+        if is_done(out):
+            continue
         resume = (out / "state").is_dir()
         found = train(data, out, config=load_config(config), fold=fold, folds=folds, resume=resume, quiet=False)
         print(f"{out}: {found.steps} steps, {found.seconds:.0f} s", flush=True)

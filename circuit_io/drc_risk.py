@@ -34,11 +34,17 @@ def find_risks(prediction: Prediction, *, least: float = LIKELY, most: int = MOS
     if prob is None:
         return []
     group, count = connected_groups(prob >= least)
+    iy, ix = np.nonzero(group >= 0)
+    of, inside = group[iy, ix], prob[iy, ix].astype(np.float64)
+    gcells, expected, peak = np.bincount(of, minlength=count), np.bincount(of, inside, count), np.zeros(count)
+    np.maximum.at(peak, of, inside)
+    low, high = np.full((count, 2), max(prob.shape)), np.zeros((count, 2), np.int64)
+    np.minimum.at(low, of, np.stack([ix, iy], 1))
+    np.maximum.at(high, of, np.stack([ix, iy], 1) + 1)
     found = []
-    for number in range(count):
-        iy, ix = np.nonzero(group == number)
-        inside = prob[iy, ix].astype(np.float64)
-        x, y = prediction.x_um[[ix.min(), ix.max() + 1]], prediction.y_um[[iy.min(), iy.max() + 1]]
-        box = (float(x[0]), float(y[0]), float(x[1]), float(y[1]))
-        found.append(DrcRisk(box, len(inside), float(inside.sum()), float(inside.max())))
-    return sorted(found, key=lambda risk: -risk.expected)[:most]
+    for g in np.argsort(-expected, kind="stable")[:most].tolist():
+        (x0, y0), (x1, y1) = low[g].tolist(), high[g].tolist()
+        corners = (prediction.x_um[x0], prediction.y_um[y0], prediction.x_um[x1], prediction.y_um[y1])
+        box = (float(corners[0]), float(corners[1]), float(corners[2]), float(corners[3]))
+        found.append(DrcRisk(box, int(gcells[g]), float(expected[g]), float(peak[g])))
+    return found

@@ -39,7 +39,7 @@ MAPS: dict[str, MapKind] = {
     "sigma_h": MapKind("1 = full", "one standard deviation of congestion_h", "edge_h", is_required=False),
     "sigma_v": MapKind("1 = full", "one standard deviation of congestion_v", "edge_v", is_required=False),
     VIOLATED: MapKind(
-        "0..1", "probability that detailed routing leaves a DRC violation in the gcell", "gcell", is_required=False
+        "0..1", "probability of a DRC violation in the gcell in detailed routing", "gcell", is_required=False
     ),
     "cell_area_um2": MapKind("um^2", "area of movable insts in the gcell", "gcell", is_required=False),
     "fixed_area_um2": MapKind("um^2", "area of fixed insts in the gcell", "gcell", is_required=False),

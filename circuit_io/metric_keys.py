@@ -44,7 +44,7 @@ _KEYS = [
     MetricKey("gsr__timing__setup__ws", "ns", "higher", "worst predicted slack after global route"),
     MetricKey("gsr__timing__setup__wns", "ns", "higher", "the same where it is negative, else 0"),
     MetricKey("gsr__timing__setup__tns", "ns", "higher", "sum of the negative predicted slacks"),
-    MetricKey("gsr__drc__gcells", "gcells", "lower", "expected number of gcells with violations after detailed route"),
+    MetricKey("gsr__drc__gcells", "gcells", "lower", "expected number of gcells with violations in detailed routing"),
     MetricKey("gsr__gcell__count", "gcells", "neither", "size of the grid"),
     MetricKey("gsr__drift__count", "measures", "lower", "measures of the design outside of what the model has seen"),
     MetricKey("gsr__drift__farthest", "widths", "lower", "how far the farthest of them is, in widths of its range"),

@@ -18,7 +18,7 @@ from gsr_plugin.dataset import Entry, Loader
 from gsr_plugin.metrics import Averaged, auc, average_precision, pearson
 
 MODEL, PREDICTED, ROUTED = "gsr-gnn", "predicted congestion", "routed congestion"
-RUDY, PINS = "rudy on gcell boxes", "pins"
+RUDY, PINS, CHANCE = "rudy on gcell boxes", "pins", "chance"
 HOT_FRAC = 0.05  # of the gcells
 FEWEST = 5  # violated gcells of a placement, fewer say nothing of where they are
 Map = Float[np.ndarray, "ny nx"]
@@ -96,7 +96,8 @@ def score_drc(
         ROUTED: gcell_heat(labels.congestion_h, labels.congestion_v),
         RUDY: gcell_heat(feature("rudy_h"), feature("rudy_v")),
     }
-    maps: dict[str, Map] = {MODEL: prob, **heats, PINS: np.expm1(feature("pins"))}
+    flat = np.zeros_like(prob)
+    maps: dict[str, Map] = {MODEL: prob, **heats, PINS: np.expm1(feature("pins")), CHANCE: flat}
     excess = {name: float(np.maximum(heat - 1, 0).mean()) for name, heat in heats.items()}
     return PlacementDrc(
         family=entry.family,
@@ -105,7 +106,7 @@ def score_drc(
         variant=entry.variant,
         violations=int(sample.drc.sum()),
         violated=float((sample.drc > 0).mean()),
-        expected={MODEL: float(prob.mean()), **excess, PINS: float(maps[PINS].mean())},
+        expected={MODEL: float(prob.mean()), **excess, PINS: float(maps[PINS].mean()), CHANCE: 0.0},
         methods={name: DrcScores.of(sample.drc, heat) for name, heat in maps.items()},
     )
 

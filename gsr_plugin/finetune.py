@@ -23,7 +23,7 @@ from gsr_plugin.evaluate import score_entry
 from gsr_plugin.jsonable import jsonable, to_json_line
 from gsr_plugin.metrics import PlacementScores, Scores
 from gsr_plugin.run import with_model_of
-from gsr_plugin.run_folder import CONFIG, check_out
+from gsr_plugin.run_folder import CONFIG, check_out, refuse_base
 from gsr_plugin.shipped import find_weights
 from gsr_plugin.train import TrainResult, train
 from gsr_plugin.weights import Weights, load_weights
@@ -176,9 +176,7 @@ def finetune(
     """
     path = find_weights(base)
     begin = load_weights(path)
-    home = path if path.is_dir() else path.parent
-    if out.resolve() == home.resolve():
-        raise InputError("holds the weights to begin with", path=out, mend="Choose another --out.")
+    refuse_base(out, path)
     check_out(out, resume=resume, overwrite=overwrite)
     if resume and not (out / CONFIG).is_file():
         raise InputError("holds no state to resume", path=out, mend="Leave --resume out to start a run there.")

@@ -56,21 +56,23 @@ def placement_loss(
     overflow = F.binary_cross_entropy_with_logits(out.overflow_logit[seen], (truth[seen] > 1).to(error.dtype))
     log_sigma = out.log_sigma[seen].clamp(*LOG_SIGMA)
     likelihood = (log_sigma + 0.5 * (error.detach() * torch.exp(-log_sigma)).square()).mean()
-    loss = squared + settings.overflow_weight * overflow + settings.sigma_weight * likelihood
+    terms = [squared, settings.overflow_weight * overflow, settings.sigma_weight * likelihood]
     detour = slack = drc = torch.zeros(())
     if out.detour is not None:
         assert normaliser.detour is not None
         change = (sample.detour[nets] - usual_detour(graph, normaliser)) / normaliser.detour[1]
         log = torch.from_numpy(change).to(error)
         detour = detour_loss(out.detour, log, torch.from_numpy(held).to(error))
-        loss = loss + settings.detour_weight * detour
+        terms.append(settings.detour_weight * detour)
     if out.slack is not None and ends is not None:
         slack = slack_loss(out.slack, ends, held[ends.net])
-        loss = loss + slack  # reaches the head alone, so it has no weight
+        terms.append(slack)  # reaches the head alone, so it has no weight
     if out.drc_logit is not None and violations is not None:
         is_violated = transform_cells(violations > 0, item.symmetry).ravel()
         drc = F.binary_cross_entropy_with_logits(out.drc_logit, torch.from_numpy(is_violated).to(error))
-        loss = loss + drc  # the same
+        terms.append(drc)  # the same
+    taught = [term for term in terms if term.requires_grad] or terms  # some heads may be trained alone
+    loss = sum(taught[1:], start=taught[0])
     parts = (loss, squared, overflow, likelihood, detour, slack, drc)
     return loss, {name: float(value.detach()) for name, value in zip(LOSS_PARTS, parts, strict=True)}
 

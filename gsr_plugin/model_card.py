@@ -51,6 +51,9 @@ _CARD = {
     "ranges": Kind(f"an object of {len(QUANTILES)} numbers each", is_table),
     "calibration": _CALIBRATION,
     "base": TEXT_TABLE,
+    "added": Kind(
+        "an object of numbers by task", lambda v: isinstance(v, dict) and all(map(NUMBER_TABLE.test, v.values()))
+    ),
     "held_out_families": TEXTS,
     "technology_out": TEXT,
     "settings": OBJECT,
@@ -75,7 +78,8 @@ class ModelCard:
     held_out_families: tuple[str, ...] = ()
     technology_out: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
-    base: dict[str, str] = field(default_factory=dict)  # weights that it was fine-tuned from: name and hashes
+    base: dict[str, str] = field(default_factory=dict)  # weights that it began with: name and hashes
+    added: dict[str, dict[str, int]] = field(default_factory=dict)  # tasks that were added, and on how much data
     calibration: dict[str, float] = field(default_factory=dict)  # see gsr_plugin/calibration.py
     step: int = 0
     epoch: int = 0
@@ -118,17 +122,29 @@ class ModelCard:
         """What the network's sigma is multiplied by; 1 until it is calibrated."""
         return self.calibration.get("sigma_scale", 1.0)
 
-    def tuned_from(self, base: "ModelCard", *, name: str, sha256: str) -> "ModelCard":
-        """The card of a run that began with the weights of `base`: what either has seen, it has seen."""
-        return replace(
+    def tuned_from(self, base: "ModelCard", *, name: str, sha256: str, added: tuple[str, ...] = ()) -> "ModelCard":
+        """The card of a run that began with the weights of `base`: what either has seen, it has seen.
+
+        Where it alone added tasks, range, technologies and number of placements stay those of `base`.
+        """
+        more = {"num_placements": self.num_placements, "families": len(self.families)}
+        whole = replace(
             self,
             features={**self.features, **base.features},
-            num_placements=base.num_placements + self.num_placements,
             families=tuple(sorted({*base.families, *self.families})),
-            technologies=tuple(sorted({*base.technologies, *self.technologies})),
-            ranges=base.training_range.joined(self.training_range).quantiles,
             calibration=base.calibration,
             base={"name": name, "weights_sha256": sha256, "data_sha256": base.data_sha256},
+            added={**base.added, **dict.fromkeys(added, more)},
+        )
+        if added:
+            return replace(
+                whole, num_placements=base.num_placements, technologies=base.technologies, ranges=base.ranges
+            )
+        return replace(
+            whole,
+            num_placements=base.num_placements + self.num_placements,
+            technologies=tuple(sorted({*base.technologies, *self.technologies})),
+            ranges=base.training_range.joined(self.training_range).quantiles,
         )
 
     def at(self, *, step: int, epoch: int) -> "ModelCard":

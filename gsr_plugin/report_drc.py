@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from circuit_io.drc import DrcCounts, gcell_heat, violation_recall
+from circuit_io.drc_risk import LIKELY, find_risks
 from circuit_io.hotspots import HotSpot
 from circuit_io.maps import VIOLATED, Prediction
 from gsr_plugin.document import Block, Cell, Heading, Paragraph, Table
@@ -13,7 +14,7 @@ from gsr_plugin.report_words import box_text, number
 
 SHARES = (0.01, 0.05, 0.1, 0.2)  # of the gcells, the hottest first
 _SHOWN = 8  # rules
-_LIKELIEST = 10  # gcells
+_LIKELIEST = 10  # groups of gcells
 
 
 def spot_cover(spots: Sequence[HotSpot], shape: tuple[int, int]) -> Bool[np.ndarray, "ny nx"]:
@@ -27,26 +28,23 @@ def spot_cover(spots: Sequence[HotSpot], shape: tuple[int, int]) -> Bool[np.ndar
 
 
 def risk_section(prediction: Prediction) -> list[Block]:
-    """How many gcells are predicted to keep violations, and the likeliest; nothing without that task."""
+    """How many gcells are predicted to keep violations, and where they are likely; nothing without that task."""
     prob = prediction.maps.get(VIOLATED)
     if prob is None:
         return []
-    num = prob.sum(dtype=np.float64)
+    num, risks = prob.sum(dtype=np.float64), find_risks(prediction)
     text = (
         f"Detailed routing is expected to leave DRC violations in {number(num, 1)} of {prob.size:,} gcells "
-        f"({100 * num / prob.size:.1f} %), with a probability of one half and more in {int((prob >= 0.5).sum()):,}. "
-        "What counts as left, after which iteration, is that of the weights' labels (gsr weights show)."
+        f"({100 * num / prob.size:.1f} %), with a chance of {LIKELY:g} and more in {int((prob >= LIKELY).sum()):,}. "
+        "After which iteration is what the labels of the weights tell; those of shipped weights: gsr weights show."
     )
-    worst = np.argsort(-prob, axis=None, kind="stable")[:_LIKELIEST]
-    rows: list[list[Cell]] = []
-    edges = [prediction.per_gcell(f"congestion_{d}") for d in "hv"]
-    for iy, ix in np.stack(np.unravel_index(worst, prob.shape), axis=1).tolist():
-        x, y = prediction.x_um, prediction.y_um
-        rows.append([f"{ix}, {iy}", box_text((x[ix], y[iy], x[ix + 1], y[iy + 1])), f"{prob[iy, ix]:.2f}",
-                     *(number(float(values[iy, ix])) for values in edges)])  # fmt: skip
-    columns = ["gcell", "box (um)", "probability", "congestion H", "congestion V"]
-    heading = Heading("Predicted DRC violations", "drc-risk", 3)
-    return [heading, Paragraph(text), Table(columns, rows, frozenset({2, 3, 4}))]
+    rows: list[list[Cell]] = [
+        [box_text(risk.box_um), f"{risk.gcells:,}", number(risk.expected, 1), number(risk.peak)]
+        for risk in risks[:_LIKELIEST]
+    ]
+    columns = ["box (um)", "gcells", "of them expected violated", "highest probability"]
+    blocks: list[Block] = [Heading("Likely DRC violations", "drc-risk", 3), Paragraph(text)]
+    return [*blocks, Table(columns, rows, frozenset({1, 2, 3}))] if rows else blocks
 
 
 def drc_section(prediction: Prediction, counts: DrcCounts, spots: Sequence[HotSpot]) -> list[Block]:

@@ -27,7 +27,7 @@ from gsr_plugin.normaliser import Normaliser, fit_normaliser
 from gsr_plugin.ranks import Ranks
 from gsr_plugin.schedule import Step, epoch_plan, stack_rate
 from gsr_plugin.training_range import TrainingRange
-from gsr_plugin.weights import Weights, load_weights, pick_device, write_weights
+from gsr_plugin.weights import WEIGHTS, Weights, pick_device, write_weights
 
 _log = logging.getLogger(__name__)
 
@@ -107,9 +107,10 @@ def begin(
     held_out: list[Entry],
     fold: int | None,
     ranks: Ranks,
-    base: Path | None,
+    start: Weights | None,
+    added: tuple[str, ...],
 ) -> Run:
-    """A run at its first step; see `train`."""
+    """A run at its first step, from the weights of `start` where there are any; see `train`."""
     settings = config.train
     if ranks.size > settings.placements_per_step:
         raise InputError(
@@ -121,11 +122,9 @@ def begin(
     if device.type == "cuda" and ranks.size > 1:
         device = pick_device(f"cuda:{ranks.local}")
     load = Loader(settings.cache_mb)
-    start = None if base is None else load_weights(base, device=str(device))
-    added = () if start is None else _added(start, config.model, base)
     learned = config.model.tasks if start is None else added
     if added:
-        train_set = [e for e in train_set if any(load(e).teaches(task) for task in added)] or train_set
+        train_set = _that_teach(train_set, load, added)
     normaliser = fit_normaliser(train_set, load, detour=DETOUR in learned, slack=SLACK in learned)
     if DRC in learned and not any(load(e).teaches(DRC) for e in train_set):
         raise InputError(
@@ -136,7 +135,7 @@ def begin(
     card = ModelCard.of_run(config, train_set, held_out, ranges=TrainingRange.of(train_set, load), fold=fold)
     torch.manual_seed(settings.seed)
     model = GsrGnn(config.model, seed=settings.seed).to(device)
-    if base is not None and start is not None:
+    if start is not None:
         model.load_state_dict({**model.state_dict(), **start.model.state_dict()})
         normaliser = replace(
             start.normaliser,
@@ -146,7 +145,8 @@ def begin(
         for task in () if added else config.model.tasks:
             if not any(load(e).teaches(task) for e in train_set):
                 _log.warning("no placement has %s: %s is not tuned and may get worse", _LABELS[task], task)
-        card = card.tuned_from(start.card, name=base.name, sha256=start.sha256)
+        home = start.path.parent.name if start.path.name == WEIGHTS else start.path.name
+        card = card.tuned_from(start.card, name=home, sha256=start.sha256, added=added)
     heads = tuple(HEADS[task] for task in added)
     for name, p in model.named_parameters():
         p.requires_grad_(not added or name.startswith(heads))
@@ -174,25 +174,29 @@ _LABELS = {
 }
 
 
-def _added(start: Weights, model: ModelConfig, base: Path | None) -> tuple[str, ...]:
-    """Tasks of a model that the weights to begin with lack."""
-    had = start.card.model
-    if model.model_copy(update={"tasks": had.tasks}) != had or not set(had.tasks) <= set(model.tasks):
-        what = "is of another model than the settings"
-        raise InputError(what, path=base or start.path, mend="Leave the [model] settings out.")
-    return tuple(task for task in model.tasks if task not in had.tasks)
+def _that_teach(train_set: list[Entry], load: Loader, added: tuple[str, ...]) -> list[Entry]:
+    """The placements with labels of an added task; all where there is none, so that the error counts them."""
+    found = [e for e in train_set if any(load(e).teaches(task) for task in added)]
+    if found and len(found) < len(train_set):
+        left = len(train_set) - len(found)
+        _log.warning("%d of %d placements have no labels of %s: left out", left, len(train_set), ", ".join(added))
+    return found or train_set
 
 
 def with_model_of(start: Weights, settings: RunConfig, *, add: Sequence[str] = ()) -> RunConfig:
     """Settings with the model of the weights to begin with, and further tasks.
 
     Raises:
-        InputError: the settings are of another model.
+        InputError: the settings are of another model, or the weights have the task.
     """
     had = start.card.model
+    if twice := sorted(set(add) & set(had.tasks)):
+        what = f"have the task {twice[0]} already"
+        raise InputError(what, path=start.path, mend="gsr finetune tunes weights for the tasks that they have.")
     model = had.model_copy(update={"tasks": in_order((*had.tasks, *add))})
     if _shape(settings.model) not in (_shape(default_model()), _shape(had), _shape(model)):
-        raise InputError("the model is that of the weights", path="settings", mend="Leave the [model] settings out.")
+        mend = "Leave the [model] settings out, or give the weights that they are of (--from)."
+        raise InputError("the model is that of the weights", path="settings", mend=mend)
     return settings.model_copy(update={"model": model})
 
 
@@ -233,7 +237,8 @@ def take_up(run: Run, checkpoint: Checkpoint) -> None:
             raise InputError(
                 f"the run there has {name} = {stored}, this call {ours}",
                 path=run.out,
-                mend="Resume with the same data, fold and settings (RUN/config.toml), or start anew with --overwrite.",
+                mend="Resume with the same data, fold and settings (RUN/config.toml), and with --add and --from where "
+                "the run had them; or start anew with --overwrite.",
             )
     checkpoint.restore(run.model, run.optimizer, run.average)
     run.step, run.losses, run.seconds = checkpoint.step, list(checkpoint.losses), checkpoint.seconds

@@ -30,6 +30,12 @@ def check_out(out: Path, *, resume: bool, overwrite: bool) -> None:
             raise InputError("holds no run, so it is not replaced", path=out, mend="Choose another --out.")
 
 
+def refuse_base(out: Path, base: Path) -> None:
+    """Refuse an `out` that holds the weights to begin with."""
+    if out.resolve() == (base if base.is_dir() else base.parent).resolve():
+        raise InputError("holds the weights to begin with", path=out, mend="Choose another --out.")
+
+
 def prepare_out(out: Path, config: RunConfig, *, resume_at: int | None) -> None:
     """An empty run folder, or the resumed one with its log cut at the checkpoint; the settings are written."""
     out.mkdir(parents=True, exist_ok=True)

@@ -24,18 +24,19 @@ from gsr_plugin.dataset import find_designs, read_split
 from gsr_plugin.evaluate import score_entry
 from gsr_plugin.losses import LOSS_PARTS, placement_loss
 from gsr_plugin.metrics import summarize
-from gsr_plugin.model import APART
+from gsr_plugin.model import APART, in_order
 from gsr_plugin.ops.topk import NotANumberError
 from gsr_plugin.progress import Progress, stop_signals
 from gsr_plugin.ranks import Ranks
 from gsr_plugin.reversible import RangeError
-from gsr_plugin.run import Run, begin, held_out_besides, of_size, take_up
-from gsr_plugin.run_folder import CONFIG, LOG, check_out, prepare_out, write_line
+from gsr_plugin.run import Run, begin, held_out_besides, of_size, take_up, with_model_of
+from gsr_plugin.run_folder import CONFIG, LOG, check_out, prepare_out, refuse_base, write_line
 from gsr_plugin.schedule import Step, learning_rate
-from gsr_plugin.weights import predict_maps
+from gsr_plugin.weights import load_weights, pick_device, predict_maps
 
 _log = logging.getLogger(__name__)
 
+ADDED = Path(__file__).parent / "templates" / "add.toml"  # settings where tasks are added
 PARTS = (*LOSS_PARTS, "range_frac")  # what the log tells of a step
 STOPS = ("interrupted", "max_minutes", "stop_after")
 
@@ -75,6 +76,7 @@ def train(
     fold: int | None = None,
     folds: Path | None = None,
     base: Path | None = None,
+    add: Sequence[str] = (),
     hold_out: Collection[str] = (),
     resume: bool = False,
     overwrite: bool = False,
@@ -90,8 +92,9 @@ def train(
         config: settings; the defaults when not given.
         fold: hold the families of this fold out; none trains on everything (or goes on with a resumed run's fold).
         folds: the file that gives families their folds; else `folds.toml` in or beside the data.
-        base: weights to begin with, whose statistics are kept; else new ones. `config` has their model, and may name
-            further tasks: then the heads of these are trained alone.
+        base: weights to begin with, whose model and statistics are kept; else new ones.
+        add: further tasks for these weights: the heads of these are trained alone, on placements that have labels of
+            them, and the fold is that of the weights when not given.
         hold_out: names of placements to hold out besides.
         resume: go on with the run in `out`.
         overwrite: start anew in an `out` that holds a run.
@@ -110,6 +113,11 @@ def train(
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     checkpoint = read_checkpoint(out) if resume else None
+    start = None if base is None else load_weights(base, device=str(pick_device(config.train.device)))
+    if base is not None and start is not None:
+        refuse_base(out, base)
+        config = with_model_of(start, config, add=add)
+        fold = start.card.fold if fold is None and add else fold
     if checkpoint is not None and fold is None:
         fold = json.loads(checkpoint.run.get("fold", "null"))
     train_set, held_out = read_split(
@@ -119,7 +127,7 @@ def train(
     train_set = of_size(train_set, config)
     if ranks.leads:
         check_out(out, resume=resume, overwrite=overwrite)
-    run = begin(out, config, train_set, held_out, fold, ranks, base)
+    run = begin(out, config, train_set, held_out, fold, ranks, start, in_order(add))
     if checkpoint is not None:
         take_up(run, checkpoint)
     ranks.add_up_([torch.zeros(1)])  # nobody writes before all have read

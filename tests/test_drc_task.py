@@ -87,15 +87,14 @@ def base(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train([data], tmp_path_factory.mktemp("base") / "b", config=config("train.lr=0.01", epochs=15), fold=1).out
 
 
-def added(base: Path, *sets: str, add: tuple[str, ...] = ("drc",), epochs: int = 25) -> RunConfig:
-    settings = load_config(None, [f"train.epochs={epochs}", "train.warm_up_steps=2", "train.lr=0.01", *sets], env={})
-    return with_model_of(load_weights(base), settings, add=add)
+def short(*sets: str, epochs: int = 25) -> RunConfig:
+    return load_config(None, [f"train.epochs={epochs}", "train.warm_up_steps=2", "train.lr=0.01", *sets], env={})
 
 
 @pytest.fixture(scope="module")
 def run(data: Path, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with a head for violations."""
-    return train([data], tmp_path_factory.mktemp("run") / "r", config=added(base), base=base, fold=1).out
+    return train([data], tmp_path_factory.mktemp("run") / "r", config=short(), base=base, add=["drc"]).out
 
 
 def _toy(tasks: tuple[str, ...], **options: object) -> GsrGnn:
@@ -201,20 +200,28 @@ def test_an_added_head_alone_is_trained_and_resumes(data: Path, base: Path, run:
     before, after = load_weights(base), load_weights(run)
     assert after.card.model.tasks == ("congestion", "drc")
     assert after.card.base["weights_sha256"] == before.sha256
+    assert after.card.added == {"drc": {"num_placements": 2, "families": 2}}
+    assert (after.card.ranges, after.card.fold) == (before.card.ranges, 1)
+    assert after.card.num_placements == before.card.num_placements == 2
+    steps = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines() if '"step"' in line]
+    assert all(step["loss"] == step["drc"] for step in steps if step["event"] == "step")
+    with pytest.raises(InputError, match="have the task drc already"):
+        train([data], tmp_path / "twice", config=short(), base=run, add=["drc"])
+    with pytest.raises(InputError, match="holds the weights to begin with"):
+        train([data], base, config=short(), base=base, add=["drc"], overwrite=True)
     graph = open_design(data / "rv32_core").graph
     for old, new in zip(before.predict(graph).congestion, after.predict(graph).congestion, strict=True):
         np.testing.assert_array_equal(old, new)
-    settings = added(base, "train.ema=0.9", epochs=3)
-    whole = _bits(train([data], tmp_path / "whole", config=settings, base=base, fold=1).out)
-    train([data], tmp_path / "cut", config=settings, base=base, fold=1, stop_after=3)
-    cut = _bits(train([data], tmp_path / "cut", config=settings, base=base, fold=1, resume=True).out)
+    settings = short("train.ema=0.9", epochs=3)
+    whole = _bits(train([data], tmp_path / "whole", config=settings, base=base, add=["drc"]).out)
+    train([data], tmp_path / "cut", config=settings, base=base, add=["drc"], stop_after=3)
+    cut = _bits(train([data], tmp_path / "cut", config=settings, base=base, add=["drc"], resume=True).out)
     assert all(torch.equal(t, cut[name]) for name, t in whole.items())
     assert all(torch.equal(t, whole[name]) for name, t in a.items())
 
 
 def test_slack_and_detours_can_be_added_too(data: Path, base: Path, tmp_path: Path) -> None:
-    settings = added(base, add=("slack", "detour"), epochs=2)
-    out = train([data], tmp_path / "r", config=settings, base=base, fold=1).out
+    out = train([data], tmp_path / "r", config=short(epochs=2), base=base, add=["slack", "detour"]).out
     a, b = _bits(base), _bits(out)
     assert all(torch.equal(t, b[name]) for name, t in a.items())
     found = load_weights(out)
@@ -274,7 +281,7 @@ def test_a_prediction_has_the_map_and_reports_show_it(data: Path, run: Path, tmp
     assert np.corrcoef(part.ravel(), prob.ravel())[0, 1] > 0.95
     report = build_report(prediction)
     text = report.markdown("figures")
-    assert "Predicted DRC violations" in text
+    assert "Likely DRC violations" in text
     assert f"in {prob.sum():,.1f} of {prob.size:,} gcells" in text
     assert '"drc_prob":{' in report.html()
     design = open_design(data / "rv32_core")
@@ -286,9 +293,9 @@ def test_data_without_reports_are_refused_or_warned_of(
     base: Path, run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     corpus = write_corpus(tmp_path / "corpus")
-    with pytest.raises(InputError, match=r"none of 5 placements has a report of a detailed route[\s\S]*route_drc\.rpt"):
-        train([corpus], tmp_path / "none", config=added(base), base=base)
-    train([corpus], tmp_path / "tuned", config=added(run, add=()), base=run, stop_after=1)
+    with pytest.raises(InputError, match=r"none of 2 placements has a report of a detailed route[\s\S]*route_drc\.rpt"):
+        train([corpus], tmp_path / "none", config=short(), base=base, add=["drc"], fold=0)
+    train([corpus], tmp_path / "tuned", config=short(), base=run, stop_after=1)
     assert "no placement has a report of a detailed route: drc is not tuned" in caplog.text
     with pytest.raises(InputError, match=r"\[model\] settings"):
         with_model_of(load_weights(base), config("model.layers=3"), add=("drc",))
@@ -304,6 +311,11 @@ def test_the_command_adds_a_task(data: Path, base: Path, tmp_path: Path) -> None
     assert load_weights(tmp_path / "r").card.model.tasks == ("congestion", "drc")
     done = CliRunner().invoke(main, [*words, "--from", str(base), "--add", "drc", "--resume"])
     assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(main, [*words, "--resume"])
+    assert done.exit_code == 2
+    assert "with --add and --from where the run had them" in done.output
+    shown = CliRunner().invoke(main, ["weights", "show", str(tmp_path / "r")]).output
+    assert "| added: drc | on 2 placements |" in shown
 
 
 def test_the_bench_writes_a_batch_and_scores_every_fold(
@@ -321,7 +333,7 @@ def test_the_bench_writes_a_batch_and_scores_every_fold(
     for fold in (0, 1):
         train([data], tmp_path / "runs" / str(fold), config=config(epochs=1), fold=fold)
     (tmp_path / "recipe.toml").write_text("[train]\nepochs = 2\n")
-    monkeypatch.setattr(drc, "RECIPE", tmp_path / "recipe.toml")
+    monkeypatch.setattr(drc, "ADDED", tmp_path / "recipe.toml")
     words = ["score", str(data), "--runs", str(tmp_path / "runs"), "--folds", str(data / "folds.toml")]
     words += ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "scores.json")]
     assert drc.main(words) == 0

@@ -15,7 +15,6 @@ from circuit_io.errors import InputError
 from gsr_plugin.cli import main
 from gsr_plugin.config import load_config
 from gsr_plugin.dataset import Loader, find_designs
-from gsr_plugin.run import with_model_of
 from gsr_plugin.shipped import DEFAULTS, MODELS, find_weights, named, shipped, table
 from gsr_plugin.shipped_card import CARD, read_card
 from gsr_plugin.train import train
@@ -207,8 +206,7 @@ def test_weights_with_a_further_task_keep_the_card_of_their_trunk(tmp_path: Path
     corpus = write_corpus(tmp_path / "corpus", lengths=True)
     trunk, run, out = tmp_path / "trunk", tmp_path / "run", tmp_path / "gsr-base"
     train([corpus], trunk, config=load_config(None, [*SMALL, "train.epochs=2"], env={}))
-    more = with_model_of(load_weights(trunk), load_config(None, SMALL[-1:], env={}), add=["detour"])
-    train([corpus], run, config=more, base=trunk)
+    train([corpus], run, config=load_config(None, SMALL[-1:], env={}), base=trunk, add=["detour"])
     words, scores = words_and_scores(tmp_path, "congestion", "detour")
     given = {"words": words, "scores": scores, "folds": corpus / "folds.toml", "exports": []}
     made = ship(run, out, trunk=trunk, **given)

@@ -108,6 +108,8 @@ def annotate(
         contents[f"{VIOLATED}.csv"] = heatmap_csv(prediction, VIOLATED)
     files = {Path(out) / name: content for name, content in contents.items()}
     write_files(files, overwrite=overwrite)
+    if VIOLATED not in prediction.maps:
+        (Path(out) / f"{VIOLATED}.csv").unlink(missing_ok=True)  # of an earlier prediction
     return Annotations(spots, ranked, metrics, tuple(files))
 
 

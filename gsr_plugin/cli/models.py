@@ -48,7 +48,7 @@ def train(
     """Train a GSR-GNN on the labelled designs below DATA.
 
     --add gives weights a head for a further task and trains it alone: what they predicted before stays the same to the
-    bit. The labelled designs need nothing but labels of that task.
+    bit. Designs without labels of that task are left out.
 
     Ctrl-C ends the run after the step under way with a checkpoint that --resume takes up bit for bit. torchrun starts
     several processes that share the placements of every step (train.placements_per_step).
@@ -60,22 +60,17 @@ def train(
     gsr train data/routed --add drc --out runs/drc
     """
     from gsr_plugin.ranks import joined
-    from gsr_plugin.run import with_model_of
     from gsr_plugin.shipped import find_weights
-    from gsr_plugin.train import run_config
+    from gsr_plugin.train import ADDED, run_config
     from gsr_plugin.train import train as run
-    from gsr_plugin.weights import load_weights
 
     if base is not None and not add:
         raise InputError("is for --add", path="--from", mend="gsr finetune tunes weights on designs of yours.")
     with joined() as ranks:
-        settings = run_config(out, config, sets, resume=resume)
-        if add:
-            base = find_weights(base)
-            settings = with_model_of(load_weights(base, device="cpu"), settings, add=add)
+        settings = run_config(out, config or (ADDED if add and not resume else None), sets, resume=resume)
         found = run(
-            data, out, config=settings, fold=fold, folds=folds, base=base, resume=resume, overwrite=overwrite,
-            quiet=quiet, ranks=ranks,
+            data, out, config=settings, fold=fold, folds=folds, base=find_weights(base) if add else None, add=add,
+            resume=resume, overwrite=overwrite, quiet=quiet, ranks=ranks,
         )  # fmt: skip
     if not ranks.leads:
         click.get_current_context().exit()

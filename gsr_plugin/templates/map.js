@@ -13,7 +13,7 @@ const KINDS = [
   { name: "difference", title: "Difference", map: "difference", scale: "signed", unit: "prediction − router" },
   { name: "plan", title: "Plan", map: "plan", scale: "share", unit: "share of the gcell kept free", isGcell: true },
   { name: "drc", title: "DRC", map: "drc", scale: "ramp", unit: "violations of the detailed route", isGcell: true },
-  { name: "risk", title: "DRC risk", map: "drc_prob", scale: "ramp", unit: "probability of a violation after detailed route", isGcell: true },
+  { name: "risk", title: "Likely DRC", map: "drc_prob", scale: "chance", unit: "probability of a violation in detailed routing", isGcell: true },
 ];
 const DIRECTIONS = { h: "Horizontal", v: "Vertical", w: "Worst" };
 const state = { kind: "prediction", d: "w", cursor: null, hover: null, spot: null, mark: null };
@@ -91,7 +91,7 @@ function makeScale(kind) {
     const colour = (v) => v > full ? between(stops.above, (v - full) / (DATA.limit - full)) : between(stops.below, v / full);
     return { low: 0, high: DATA.limit, step, colour };
   }
-  let top = kind.scale === "share" ? 0.5 : 0.01;
+  let top = kind.scale === "chance" ? 1 : kind.scale === "share" ? 0.5 : 0.01;
   for (const d of kind.isGcell ? "w" : "hv") for (const v of valuesOf(kind, d)) if (Math.abs(v) > top) top = Math.abs(v);
   if (kind.scale === "signed") {
     top = Math.max(0.1, Math.min(top, 1));

@@ -33,7 +33,7 @@ function valuesAt([ix, iy]) {
   }
   rows.push(["capacity (tracks)", ...both((d) => show(at("capacity", d), 1))]);
   if (MAPS.plan) rows.push(["kept free by the plan", percent(MAPS.plan[i])]);
-  if (MAPS.drc_prob) rows.push(["DRC risk", percent(MAPS.drc_prob[i])]);
+  if (MAPS.drc_prob) rows.push(["likely DRC", percent(MAPS.drc_prob[i])]);
   if (MAPS.drc) rows.push(["DRC violations", MAPS.drc[i].toFixed(0)]);
   return rows;
 }
