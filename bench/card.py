@@ -109,7 +109,7 @@ def with_trunk(weights: Weights, trunk: Path) -> Weights:
     for name, t in base.model.state_dict().items():
         if name not in ours or not torch.equal(t, ours[name]):
             raise InputError(f'tensor "{name}" is not that of {weights.path}', path=trunk, mend="Give what --from was.")
-    return replace(weights, card=replace(base.card, model=weights.card.model))
+    return replace(weights, card=replace(base.card, model=weights.card.model, added=weights.card.added))
 
 
 def ship(
