@@ -74,7 +74,7 @@ def train_step(task: dict[str, Any]) -> dict[str, Any]:
     from gsr_plugin.config import TrainConfig
     from gsr_plugin.dataset import Entry, Sample
     from gsr_plugin.losses import placement_loss
-    from gsr_plugin.model import GsrGnn
+    from gsr_plugin.model import CONGESTION, DETOUR, GsrGnn
     from gsr_plugin.schedule import Step
     from gsr_plugin.shipped import find_weights
     from gsr_plugin.weights import load_weights
@@ -84,7 +84,7 @@ def train_step(task: dict[str, Any]) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     maps = [rng.random((graph.ny, graph.nx), np.float32) for _ in range(4)]
     sample = Sample(graph, Labels(*maps, np.zeros(graph.num_nets, np.float32)))
-    shape = {name: task[name] for name in ("layers", "width")} | {"save_indices": False}
+    shape = {name: task[name] for name in ("layers", "width")} | {"save_indices": False, "tasks": (CONGESTION, DETOUR)}
     model = GsrGnn(shipped.card.model.model_copy(update=shape), seed=0)
     optimizer = torch.optim.AdamW(model.parameters())
     item = Step(Entry("", "", "replica", "", export, graph.num_gcells, ""), Symmetry(), False, 1.0)

@@ -180,7 +180,8 @@ proc labels_timing { block out_dir route } {
     catch { set clock [::get_property [::get_property $path endpoint_clock] full_name] }
     append text "[csv_field $pin],[format %.6f [expr { $slack * $scale }]],[csv_field $clock]\n"
   }
-  write_file [file join $out_dir endpoints_grt.csv] [encoding convertto utf-8 $text]
+  set when [expr { $route eq "place" ? "place" : "grt" }]
+  write_file [file join $out_dir endpoints_$when.csv] [encoding convertto utf-8 $text]
   return written
 }
 
