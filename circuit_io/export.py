@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from circuit_io import labels as label_files
+from circuit_io.access_points import read_access_points, with_access_points
 from circuit_io.atomic import refuse_folder
 from circuit_io.design import Design, read_design
 from circuit_io.drc import FILE as DRC_FILE
@@ -52,6 +53,9 @@ def export_design(
     """
     refuse_folder(out, schema=SCHEMA, overwrite=overwrite)
     design = read_design(sources.lef, sources.def_, lib=sources.lib)
+    of_access: dict[str, Any] = {}
+    if sources.access_points is not None:
+        design, of_access = with_access_points(design, read_access_points(sources.access_points))
     if sources.hook is not None:
         _check_hook(sources.hook, design)
     grid = make_grid(
@@ -80,7 +84,7 @@ def export_design(
     manifest["warnings"] = [*design.warnings, *grid.warnings, *warnings]
     nets = timing.add_to(net_table(design, graph.net_box))
     insts, nets, tables, of_modules = modules.tables(inst_table(design, nodes), nets, nodes)
-    manifest |= of_modules | timing.said | {"router": of_router}
+    manifest |= of_modules | timing.said | of_access | {"router": of_router}
     ends = find_endpoints(
         design, nodes, graph, insts=insts, nets=nets, tile_um=manifest["grid"]["tile_um"],
         slack=sources.endpoint_slack, labels=sources.labels,
@@ -211,6 +215,7 @@ def _manifest(
         inputs.append(("verilog", sources.verilog))
     inputs += [("rtl", p) for p in sources.rtl.paths if p.is_file()]
     inputs += sources.timing.inputs
+    inputs += [("access_points", sources.access_points)] if sources.access_points else []
     listed = _hashed(inputs)
     return {
         "design": design.name,

@@ -40,7 +40,9 @@ _HOOK = {
     "routability_driven": TEXT,
     "worst_slack_ns": NUMBER,
     **dict.fromkeys(("rtl", "rtl_include", "rtl_defines"), TEXTS),
-    **dict.fromkeys(("verilog", "sdc", "family", "platform", "stage", "run_id", "metrics_stage"), TEXT),
+    **dict.fromkeys(
+        ("access_points", "verilog", "sdc", "family", "platform", "stage", "run_id", "metrics_stage"), TEXT
+    ),
 }
 HOOK_FACTS = ("improve_placement", "routability_driven", "worst_slack_ns")  # what a planner asks for besides
 
@@ -51,7 +53,7 @@ class ExportSources:
 
     `layer_adjustment` is by layer name or "*", and was read in `adjustment_path`. `hook` is what the flow's hook
     said of the design, which the DEF must agree with. `router_runs`: see `router_features.with_router`.
-    `endpoint_slack` is a table of slacks before routing, else that of the labels.
+    `endpoint_slack` is a table of slacks before routing, else that of the labels. `access_points`: see `AccessPoints`.
     """
 
     lef: list[Path]
@@ -72,6 +74,7 @@ class ExportSources:
     timing: TimingSources = field(default_factory=TimingSources)
     router_runs: int | None = None
     endpoint_slack: Path | None = None
+    access_points: Path | None = None
 
 
 def parse_layer_range(text: str) -> tuple[str, str]:
@@ -157,6 +160,7 @@ def sources_of_hook(path: Path, hook: Mapping[str, Any] | None = None) -> Export
             is_lenient=True,
         ),
         timing=TimingSources(sdc=place(hook["sdc"]) if hook.get("sdc") else None, is_lenient=True),
+        access_points=place(hook["access_points"]) if hook.get("access_points") else None,
     )
 
 
@@ -201,6 +205,7 @@ def sources_of_options(
     sdc_variable: Sequence[str] = (),
     router_runs: int | None = None,
     endpoint_slack: Path | None = None,
+    access_points: Path | None = None,
 ) -> ExportSources:
     """What a hook or a label folder says, overridden by the options that are given.
 
@@ -233,6 +238,7 @@ def sources_of_options(
         "labels": labels,
         "router_runs": router_runs,
         "endpoint_slack": endpoint_slack,
+        "access_points": access_points,
         "rtl": RtlSources(rtl, rtl_define, rtl_include) if rtl else None,
         "timing": _timing(base.timing, spef, sdc, sdc_variable) if spef or sdc or sdc_variable else None,
     }

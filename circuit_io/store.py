@@ -75,6 +75,7 @@ EXPORT_KINDS = {
     "endpoints": OBJECT,
     "flow": OBJECT,
     "labels_from": OBJECT,
+    "access_points": NUMBER_TABLE,
     "drc_violations": NUMBER_TABLE,
     "router": OBJECT,
     "files": TEXT_TABLE,

@@ -16,7 +16,7 @@ variable home [file dirname [file normalize [info script]]]
 
 foreach gsr_part {
   base text child steps design layers predict plan record snapshot moves apply placement rounds
-  annotate heatmap labels hooks
+  annotate heatmap access labels hooks
 } {
   source [file join $::gsr::home gsr_$gsr_part.tcl]
 }
@@ -59,6 +59,10 @@ proc ::gsr_check_gate { args } {
 
 proc ::gsr_export_labels { args } {
   return [::gsr::run_command gsr_export_labels $args]
+}
+
+proc ::gsr_access_points { args } {
+  return [::gsr::run_command gsr_access_points $args]
 }
 
 proc ::gsr_show_heatmap { args } {

@@ -21,6 +21,7 @@ variable command_keys {
   gsr_report_prediction { keys { out_dir file worst } flags {} }
   gsr_check_gate { keys { out_dir file } flags {} pairs { metric max } }
   gsr_export_labels { keys { out_dir } flags { grt wire_length timing drc } }
+  gsr_access_points { keys { file } flags {} }
   gsr_show_heatmap { keys { out_dir direction } flags {} }
   gsr_version { keys {} flags {} }
 }
@@ -39,6 +40,7 @@ variable command_help {
   gsr_report_prediction {[-out_dir dir] [-file hotspots.tsv] [-worst n]}
   gsr_check_gate {[-metric name -max value]... [-out_dir dir] [-file metrics.tsv]}
   gsr_export_labels {[-out_dir dir] [-grt] [-wire_length] [-timing] [-drc]}
+  gsr_access_points {[-file access_points.csv]}
   gsr_show_heatmap {[-out_dir dir] [-direction all|horizontal|vertical]}
   gsr_version {}
 }

@@ -232,6 +232,12 @@ proc optional_files { facts options out_dir } {
   if { $sdc eq "" } { set sdc [setting SDC_FILE] }
   if { [file isfile $sdc] } { lappend pairs sdc [json_path [file normalize $sdc]] }
   lappend pairs {*}[rtl_pairs $options]
+  set access [setting GSR_ACCESS_POINTS]
+  if { [file isfile $access] } {
+    lappend pairs access_points [json_path [file normalize $access]]
+  } elseif { $access ne "" } {
+    warn_once 7045 "GSR_ACCESS_POINTS: \"$access\" is no file; pins are taken at the middle of their shapes."
+  }
   return $pairs
 }
 

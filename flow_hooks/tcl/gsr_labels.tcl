@@ -7,6 +7,7 @@
 #   wire_length.csv  rows of report_wire_length                 grt: net total_um pins, or drt:
 #   endpoints_grt.csv  pin,slack_ns,clock                       with the parasitics in force
 #   congestion.rpt, route_drc.rpt                               OpenROAD's own reports, copied
+#   access_points.csv  master,orient,pin,x_um,y_um,layer         after pin_access, for exports
 #   done.json        parameters; written last
 #
 # Capacity and usage both contain the reduction by blockages and adjustments. The column
@@ -59,6 +60,9 @@ proc export_labels { out_dir kinds route } {
     lappend states $kind $state
     if { $state ne "written" } { say 7009 "Labels: $kind: $state" }
   }
+  set access [file join $out_dir access_points.csv]
+  file delete $access
+  if { $route ne "place" } { catch { write_access_points $block $access } }
   write_file [file join $out_dir done.json] "[labels_json $block $states]\n"
   return [dict create status ok out_dir $out_dir {*}$states]
 }

@@ -28,6 +28,7 @@ def _size(manifest: dict[str, Any]) -> str:
 @click.option(
     "--endpoint-slack", type=FILE, help="Slacks of endpoints before routing (pin,slack_ns); else those of --labels."
 )
+@click.option("--access-points", type=FILE, help="Where pin_access puts pins, as gsr_access_points wrote it.")
 @click.option("--signal-layers", metavar="LOW-HIGH", help="Layers that the router may use, as in met1-met5.")
 @click.option("--layer-adjustment", metavar="A|LAYER=A,..", help="Share of the tracks that the router leaves free.")
 @click.option("--gcell-um", type=float, help="Side of a gcell; else what OpenROAD's router takes.")
