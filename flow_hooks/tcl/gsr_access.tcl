@@ -3,7 +3,7 @@
 # serves the others of its library.
 
 namespace eval ::gsr {
-variable access_insts 8  ;# of a master and orientation that are looked at, since pins may be open
+variable access_insts 8 ;# of a master and orientation that are looked at, since pins may be open
 
 proc do_access_points { options } {
   set path [option $options file]
@@ -13,7 +13,7 @@ proc do_access_points { options } {
   return [dict create status ok file [file normalize $path] pins $count]
 }
 
-# Writes the table; the number of its lines, 0 where the design has no access points (and no file then).
+# Writes the table; the number of its lines. 0, and no file, where there are no access points.
 proc write_access_points { block path } {
   variable access_insts
   set per_um [expr { double([$block getDbUnitsPerMicron]) }]

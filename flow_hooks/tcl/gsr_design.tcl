@@ -236,7 +236,8 @@ proc optional_files { facts options out_dir } {
   if { [file isfile $access] } {
     lappend pairs access_points [json_path [file normalize $access]]
   } elseif { $access ne "" } {
-    warn_once 7045 "GSR_ACCESS_POINTS: \"$access\" is no file; pins are taken at the middle of their shapes."
+    warn_once 7045 "GSR_ACCESS_POINTS: \"$access\" is no file: pins are where their shapes\
+      have their middles."
   }
   return $pairs
 }
