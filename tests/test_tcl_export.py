@@ -85,6 +85,19 @@ def test_the_rtl_is_what_the_flow_synthesised_or_what_is_named(tmp_path: Path) -
     assert hook_of(tmp_path)["rtl"] == [str(tmp_path / "b.v")]
 
 
+def test_access_points_travel_where_the_file_is(tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text("text\n")
+    export(tmp_path, env={"GSR_ACCESS_POINTS": str(tmp_path / "points.csv")})
+    assert hook_of(tmp_path)["access_points"] == str(tmp_path / "points.csv")
+    run = export(tmp_path, env={"GSR_ACCESS_POINTS": str(tmp_path / "none.csv")})
+    assert "access_points" not in hook_of(tmp_path)
+    assert "FLW-7045" in run.out
+    assert "none.csv" in run.out
+    run = run_tcl(tmp_path, "puts [gsr_access_points -file points.csv]")
+    assert "call pin_access first" in run.out
+    assert (tmp_path / "points.csv").read_text() == "text\n"
+
+
 def test_each_export_has_its_own_run_id(tmp_path: Path) -> None:
     run = run_tcl(
         tmp_path,
