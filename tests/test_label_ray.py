@@ -100,7 +100,7 @@ def test_a_machine_that_dies_loses_no_job_and_none_is_run_twice(
 ) -> None:
     monkeypatch.setenv("GSR_OPENROAD", str(openroad_that_hangs_on_the_second(tmp_path, kit)))
     placed = kit / "labels" / "gsr45" / "crc_bank" / "v0" / "placed.def.gz"
-    text = KIT.format(tech=kit / "tech", placed=placed, fails="", more="") + "[limits]\nmemory_mb = 1500\n"
+    text = KIT.format(tech=kit / "tech", placed=placed, fails="", more="") + "[limits]\nmemory_mb = 1900\n"
     batch = write_batch(tmp_path, text + "".join(f"[[variant]]\nseed = {i}\n" for i in range(3)))
     out, ends, hung = tmp_path / "out", tmp_path / "ends", tmp_path / "hung"
     command = [sys.executable, "-m", "gsr_plugin", "label", str(batch), "--out", str(out), "--ray", cluster.address]
