@@ -19,6 +19,7 @@ import pytest
 from tcl_session import HERE, fake_python, find_tclsh, is_alive, num_runs, overflows
 
 from circuit_io.metric_keys import METRIC_KEYS
+from flow_hooks.annotations.markers import RISK
 from flow_hooks.openroad.binary import FLAGS
 
 PYTHON = Path(os.environ.get("GSR_LIBRELANE_PYTHON", Path(sys.prefix) / "librelane" / "bin" / "python"))
@@ -614,8 +615,10 @@ def test_the_whole_way_from_a_netlist(tmp_path: Path, kit: Path, program: str) -
         left = in_database(flow.openroad, Path(run.state["odb"]))
         assert left["blockages"] == 0
         assert left["properties"] == left["insts"] > 7000
-        hotspots = Path(run.state["gsr_hotspots"]).read_text().splitlines()
-        assert left["markers"] == len(hotspots) - 2 > 0
+        (category,) = json.loads(Path(run.state["gsr_markers"]).read_text()).values()
+        hot, likely = Path(run.state["gsr_hotspots"]).read_text().splitlines()[2:], category["category"].get(RISK)
+        assert left["markers"] == len(hot) + (len(likely["violations"]) if likely else 0)
+        assert hot
     # the same metric closes the gate
     run = flow.run("GSR.GateChecker", state=run.state, config={"GSR_GATE": {"congestion_v__max": 0.5}}, tag="gate")
     assert "The gate is closed" in run.answer["error"]
