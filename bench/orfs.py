@@ -59,9 +59,12 @@ OTHERS = {"base": {"GSR_ENABLE": "0"}, "served": {"GSR_SERVE": "1", "GSR_LABELS"
 DESIGNS = ("crc_bank", "rv32_core", "xbar16", "nangate45/gcd", "nangate45/ibex", "nangate45/aes")
 
 
-def run_design(tools: Tools, design: Design, work: Path, *, compare: bool) -> dict[str, Any]:
+def run_design(
+    tools: Tools, design: Design, work: Path, *, compare: bool, access: Path | None = None
+) -> dict[str, Any]:
     """The runs of one design, its scores and seconds."""
-    watched = checked(make(tools, design, ["grt"], work, variant="observe", env={"GSR_LABELS": "grt"}))
+    settings = {"GSR_LABELS": "grt"} | ({"GSR_ACCESS_POINTS": str(access.resolve())} if access else {})
+    watched = checked(make(tools, design, ["grt"], work, variant="observe", env=settings))
     differ: dict[str, list[str]] = {}
     for variant, env in OTHERS.items() if compare else ():
         branch(watched, variant, before="3_3")
@@ -219,6 +222,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--compare", action="store_true", help="also without us and with a server; the DEFs must be equal"
     )
+    parser.add_argument(
+        "--access-points", type=Path, help="GSR_ACCESS_POINTS: a table of another design of the library"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "orfs.json")
     parser.add_argument("--resume", action="store_true", help="leave designs alone that are done")
     parser.add_argument("--quick", action="store_true", help="crc_bank alone")
@@ -234,7 +240,8 @@ def main(arguments: list[str] | None = None) -> int:
             else:
                 plain, _, given = name.partition(":")
                 chosen = replace(kit_design(plain, **dict(g.split("=", 1) for g in given.split(",") if g)), name=name)
-            row = run_design(tools, chosen, work, compare=args.compare or args.quick)
+            compare = args.compare or args.quick
+            row = run_design(tools, chosen, work, compare=compare, access=args.access_points)
             write_whole(done, to_json_line(row))
         rows.append(json.loads(done.read_text()))
         print(f"{name}: done", file=sys.stderr, flush=True)
