@@ -20,7 +20,6 @@ from circuit_io.geometry import ORIENTS
 from circuit_io.text import read_bytes
 
 COLUMNS = ("master", "orient", "pin", "x_um", "y_um", "layer")
-FILE = "access_points.csv"
 _OF_OPENROAD = dict(zip(("R0", "R180", "R90", "R270", "MY", "MX", "MXR90", "MYR90"), ORIENTS, strict=True))
 _MEND = "Write it with gsr_access_points in OpenROAD, after pin_access."
 
@@ -42,10 +41,11 @@ def read_access_points(path: Path) -> AccessPoints:
     kinds = {name: pa.float64() if name.endswith("_um") else pa.string() for name in COLUMNS}
     try:
         table = csv.read_csv(pa.py_buffer(read_bytes(path)), convert_options=csv.ConvertOptions(column_types=kinds))
-    except pa.ArrowInvalid as e:
+        names = tuple(table.column_names)
+    except (pa.ArrowInvalid, UnicodeDecodeError) as e:
         raise InputError(f"is no table: {e}", path=path, mend=_MEND) from e
-    if tuple(table.column_names) != COLUMNS:
-        raise InputError(f"has the columns {','.join(table.column_names)[:80]}", path=path, mend=_MEND)
+    if names != COLUMNS:
+        raise InputError(f"has the columns {','.join(names)[:80]}", path=path, mend=_MEND)
     points: dict[tuple[str, str, str], tuple[float, float, str]] = {}
     faults = Faults(path)
     for row, (master, orient, pin, x, y, layer) in enumerate(zip(*table.to_pydict().values(), strict=True), start=2):
@@ -62,7 +62,7 @@ def with_access_points(design: Design, access: AccessPoints) -> tuple[Design, di
     """The design with pins of insts where the table has them; others stay. And what the manifest tells.
 
     Raises:
-        InputError: the table knows no pin of this design, or a layer that it has not.
+        InputError: the table knows no pin of this design, a layer that it has not, or a point far from its inst.
     """
     forms, levels = design.forms, {layer.name: layer.level for layer in design.layers}
     of_inst = np.flatnonzero(design.pin_inst >= 0)
@@ -73,8 +73,14 @@ def with_access_points(design: Design, access: AccessPoints) -> tuple[Design, di
         inst = int(design.pin_inst[pin])
         master = str(design.masters.names[int(design.inst_master[inst])])
         key = (master, ORIENTS[int(design.inst_orient[inst])], str(design.pin_names[int(design.pin_name[pin])]))
-        if key in access.points:
-            at[form], reached = access.points[key], reached + count
+        if key not in access.points:
+            continue
+        at[form], reached = access.points[key], reached + count
+        low, high = design.inst_rect_dbu[inst, :2], design.inst_rect_dbu[inst, 2:]
+        point = np.array(at[form][:2]) * design.dbu_per_um
+        if (point < -design.row_height_dbu).any() or (point > high - low + design.row_height_dbu).any():
+            what = f"pin {key[2]} of {master} in {key[1]} lies outside of its inst"
+            raise InputError(what, path=access.path, mend="Give a table of the design's library.")
     if not at:
         raise InputError("knows no pin of this design", path=access.path, mend="Give a table of the design's library.")
     lost = sorted({layer for _, _, layer in at.values()} - set(levels))

@@ -23,7 +23,7 @@ ACCEPT_S = 60.0  # until a server has taken a request, which may still be loadin
 START_S = 120.0  # until a server that was started says where it is
 MAX_ANSWER_BYTES = 64 * 2**20
 _FLOW_FOLDERS = ("OBJECTS_DIR", "RESULTS_DIR", "REPORTS_DIR", "LOG_DIR")  # of ORFS; later steps write there too
-_HOOK_FILES = ("def", "lefs", "libs", "verilog", "sdc", "rtl", "rtl_include")
+_HOOK_FILES = ("def", "lefs", "libs", "verilog", "sdc", "access_points", "rtl", "rtl_include")
 
 
 def answer_from_server(arguments: Sequence[str], env: Mapping[str, str] = os.environ) -> int | None:

@@ -93,7 +93,7 @@ class Folders:
                 self._check(path, self.write if name in _OUTPUTS else self.read)
         if params.get("hook"):
             sources = sources_of_hook(params["hook"])
-            single = [p for p in (sources.verilog, sources.timing.sdc) if p]
+            single = [p for p in (sources.verilog, sources.timing.sdc, sources.access_points) if p]
             for path in (*sources.lef, sources.def_, *sources.lib, *single, *sources.rtl.paths, *sources.rtl.include):
                 self._check(path, self.read)
         if params.get("pred"):

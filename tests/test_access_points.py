@@ -97,6 +97,13 @@ def test_what_is_no_table_of_this_library_is_refused(design: Design, tmp_path: P
     inst = int(design.pin_inst[np.flatnonzero(design.pin_inst >= 0)[0]])
     master = design.masters.names[int(design.inst_master[inst])]
     pin = design.pin_names[int(design.pin_name[np.flatnonzero(design.pin_inst == inst)[0]])]
+    oriented = f"{master},{OPENROAD[ORIENTS[int(design.inst_orient[inst])]]},{pin}"
+    for place in ("1e300,0.2", "0.1,-50"):
+        with pytest.raises(InputError, match="lies outside of its inst"):
+            with_access_points(design, read_access_points(written(tmp_path, f"{oriented},{place},M1")))
+    (tmp_path / "points.csv").write_bytes(b"\xff\xfe,\n1,2\n")
+    with pytest.raises(InputError, match="is no table"):
+        read_access_points(tmp_path / "points.csv")
     line = f"{master},{OPENROAD[ORIENTS[int(design.inst_orient[inst])]]},{pin},0.1,0.2,Q9"
     with pytest.raises(InputError, match='layer "Q9" is none of the design'):
         with_access_points(design, read_access_points(written(tmp_path, line)))

@@ -171,10 +171,10 @@ def test_paths_outside_its_folders_are_refused(do: Do, hook: Path, tmp_path: Pat
     assert not (flow / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["lefs", "def", "libs", "verilog", "sdc", "rtl", "rtl_include"])
+@pytest.mark.parametrize("name", ["lefs", "def", "libs", "verilog", "sdc", "access_points", "rtl", "rtl_include"])
 def test_files_that_a_hook_names_outside_are_refused(do: Do, hook: Path, tmp_path: Path, name: str) -> None:
     outside = str(tmp_path / "other" / "file")
-    change(hook, **{name: outside if name in ("def", "verilog", "sdc") else [outside]})
+    change(hook, **{name: outside if name in ("def", "verilog", "sdc", "access_points") else [outside]})
     assert f"{outside} is outside" in do("flow", "--hook", hook, "--out", "flow/out")["refused"]
 
 

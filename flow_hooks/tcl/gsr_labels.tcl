@@ -62,7 +62,9 @@ proc export_labels { out_dir kinds route } {
   }
   set access [file join $out_dir access_points.csv]
   file delete $access
-  if { $route ne "place" } { catch { write_access_points $block $access } }
+  if { $route ne "place" && [catch { write_access_points $block $access } message] } {
+    say 7009 "Labels: access points: $message"
+  }
   write_file [file join $out_dir done.json] "[labels_json $block $states]\n"
   return [dict create status ok out_dir $out_dir {*}$states]
 }
