@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from synthetic_graph import TILE_UM, synthetic_graph, write_corpus, write_synthetic
-from toy_graphs import features, toy_graph
+from toy_graphs import check_gradients, features, toy_graph
 
 from circuit_io.crop import crop_graph, held_frac
 from circuit_io.errors import InputError
@@ -150,17 +150,7 @@ def test_the_head_and_the_stack_below_it_have_the_gradient_of_the_loss() -> None
     target = torch.randn(50, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     _loss(model(graph, *x), target).backward()
     names = ["net_head.0.weight", "net_head.1.weight", "net_head.3.bias", "stack.mix_net", "encoders.inst.2.weight"]
-    for name in names:
-        p, step = model.get_parameter(name), 1e-6
-        assert p.grad is not None
-        way = torch.randn(p.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
-        found = []
-        for sign in (1, -1):
-            with torch.no_grad():
-                p.add_(sign * step * way)
-                found.append(float(_loss(model(graph, *x), target)))
-                p.sub_(sign * step * way)
-        assert (found[0] - found[1]) / (2 * step) == pytest.approx(float((p.grad * way).sum()), rel=1e-5), name
+    check_gradients(model, names, lambda: _loss(model(graph, *x), target))
 
 
 @pytest.mark.parametrize("options", [{}, {"variant": "paper"}, {"save_indices": True}], ids=str)

@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 from synthetic_graph import write_corpus
-from toy_graphs import features, toy_graph
+from toy_graphs import check_gradients, features, toy_graph
 
 from bench import drc
 from circuit_io.drc import gcell_heat, read_stored_drc
@@ -124,17 +124,7 @@ def test_the_head_has_the_gradient_of_the_loss_and_nothing_else_gets_any() -> No
     loss().backward()
     names = [name for name, _ in model.named_parameters() if name.startswith("drc_head.")]
     assert len(names) == 8
-    for name in names:
-        p, step = model.get_parameter(name), 1e-6
-        assert p.grad is not None
-        way = torch.randn(p.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
-        found = []
-        for sign in (1, -1):
-            with torch.no_grad():
-                p.add_(sign * step * way)
-                found.append(float(loss()))
-                p.sub_(sign * step * way)
-        assert (found[0] - found[1]) / (2 * step) == pytest.approx(float((p.grad * way).sum()), rel=1e-5, abs=1e-9)
+    check_gradients(model, names, loss)
     alone = _toy(("congestion",), t="off").double()
     alone(graph, *x).congestion.square().mean().backward()
     for name, p in alone.named_parameters():

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from synthetic_graph import write_corpus
-from toy_graphs import features, toy_graph
+from toy_graphs import check_gradients, features, toy_graph
 
 from circuit_io.crop import crop_graph, held_frac
 from circuit_io.endpoints import read_stored_endpoints
@@ -166,19 +166,7 @@ def test_the_head_has_the_gradient_of_the_loss_and_the_stack_gets_none_of_it() -
     _loss(model(graph, *x, ends)).backward()
     names = [name for name, _ in model.named_parameters() if name.startswith("slack_head.")]
     assert len(names) == 8
-    for name in names:
-        p, step = model.get_parameter(name), 1e-6
-        assert p.grad is not None
-        way = torch.randn(p.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
-        found = []
-        for sign in (1, -1):
-            with torch.no_grad():
-                p.add_(sign * step * way)
-                found.append(float(_loss(model(graph, *x, ends))))
-                p.sub_(sign * step * way)
-        assert (found[0] - found[1]) / (2 * step) == pytest.approx(float((p.grad * way).sum()), rel=1e-5, abs=1e-9), (
-            name
-        )
+    check_gradients(model, names, lambda: _loss(model(graph, *x, ends)))
     alone = _toy(("congestion",), t="off").double()
     alone(graph, *x).congestion.square().mean().backward()
     for name, p in alone.named_parameters():

@@ -1,9 +1,11 @@
 """Random placed netlists for the tests of operators, relations and model, and the naive lists of their relations."""
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -106,3 +108,19 @@ def features(
     sizes = ((graph.num_insts, 5), (graph.num_nets, 4), (graph.num_gcells, 6))
     inst, net, gcell = (torch.randn(*s, generator=g, dtype=torch.float64).to(dtype) for s in sizes)
     return inst, net, gcell
+
+
+def check_gradients(model: torch.nn.Module, names: Sequence[str], loss: Callable[[], Tensor]) -> None:
+    """The gradients that a backward has left are those of central differences along one random way each."""
+    for name in names:
+        p, step = model.get_parameter(name), 1e-6
+        assert p.grad is not None
+        way = torch.randn(p.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+        found = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                p.add_(sign * step * way)
+                found.append(float(loss()))
+                p.sub_(sign * step * way)
+        wanted = pytest.approx(float((p.grad * way).sum()), rel=1e-5, abs=1e-9)
+        assert (found[0] - found[1]) / (2 * step) == wanted, name
