@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Float32
 from circuit_io.fields import NET_FEATURES, column
 from circuit_io.net_lengths import tree_lengths
 from gsr_plugin.dataset import Entry, Loader, Sample
-from gsr_plugin.metrics import Averaged, pearson
+from gsr_plugin.metrics import Averaged, nested_mean, pearson
 
 MODEL = "gsr-gnn"
 SHORTEST, MEAN, TREE = "shortest length", "shortest x mean detour", "Steiner tree x constant"
@@ -150,17 +150,12 @@ class DetourEvaluation:
     def means(self, *, overflowing: bool, alike: bool = False) -> dict[str, DetourScores]:
         """Of each method: mean over placements of a design, designs, families; or over all placements alike."""
         chosen = [p for p in self.placements if p.is_overflowing or not overflowing]
-        tree: dict[str, dict[tuple[str, str], list[PlacementDetour]]] = {}
-        for p in chosen:
-            tree.setdefault(p.family, {}).setdefault((p.technology, p.design), []).append(p)
-        found = {}
-        for name in self.placements[0].methods:
-            nested = DetourScores.mean(
-                DetourScores.mean(DetourScores.mean(p.methods[name] for p in ps) for ps in designs.values())
-                for designs in tree.values()
-            )
-            found[name] = DetourScores.mean(p.methods[name] for p in chosen) if alike else nested
-        return found
+        if alike:
+            return {n: DetourScores.mean(p.methods[n] for p in chosen) for n in self.placements[0].methods}
+        return {
+            name: nested_mean(DetourScores, ((p, p.methods[name]) for p in chosen))
+            for name in self.placements[0].methods
+        }
 
     def num(self, *, overflowing: bool) -> int:
         """Placements of a mean."""

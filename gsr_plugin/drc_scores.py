@@ -15,7 +15,7 @@ from scipy import stats
 from circuit_io.drc import gcell_heat, violation_recall
 from circuit_io.fields import GCELL_FEATURES, column
 from gsr_plugin.dataset import Entry, Loader
-from gsr_plugin.metrics import Averaged, auc, average_precision, pearson
+from gsr_plugin.metrics import Averaged, auc, average_precision, nested_mean, pearson
 
 MODEL, PREDICTED, ROUTED = "gsr-gnn", "predicted congestion", "routed congestion"
 RUDY, PINS, CHANCE = "rudy on gcell boxes", "pins", "chance"
@@ -119,14 +119,8 @@ class DrcEvaluation:
 
     def means(self) -> dict[str, DrcScores]:
         """Of each method: mean over placements of a design, designs, families."""
-        tree: dict[str, dict[tuple[str, str], list[PlacementDrc]]] = {}
-        for p in self.placements:
-            tree.setdefault(p.family, {}).setdefault((p.technology, p.design), []).append(p)
         return {
-            name: DrcScores.mean(
-                DrcScores.mean(DrcScores.mean(p.methods[name] for p in ps) for ps in designs.values())
-                for designs in tree.values()
-            )
+            name: nested_mean(DrcScores, ((p, p.methods[name]) for p in self.placements))
             for name in self.placements[0].methods
         }
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from statistics import fmean
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64
@@ -87,6 +87,31 @@ class Summary:
     by_technology: dict[str, Scores]
     num_headline: int
     num_small: int
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """A scored placement."""
+
+    @property
+    def family(self) -> str:
+        """Designs that share RTL have one."""
+
+    @property
+    def technology(self) -> str:
+        """Name of the technology."""
+
+    @property
+    def design(self) -> str:
+        """Name of the design."""
+
+
+def nested_mean(kind: type[_S], scored: Iterable[tuple[Placed, _S]]) -> _S:
+    """Mean over the placements of a design, then designs, then families."""
+    families: dict[str, dict[tuple[str, str], list[_S]]] = {}
+    for p, scores in scored:
+        families.setdefault(p.family, {}).setdefault((p.technology, p.design), []).append(scores)
+    return kind.mean(kind.mean(kind.mean(found) for found in designs.values()) for designs in families.values())
 
 
 def score_map(
@@ -170,16 +195,10 @@ def _over_families(placements: Sequence[PlacementScores]) -> Scores:
 
 def _means(placements: Sequence[PlacementScores], key: Callable[[PlacementScores], str]) -> dict[str, Scores]:
     """Per value of `key`: mean over the placements of a design, then over designs, then over families."""
-    out = {}
-    for value in sorted({key(p) for p in placements}):
-        families: dict[str, dict[tuple[str, str], list[Scores]]] = {}
-        for p in placements:
-            if key(p) == value:
-                families.setdefault(p.family, {}).setdefault((p.technology, p.design), []).append(p.mean)
-        out[value] = Scores.mean(
-            Scores.mean(Scores.mean(variants) for variants in designs.values()) for designs in families.values()
-        )
-    return out
+    return {
+        value: nested_mean(Scores, ((p, p.mean) for p in placements if key(p) == value))
+        for value in sorted({key(p) for p in placements})
+    }
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64
 
 from gsr_plugin.dataset import Entry, Loader
-from gsr_plugin.metrics import Averaged, pearson
+from gsr_plugin.metrics import Averaged, nested_mean, pearson
 from gsr_plugin.slack import SlackInputs
 
 MODEL, PLACED, MEAN, DELAYS = "gsr-gnn", "slack before routing", "less the mean change", "less wire delays x constants"
@@ -161,14 +161,8 @@ class SlackEvaluation:
     def means(self, *, technology: str = "") -> dict[str, SlackScores]:
         """Of each method: mean over placements of a design, designs, families; of one technology where named."""
         chosen = [p for p in self.placements if technology in ("", p.technology)]
-        tree: dict[str, dict[tuple[str, str], list[PlacementSlack]]] = {}
-        for p in chosen:
-            tree.setdefault(p.family, {}).setdefault((p.technology, p.design), []).append(p)
         return {
-            name: SlackScores.mean(
-                SlackScores.mean(SlackScores.mean(p.methods[name] for p in ps) for ps in designs.values())
-                for designs in tree.values()
-            )
+            name: nested_mean(SlackScores, ((p, p.methods[name]) for p in chosen))
             for name in self.placements[0].methods
         }
 
