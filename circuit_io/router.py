@@ -7,23 +7,20 @@ by fixed shapes count as taken. The passes are in C (`router_native`) or, where 
 """
 
 import logging
-import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
 
-from circuit_io import native, router_native, router_reference
+from circuit_io import native
 from circuit_io.errors import InputError
-from circuit_io.graph import CircuitGraph, Layers
-from circuit_io.router_board import Board, Detours, Plan, board_of, plan_of
+from circuit_io.graph import CircuitGraph
+from circuit_io.router_board import Plan, plan_of
 from circuit_io.router_demand import Demand, Pair, check_demand, demand_of, is_edge
-from circuit_io.router_maze import Round
+from circuit_io.router_run import ROUNDS, Run, finish, is_compiled, passes_here, route_once, start
 
 _log = logging.getLogger(__name__)
 
@@ -31,47 +28,7 @@ __all__ = ["Demand", "Routing", "Run", "demand_of", "is_compiled", "route", "rou
 
 MapF = Float32[np.ndarray, "ny nx"]
 
-_LONG = 10  # segments above this may become a Z
-_EASY = ((10, 10, 10), (5, 5, 15), (1, 1, 20))  # least length, spare wires, reach of the passes before rip-up
-_ROUNDS = 16  # of rip-up; FastRoute makes 30 here, in twice the time and with the same agreement
-_HALF, _UNIT = 512, 1 << 24  # free wires that a price tells apart; parts of the price of an empty edge
-_MAZE = 16  # gcells of a window that take as long as one cell of a maze
-
-
-@runtime_checkable
-class _Maze(Protocol):
-    def __enter__(self) -> "_Maze": ...
-    def __exit__(self, *error: object) -> None: ...
-    def rip_up(self, past: Pair, settings: Round) -> int: ...
-    def drop_loops(self) -> None: ...
-    def lay(self, layers: Layers, reach: int) -> int: ...
-    def lengths(self) -> Int64[np.ndarray, "2 nets"]: ...
-
-
-@runtime_checkable
-class _Passes(Protocol):
-    """Where the passes are: `router_native` or `router_reference`."""
-
-    def route_l(self, board: Board) -> None: ...
-    def route_l_again(self, board: Board, *, whole: bool) -> None: ...
-    def route_z(self, board: Board, least: int) -> None: ...
-    def route_via(self, board: Board, detours: Detours) -> int: ...
-    def Maze(self, plan: Plan, board: Board) -> _Maze: ...
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run: wires on each edge, length of each net, rounds of rip-up, wires above capacity left.
-
-    Lengths are in gcells, and one more for each straight segment, as `report_wire_length -global_route` counts them.
-    `searched` counts the gcells that its detours looked at, `_MAZE` of them for a cell of a maze: what a run costs.
-    """
-
-    wires: Pair
-    net_gcells: Int64[np.ndarray, " nets"]
-    rounds: int
-    overflow: int
-    searched: int
+_EASY_GCELLS = 10  # and more to a track of overflow before the mazes: an easy design
 
 
 @dataclass(frozen=True)
@@ -119,13 +76,8 @@ class Routing:
 
         Tracks of overflow a gcell, mean over the runs, and below all of them the rounds of rip-up that avoided it.
         """
-        tries = (o + r / _ROUNDS for o, r in zip(self.overflow, self.rounds, strict=True))
+        tries = (o + r / ROUNDS for o, r in zip(self.overflow, self.rounds, strict=True))
         return sum(tries) / len(self.overflow) / self.h.size
-
-
-def is_compiled() -> bool:
-    """Whether the passes run in C."""
-    return router_native.is_built()
 
 
 def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0, most_searched: int = 0) -> Routing:
@@ -189,19 +141,26 @@ def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0, most_s
 def _runs(plan: Plan, numbers: range, most_searched: int) -> Iterator[Run]:
     """Runs in the order of their numbers, as many as `most_searched` allows; see `route`.
 
-    After the first they are made side by side, no more at a time than will be wanted as far as can be told.
+    They are made side by side, no more at a time than will be wanted as far as can be told: where the first begins with
+    hardly any overflow a second is taken for granted.
     """
-    made = searched = 0
-    threads = _threads()
+    steps, threads, made, searched = passes_here(), _threads(), 0, 0
+    first = start(plan, numbers[0], steps)
+    is_easy = first.overflow <= plan.task.nx * plan.task.ny // _EASY_GCELLS
+    wanted = min(len(numbers), 2) if is_easy else 1
+
+    def run_of(number: int) -> Run:
+        return finish(plan, first if number == numbers[0] else start(plan, number, steps), steps)
+
     with ThreadPoolExecutor(threads) as pool:
-        while made < len(numbers):
-            wanted = len(numbers) if not most_searched else most_searched // max(searched // max(made, 1), 1)
-            batch = numbers[made : max(min(wanted, made + threads), made + 1)] if made else numbers[:1]
-            for run in pool.map(partial(route_once, plan), batch):
-                if most_searched and made and searched + searched // made > most_searched:
+        while made < wanted:
+            for run in pool.map(run_of, numbers[made : min(wanted, made + threads)]):
+                if made == wanted:
                     return
                 made += 1
                 searched += run.searched
+                more = max(most_searched - searched, 0) // max(searched // made, 1) if most_searched else len(numbers)
+                wanted = min(made + more, len(numbers))
                 yield run
 
 
@@ -210,73 +169,3 @@ def _threads() -> int:
     told = os.environ.get("OMP_NUM_THREADS", "")
     cores = int(told) if told.isdecimal() and int(told) else os.cpu_count() or 1
     return min(cores, 4) if is_compiled() else 1
-
-
-def route_once(task: Demand | Plan, number: int, *, passes: _Passes | None = None) -> Run:
-    """Run `number` of the router; `passes`, for tests: the passes to use.
-
-    Args:
-        task: what to route; see `route` for what it must be.
-        number: which run, from 0.
-        passes: `router_native` or `router_reference`; when not given, the former where it is built.
-    """
-    steps: _Passes = passes or (router_native if is_compiled() else router_reference)
-    plan = task if isinstance(task, Plan) else plan_of(task)
-    board = board_of(plan, number)
-    steps.route_l(board)
-    for wires in board.wires:
-        wires //= 2
-    for whole in (True, False, True):
-        steps.route_l_again(board, whole=whole)
-    steps.route_z(board, _LONG)
-    overflow, most = board.overflow()
-    height = 8.0 if most > 700 else 4.0
-    searched = 0
-    for least, spare, reach in _EASY:
-        searched += steps.route_via(board, Detours(_price(height, _steepness(most)), least, spare, reach))
-        overflow, most = board.overflow()
-    with steps.Maze(plan, board) as maze:
-        rounds, reach, more = _rip_up(board, maze, overflow, most)
-        maze.drop_loops()
-        layers = plan.task.layers
-        if layers is not None and not board.overflow()[0]:
-            more += maze.lay(layers, reach)
-        lengths = maze.lengths().sum(axis=0)
-    return Run(board.wires, lengths, rounds, board.overflow()[0], searched + _MAZE * more)
-
-
-def _rip_up(board: Board, maze: _Maze, overflow: int, most: int) -> tuple[int, int, int]:
-    """Route anew what crosses overflowing edges until none is left; rounds made, the last reach, and cells searched."""
-    past: Pair = (np.zeros_like(board.wires[0]), np.zeros_like(board.wires[1]))
-    height, steepness, reach, before, searched, bend, least = 4.0, 0.0, 15, overflow, 0, 2, 20
-    for number in range(1, _ROUNDS + 1):
-        if not overflow:
-            return number - 1, reach, searched
-        for old, wires, room in zip(past, board.wires, board.room, strict=True):
-            above = wires - room
-            old[:] = np.where(above > 0, old + above, old * 9 // 10)
-        least = max(least - (10 if least > 15 else 4), 0)  # short edges have no detour that pays at first
-        reach = min(reach + (10 if overflow > 2000 else 5), board.wires[0].shape[1] // 2)
-        height += 5 if overflow < 500 else 2
-        steepness = max(steepness, _steepness(most))
-        price = _price(height, steepness, slope=5.0 if most == 1 else 20.0)
-        told: Pair = past if number != 8 else (np.zeros_like(past[0]), np.zeros_like(past[1]))
-        searched += maze.rip_up(told, Round(price, bend * _UNIT, least, reach, number // 6 + 3, number % 3 == 0))
-        overflow, most = board.overflow()
-        height += 5 if overflow > 0.7 * before else 0
-        bend = 0 if overflow >= before else bend
-        before = overflow
-    return _ROUNDS, reach, searched
-
-
-def _steepness(most: int) -> float:
-    """Of the logistic price, by the most wires above the room of an edge; 0, so that length alone counts, for none."""
-    return 2 / (1 + math.log(most)) if most > 0 else 0.0
-
-
-def _price(height: float, steepness: float, slope: float = math.inf) -> Int64[np.ndarray, " free"]:
-    """`1 + height / (1 + exp(free * steepness))`, and `height / slope` for each wire above the room, in `_UNIT`ths."""
-    free = np.arange(-_HALF, _HALF + 1)
-    price = 1 + height / (1 + np.exp(np.clip(free * steepness, -700, 700))) + height / slope * np.maximum(-free, 0)
-    whole: Int64[np.ndarray, " free"] = np.rint(price * _UNIT).astype(np.int64)
-    return whole

@@ -23,7 +23,7 @@ from circuit_io.export_sources import sources_of_labels
 from circuit_io.graph import Layers
 from circuit_io.prediction import read_prediction
 from circuit_io.router import route, route_once
-from circuit_io.router_board import Board, Plan, plan_of
+from circuit_io.router_board import Board, Plan, board_of, plan_of
 from circuit_io.router_demand import Demand, demand_of, is_edge
 from circuit_io.store import StoredDesign, open_design
 from gsr_plugin.cli import main
@@ -233,6 +233,29 @@ def test_runs_side_by_side_are_those_one_after_the_other(monkeypatch: pytest.Mon
         assert found[0].overflow == found[1].overflow
         assert len(found[0].overflow) == (8 if not most else len(found[1].overflow))
         assert not most or 2 < len(found[0].overflow) < 8
+
+
+@NATIVE
+def test_no_run_is_made_that_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    task = task_of(12, 12, [[(int(x), int(y)) for x, y in rng.integers(0, 12, (4, 2))] for _ in range(160)])
+    made: list[int] = []
+
+    def board(plan: Plan, number: int) -> Board:
+        made.append(number)
+        return board_of(plan, number)
+
+    once = route_once(task, 0).searched
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("circuit_io.router_run.board_of", board)
+    counts = []
+    for most in (1, once, 2 * once, 3 * once, 0):
+        made.clear()
+        counts.append(len(route(task, most_searched=most).overflow))
+        assert made == list(range(counts[-1])), most
+    assert counts == sorted(counts)
+    assert (counts[0], counts[-1]) == (1, 8)
+    assert 1 < counts[2] < 8
 
 
 def test_nets_without_wires_give_empty_maps() -> None:

@@ -50,10 +50,6 @@ typedef struct { /* a cell in the heap of a flat search */
     int32_t cell, x;
 } flat_entry;
 
-typedef struct { /* and of one on layers */
-    int32_t cost, cell, x, y;
-} layer_entry;
-
 typedef struct {
     int64_t nx, ny, nets;
     int32_t *h, *v;        /* wires on each edge of the grid, as in route.c */
@@ -64,6 +60,7 @@ typedef struct {
     int64_t planes;
     const uint8_t *along_x; /* of each layer */
     int64_t lowest;         /* layer of signals; below are pins only */
+    int32_t y_at;           /* see route_planes.c */
     const int32_t *room;    /* tracks of each cell to the next along its layer */
     int32_t *use;           /* wires on it; NULL while nets are flat */
     spot *spots;            /* of every cell while nets are flat */
