@@ -13,18 +13,36 @@ bool maze_make_room(maze *m, int64_t cells) {
     return true;
 }
 
-/* Gcells from a gcell to the window. */
-static int32_t outside(const maze *m, const window *w, int32_t at) {
-    int32_t y = at / (int32_t)m->nx, x = at - y * (int32_t)m->nx;
-    return (x < w->x0 ? w->x0 - x : x > w->x1 ? x - w->x1 : 0) + (y < w->y0 ? w->y0 - y : y > w->y1 ? y - w->y1 : 0);
+typedef struct { int32_t x, y; } spot_xy;
+
+static spot_xy xy_of(const maze *m, int32_t at) {
+    int32_t y = at / (int32_t)m->nx;
+    return (spot_xy){at - y * (int32_t)m->nx, y};
 }
 
-static void give(maze *m, const window *w, int32_t cell, bool is_target, int32_t owner) {
-    int32_t nx = (int32_t)m->nx, at = m->use ? cell % (nx * (int32_t)m->ny) : cell, y = at / nx, x = at - y * nx;
-    if (x < w->x0 || x > w->x1 || y < w->y0 || y > w->y1) return;
+/* Gcells from a gcell to the window. */
+static int32_t outside(const window *w, spot_xy p) {
+    return (p.x < w->x0 ? w->x0 - p.x : p.x > w->x1 ? p.x - w->x1 : 0) + (p.y < w->y0 ? w->y0 - p.y : p.y > w->y1 ? p.y - w->y1 : 0);
+}
+
+static void give(maze *m, const window *w, int32_t cell, spot_xy p, bool is_target, int32_t owner) {
+    if (p.x < w->x0 || p.x > w->x1 || p.y < w->y0 || p.y > w->y1) return;
     m->owner[cell] = owner;
-    if (m->use) planes_give(m, cell, x, y, is_target);
-    else flat_give(m, cell, x, is_target);
+    if (m->use) planes_give(m, cell, p.x, p.y, is_target);
+    else flat_give(m, cell, p.x, is_target);
+}
+
+/* The cells of a path between its ends. */
+static void give_path(maze *m, const window *w, const edge *e, bool is_target, int32_t owner) {
+    int32_t nx = (int32_t)m->nx, size = nx * (int32_t)m->ny;
+    spot_xy p = xy_of(m, e->path[0] % size);
+    for (int32_t i = 1; i + 1 < e->size; i++) {
+        int32_t by = e->path[i] - e->path[i - 1];
+        bool is_via = by == size || by == -size, along_y = by == nx || by == -nx;
+        if (!is_via && along_y) p.y += by > 0 ? 1 : -1;
+        if (!is_via && !along_y) p.x += by;
+        give(m, w, e->path[i], p, is_target, owner);
+    }
 }
 
 /* All cells within the window of the part of a tree at node n, without edge `skip`. */
@@ -32,7 +50,8 @@ static void gather(maze *m, const tree *t, int32_t n, int32_t skip, const window
     int32_t low, high, head = 0, tail = 0, size = (int32_t)(m->nx * m->ny);
     memset(m->seen, 0, (size_t)t->nodes);
     maze_layers_at(m, t, n, skip, &low, &high);
-    for (int32_t l = low; l <= high; l++) give(m, w, l * size + t->node[n].at, is_target, -1);
+    spot_xy p = xy_of(m, t->node[n].at);
+    for (int32_t l = low; l <= high; l++) give(m, w, l * size + t->node[n].at, p, is_target, -1);
     m->queue[tail++] = n, m->seen[n] = 1;
     while (head < tail) {
         for (int32_t h = t->node[m->queue[head++]].first; h >= 0; h = m->next_half[h]) {
@@ -40,13 +59,14 @@ static void gather(maze *m, const tree *t, int32_t n, int32_t skip, const window
             int32_t to = h & 1 ? e->a : e->b;
             if (h >> 1 == skip || m->seen[to]) continue;
             m->seen[to] = 1, m->queue[tail++] = to;
-            int32_t far = outside(m, w, t->node[to].at);
+            p = xy_of(m, t->node[to].at);
+            int32_t far = outside(w, p);
             if (e->size < 2 || far >= e->size) continue; /* its path does not come into the window */
             if (!far) {
                 maze_layers_at(m, t, to, skip, &low, &high);
-                for (int32_t l = low; l <= high; l++) give(m, w, l * size + t->node[to].at, is_target, h >> 1);
+                for (int32_t l = low; l <= high; l++) give(m, w, l * size + t->node[to].at, p, is_target, h >> 1);
             }
-            for (int32_t i = 1; i + 1 < e->size; i++) give(m, w, e->path[i], is_target, h >> 1);
+            give_path(m, w, e, is_target, h >> 1);
         }
     }
 }
