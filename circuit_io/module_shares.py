@@ -1,6 +1,5 @@
 """Which modules fill a hot spot: their shares of its cell area and of its predicted demand."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +7,7 @@ import pyarrow as pa
 from jaxtyping import Float64, Int
 
 from circuit_io.hotspots import HotSpot
-from circuit_io.maps import PlacedDesign, Prediction
-from circuit_io.spot_nets import spot_wires
+from circuit_io.maps import PlacedDesign
 
 UNKNOWN = ""  # name of the row for what no module is known of
 
@@ -47,29 +45,36 @@ class ModuleInSpot:
         return self.name != UNKNOWN and self.total >= 0.1
 
 
-def rank_modules(
-    prediction: Prediction, design: PlacedDesign, spots: Sequence[HotSpot], *, top: int = 5
-) -> list[list[ModuleInSpot]]:
-    """For each hot spot its modules, the largest `total` first, then what is of no known module.
+class SpotModules:
+    """The modules of a design, for its hot spots one by one."""
 
-    Without a table of modules every list is empty.
-    """
-    modules = design.modules
-    if modules is None or not spots:
-        return [[] for _ in spots]
-    x, y, width, height = (np.asarray(design.insts[n], np.float64) for n in ("x_um", "y_um", "width_um", "height_um"))
-    middle, area = (x + width / 2, y + height / 2), width * height
-    inst, net = (
-        [np.asarray(t[column], np.int64) for column in ("module", "feeds")] for t in (design.insts, design.nets)
-    )
-    count, out = len(modules), []
-    for spot, wire_um in zip(spots, spot_wires(prediction, design.graph, spots), strict=True):
-        x1, y1, x2, y2 = spot.box_um
-        inside = (middle[0] >= x1) & (middle[0] < x2) & (middle[1] >= y1) & (middle[1] < y2)
-        shares = [_shares(rows[inside], area[inside], count) for rows in inst]
-        shares += [_shares(rows, wire_um, count) for rows in net]
-        out.append(_ranked(modules, shares, top=top))
-    return out
+    def __init__(self, design: PlacedDesign) -> None:
+        self._modules = design.modules
+        if self._modules is None:
+            return
+        x, y, width, height = (
+            np.asarray(design.insts[n], np.float64) for n in ("x_um", "y_um", "width_um", "height_um")
+        )
+        self._middle, self._area = (x + width / 2, y + height / 2), width * height
+        self._inst, self._net = (
+            [np.asarray(t[column], np.int64) for column in ("module", "feeds")] for t in (design.insts, design.nets)
+        )
+
+    def ranked(self, spot: HotSpot, wire_um: Float64[np.ndarray, " nets"], *, top: int = 5) -> list[ModuleInSpot]:
+        """The modules in a hot spot, the largest `total` first, then what is of no known module.
+
+        Args:
+            spot: the hot spot.
+            wire_um: its wires, of `spot_wires`.
+            top: how many, besides the unknown; without a table of modules none.
+        """
+        if self._modules is None:
+            return []
+        (x, y), count, (x1, y1, x2, y2) = self._middle, len(self._modules), spot.box_um
+        inside = (x >= x1) & (x < x2) & (y >= y1) & (y < y2)
+        shares = [_shares(rows[inside], self._area[inside], count) for rows in self._inst]
+        shares += [_shares(rows, wire_um, count) for rows in self._net]
+        return _ranked(self._modules, shares, top=top)
 
 
 def _shares(

@@ -24,13 +24,6 @@ class NetInSpot:
     share_frac: float
 
 
-def rank_nets(
-    prediction: Prediction, graph: HasNets, spots: Sequence[HotSpot], *, top: int = 10
-) -> list[list[NetInSpot]]:
-    """For each hot spot the nets with most expected wire inside its box, in its direction; see `spot_wires`."""
-    return [first_nets(wire_um, top) for wire_um in spot_wires(prediction, graph, spots)]
-
-
 def first_nets(wire_um: Float64[np.ndarray, " nets"], top: int) -> list[NetInSpot]:
     """The nets with most wire, the first `top` of them."""
     total = wire_um.sum()

@@ -1,6 +1,7 @@
 """The tab-separated files that Tcl reads: how a value is written so that it stays one field."""
 
 import re
+from functools import cache
 
 from circuit_io.errors import InputError
 
@@ -10,7 +11,12 @@ _HEX = "0123456789ABCDEFabcdef"
 
 def encode(value: str, also: str = "") -> str:
     """`value` with `%`, blanks, control signs, the signs of `also` and bytes that are not UTF-8 as %XX."""
-    return re.sub(f"[{_ODD}{re.escape(also)}]", _percent, value)
+    return _odd(also).sub(_percent, value)
+
+
+@cache
+def _odd(also: str) -> re.Pattern[str]:
+    return re.compile(f"[{_ODD}{re.escape(also)}]")
 
 
 def _percent(sign: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ from jaxtyping import Float64, Int64
 
 from circuit_io.hotspots import HotSpot
 from circuit_io.maps import PlacedDesign, Prediction
-from circuit_io.module_shares import ModuleInSpot, rank_modules
+from circuit_io.module_shares import ModuleInSpot, SpotModules
 from circuit_io.spot_nets import NetInSpot, first_nets, spot_wires
 from flow_hooks.feedback.file import Plan
 
@@ -58,12 +58,12 @@ def spot_contents(
     """For each hot spot its contents, of nets and insts the first `top`; without a design only the actions."""
     if design is None:
         return [Contents(actions=_actions(plan, spot, set())) for spot in spots]
-    modules = rank_modules(prediction, design, spots)
+    modules = SpotModules(design)
     insts = _Insts.of(design)
     names = design.insts["name"]
     targeted = {a.target for a in plan.actions if a.target} if plan else set()
     out = []
-    for spot, inside, wire_um in zip(spots, modules, spot_wires(prediction, design.graph, spots), strict=True):
+    for spot, wire_um in zip(spots, spot_wires(prediction, design.graph, spots), strict=True):
         rows = insts.inside(spot) if insts else np.zeros(0, np.int64)
         here = {str(names[int(i)].as_py()) for i in rows} & targeted if targeted else set()
         out.append(
@@ -73,7 +73,7 @@ def spot_contents(
                 insts=insts.ranked(rows, top) if insts else (),
                 num_insts=len(rows),
                 inst_area_um2=float(insts.area[rows].sum()) if insts else 0.0,
-                modules=tuple(inside),
+                modules=tuple(modules.ranked(spot, wire_um)),
                 actions=_actions(plan, spot, here),
             )
         )

@@ -20,7 +20,7 @@ from circuit_io.hotspots import find_hotspots
 from circuit_io.maps import VIOLATED
 from circuit_io.metric_keys import METRIC_KEYS, stage_prefix
 from circuit_io.prediction import Prediction, read_prediction
-from circuit_io.spot_nets import rank_nets
+from circuit_io.spot_nets import first_nets, spot_wires
 from flow_hooks.annotations.annotate import (
     STEP_NUMBER,
     Annotations,
@@ -355,4 +355,5 @@ puts "density=[dict get [gsr::read_pairs {{{written[0] / "metrics.tsv"}}}] detai
 
 def test_nets_are_named_in_the_order_of_their_demand(written: tuple[Path, Annotations], pair: Pair) -> None:
     design, prediction = pair
-    assert written[1].nets == rank_nets(prediction, design.graph, written[1].spots)
+    wires = spot_wires(prediction, design.graph, written[1].spots)
+    assert written[1].nets == [first_nets(wire_um, 10) for wire_um in wires]

@@ -16,12 +16,14 @@ from circuit_io.export import export_design
 from circuit_io.export_modules import RtlSources
 from circuit_io.export_sources import ExportSources, sources_of_hook, sources_of_labels
 from circuit_io.hierarchy import Hierarchy, by_names, by_netlist, by_rtl
-from circuit_io.hotspots import find_hotspots
+from circuit_io.hotspots import HotSpot, find_hotspots
 from circuit_io.manifest import to_json
+from circuit_io.maps import PlacedDesign, Prediction
 from circuit_io.module_map import BY_NAME, BY_NEIGHBOURS, BY_NET, NONE, map_modules, spread
-from circuit_io.module_shares import rank_modules
+from circuit_io.module_shares import ModuleInSpot, SpotModules
 from circuit_io.names import Names
 from circuit_io.rtl import read_rtl
+from circuit_io.spot_nets import spot_wires
 from circuit_io.store import open_design
 from circuit_io.text import sha256
 from circuit_io.verilog import read_verilog
@@ -314,11 +316,17 @@ def with_modules(design: SyntheticDesign) -> SyntheticDesign:
     return replace(design, insts=insts, nets=nets, modules=table, manifest=manifest)
 
 
+def modules_of(prediction: Prediction, design: PlacedDesign, spots: list[HotSpot]) -> list[list[ModuleInSpot]]:
+    found = SpotModules(design)
+    wires = spot_wires(prediction, design.graph, spots)
+    return [found.ranked(spot, wire_um) for spot, wire_um in zip(spots, wires, strict=True)]
+
+
 def test_shares_of_a_hot_spot_add_up_and_name_the_place(tmp_path: Path) -> None:
     design = with_modules(make_export(tmp_path / "d"))
     prediction = make_prediction(design)
     spots = find_hotspots(prediction)
-    ranked = rank_modules(prediction, design, spots)
+    ranked = modules_of(prediction, design, spots)
     assert len(ranked) == len(spots) > 0
     for spot, modules in zip(spots, ranked, strict=True):
         assert sum(m.demand_frac for m in modules) == pytest.approx(1)
@@ -348,7 +356,7 @@ def test_tables_for_tcl_and_the_report_show_modules(tmp_path: Path) -> None:
     annotate(prediction, design, tmp_path / "out")
     lines = (tmp_path / "out" / "hotspots.tsv").read_text().splitlines()
     assert lines[1].split("\t")[-2:] == ["top_nets", "top_modules"]
-    ranked = rank_modules(prediction, design, [s for s in find_hotspots(prediction) if s.is_hot])
+    ranked = modules_of(prediction, design, [s for s in find_hotspots(prediction) if s.is_hot])
     for line, modules in zip(lines[2:], ranked, strict=True):
         words = [decode(field).split(" ", 2) for field in line.split("\t")[-1].split(",")]
         share = [f"{100 * (m.area_frac + m.area_feeds_frac):.0f}%" for m in modules]

@@ -22,7 +22,7 @@ from circuit_io.hotspots import HotspotConfig, find_hotspots
 from circuit_io.maps import VIOLATED
 from circuit_io.prediction import Prediction, write_prediction
 from circuit_io.prediction_metrics import prediction_metrics
-from circuit_io.spot_nets import rank_nets
+from circuit_io.spot_nets import first_nets, spot_wires
 from flow_hooks.feedback.config import FeedbackConfig
 from flow_hooks.feedback.file import Plan, write_feedback
 from flow_hooks.feedback.planner import plan_feedback
@@ -456,13 +456,12 @@ def test_colours_break_at_full() -> None:
 def test_contents_of_hot_spots(case: Case) -> None:
     spots = find_hotspots(case.prediction)
     found = spot_contents(case.prediction, case.design, spots, plan=case.plan, top=7)
-    ranked = rank_nets(case.prediction, case.design.graph, spots, top=7)
-    everyone = rank_nets(case.prediction, case.design.graph, spots, top=10_000)
+    wires = list(spot_wires(case.prediction, case.design.graph, spots))
     pins = np.bincount(case.design.graph.pin_inst, minlength=len(case.design.insts))
     rows = case.design.insts.to_pylist()
-    for spot, inside, nets, every in zip(spots, found, ranked, everyone, strict=True):
-        assert list(inside.nets) == nets
-        assert inside.num_nets == len(every)
+    for spot, inside, wire_um in zip(spots, found, wires, strict=True):
+        assert list(inside.nets) == first_nets(wire_um, 7)
+        assert inside.num_nets == len(first_nets(wire_um, 10_000))
         x1, y1, x2, y2 = spot.box_um
         here = [
             i for i, r in enumerate(rows)

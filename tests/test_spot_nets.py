@@ -11,7 +11,7 @@ from synthetic import SyntheticGraph, make_export, make_pins, make_prediction
 
 from circuit_io.hotspots import HotSpot, find_hotspots
 from circuit_io.prediction import Prediction
-from circuit_io.spot_nets import largest, net_overflow, rank_nets, spot_wires
+from circuit_io.spot_nets import first_nets, largest, net_overflow, spot_wires
 from circuit_io.steiner import points_of_nets, steiner_trees
 
 
@@ -115,10 +115,8 @@ def test_ranking_of_nets(tmp_path: Path) -> None:
     design = make_export(tmp_path / "d")
     prediction = make_prediction(design)
     spots = find_hotspots(prediction)
-    for spot, nets, every in zip(
-        spots, rank_nets(prediction, design.graph, spots, top=7), rank_nets(prediction, design.graph, spots, top=999),
-        strict=True,
-    ):  # fmt: skip
+    for spot, wire_um in zip(spots, spot_wires(prediction, design.graph, spots), strict=True):
+        nets, every = first_nets(wire_um, 7), first_nets(wire_um, 999)
         assert 0 < len(nets) <= 7
         assert nets == every[:7]
         assert [n.wire_um for n in every] == sorted((n.wire_um for n in every), reverse=True)

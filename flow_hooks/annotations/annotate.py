@@ -16,9 +16,9 @@ from circuit_io.hotspots import HotSpot, HotspotConfig, find_hotspots
 from circuit_io.manifest import to_json
 from circuit_io.maps import VIOLATED, PlacedDesign, Prediction, heatmap_csv
 from circuit_io.metric_keys import metric, stage_prefix
-from circuit_io.module_shares import ModuleInSpot, rank_modules
+from circuit_io.module_shares import ModuleInSpot, SpotModules
 from circuit_io.prediction_metrics import prediction_metrics
-from circuit_io.spot_nets import NetInSpot, rank_nets
+from circuit_io.spot_nets import NetInSpot, first_nets, spot_wires
 from flow_hooks.annotations.markers import markers_json, markers_tr
 from flow_hooks.feedback.file import Plan
 from flow_hooks.tsv import encode, number
@@ -87,9 +87,13 @@ def annotate(
     """
     check_fit(prediction, design)
     spots = [spot for spot in find_hotspots(prediction, config) if spot.is_hot]
-    ranked = rank_nets(prediction, design.graph, spots, top=top_nets)
+    of_design = SpotModules(design)
+    ranked: list[list[NetInSpot]] = []
+    modules: list[list[ModuleInSpot]] = []
+    for spot, wire_um in zip(spots, spot_wires(prediction, design.graph, spots), strict=True):
+        ranked.append(first_nets(wire_um, top_nets))
+        modules.append(of_design.ranked(spot, wire_um))
     names = net_names(design, ranked)
-    modules = rank_modules(prediction, design, spots)
     risks, source = find_risks(prediction), f"gsr {prediction.manifest.get('run_id', '')}".strip()
     metrics = prediction_metrics(prediction) | (plan_metrics(plan, prediction.stage) if plan else {})
     contents: dict[str, str | bytes] = {
