@@ -16,6 +16,7 @@ TWINS = {
     "label": "flow_hooks.labels.labeler.label",
     "feedback": "flow_hooks.feedback.plan_prediction.plan_prediction",
     "loop": "flow_hooks.loop.runner.run_loop",
+    "access-points": "flow_hooks.openroad.access_points.library_access_points",
     "report": "gsr_plugin.report.report",
     "check": "gsr_plugin.check.check",
     "weights": "gsr_plugin.weights_card.do",

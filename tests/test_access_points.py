@@ -141,13 +141,14 @@ def test_the_table_has_each_pin_of_a_master_once(tmp_path: Path) -> None:
     out = tmp_path / "points.csv"
     script = (
         f"source {{{ROOT / 'flow_hooks' / 'tcl' / 'gsr.tcl'}}}\n{DATABASE}\n"
+        f"puts [::gsr::write_access_points the_block {{{out}.first}} 1]\n"
         f"puts [::gsr::write_access_points the_block {{{out}}}]\n"
         "proc open_pin { what } { return [expr { $what eq {getMTerm} ? {mterm.A} : {} }] }\n"
         "foreach inst { i1 i2 i3 } { foreach pin { A B } { interp alias {} $inst.$pin {} open_pin } }\n"
         f"puts [::gsr::write_access_points the_block {{{out}.none}}]\n"
     )
     done = subprocess.run(["tclsh"], input=script, capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["4", "0"], done.stderr
+    assert done.stdout.splitlines() == ["3 0", "4 0", "0 0"], done.stderr
     assert out.read_text() == HEAD + (
         '"BUF,X1",MX,A,0.35,0.6,M1\n"BUF,X1",MX,B,0.35,0.6,M1\n"BUF,X1",R0,A,0.1,0.6,M1\n"BUF,X1",R0,B,0.1,0.6,M1\n'
     )

@@ -18,6 +18,7 @@ TIMEOUT_S = 60.0
 MAX_OUTPUT_BYTES = 2**20
 FLAGS = ("-exit", "-no_init", "-no_splash", "-no_settings")
 DRC_LABELS = "labels: DRC violations"
+ACCESS_POINTS = "access points of a library"
 _SIGN = "gsr-probe"
 
 
@@ -52,6 +53,7 @@ CAPABILITIES = (
     Capability("labels: wire length", ("report_wire_length",)),
     Capability("labels: slack", ("find_timing_paths",)),
     Capability(DRC_LABELS, ("detailed_route",)),
+    Capability(ACCESS_POINTS, ("pin_access",)),
 )
 
 

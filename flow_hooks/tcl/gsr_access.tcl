@@ -8,39 +8,47 @@ variable access_insts 8 ;# of a master and orientation that are looked at, since
 proc do_access_points { options } {
   set path [option $options file]
   if { $path eq "" } { set path [file join [default_out_dir] access_points.csv] }
-  set count [write_access_points [require_block] [file normalize $path]]
-  if { $count == 0 } { raise_failure "no access points in the design: call pin_access first." }
-  return [dict create status ok file [file normalize $path] pins $count]
+  lassign [write_access_points [require_block] [file normalize $path]] pins differing
+  if { $pins == 0 } { raise_failure "no access points in the design: call pin_access first." }
+  return [dict create status ok file [file normalize $path] pins $pins differing $differing]
 }
 
-# Writes the table; the number of its lines. 0, and no file, where there are no access points.
-proc write_access_points { block path } {
+# Writes the table, each pin where most of the insts looked at have it; the number of its lines, and
+# of those where they differ. 0, and no file, where there are no access points.
+proc write_access_points { block path { most_insts 0 } } {
   variable access_insts
+  if { $most_insts == 0 } { set most_insts $access_insts }
   set per_um [expr { double([$block getDbUnitsPerMicron]) }]
   set looked [dict create]
-  set found [dict create]
+  set seen [dict create]
   foreach inst [$block getInsts] {
     set key [list [[$inst getMaster] getName] [$inst getOrient]]
-    if { [dict exists $looked $key] && [dict get $looked $key] >= $access_insts } { continue }
+    if { [dict exists $looked $key] && [dict get $looked $key] >= $most_insts } { continue }
     dict incr looked $key
     foreach iterm [$inst getITerms] {
-      set pin [list {*}$key [[$iterm getMTerm] getName]]
-      if { [dict exists $found $pin] } { continue }
       if { [catch { $iterm getPrefAccessPoints } points] || [llength $points] == 0 } { continue }
+      set pin [list {*}$key [[$iterm getMTerm] getName]]
       lassign [[lindex $points 0] getPoint] x y
-      set layer [[[lindex $points 0] getLayer] getName]
-      dict set found $pin [list [expr { $x / $per_um }] [expr { $y / $per_um }] $layer]
+      set point [list $x $y [[[lindex $points 0] getLayer] getName]]
+      set count 1
+      if { [dict exists $seen $pin $point] } { incr count [dict get $seen $pin $point] }
+      dict set seen $pin $point $count
     }
   }
-  if { [dict size $found] == 0 } { return 0 }
+  if { [dict size $seen] == 0 } { return [list 0 0] }
+  set differing 0
   set text "master,orient,pin,x_um,y_um,layer\n"
-  foreach pin [lsort [dict keys $found]] {
-    lassign [dict get $found $pin] x y layer
+  foreach pin [lsort [dict keys $seen]] {
+    set points [dict get $seen $pin]
+    if { [dict size $points] > 1 } { incr differing }
+    # a stable sort: of two that are as frequent, the one that was seen first
+    lassign [lindex [lsort -integer -decreasing -stride 2 -index 1 $points] 0] x y layer
     lassign $pin master orient name
     append text "[csv_field $master],$orient,[csv_field $name],"
-    append text "[json_number $x],[json_number $y],[csv_field $layer]\n"
+    append text "[json_number [expr { $x / $per_um }]],[json_number [expr { $y / $per_um }]],"
+    append text "[csv_field $layer]\n"
   }
   write_file $path [encoding convertto utf-8 $text]
-  return [dict size $found]
+  return [list [dict size $seen] $differing]
 }
 }

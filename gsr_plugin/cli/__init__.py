@@ -8,7 +8,7 @@ import os
 
 import click
 
-from gsr_plugin.cli.batches import label, loop
+from gsr_plugin.cli.batches import access_points, label, loop
 from gsr_plugin.cli.checks import bench, check, conformance, doctor
 from gsr_plugin.cli.designs import export, import_
 from gsr_plugin.cli.flows import flow, hooks, serve
@@ -43,6 +43,6 @@ def main() -> None:
 
 for _command in (
     export, import_, train, finetune, evaluate, calibrate, predict, route, label, feedback, report, check, weights,
-    bench, loop, hooks, flow, serve, doctor, conformance,
+    bench, loop, access_points, hooks, flow, serve, doctor, conformance,
 ):  # fmt: skip
     main.add_command(_command)

@@ -1,4 +1,4 @@
-"""Batches of runs of OpenROAD: labels, and the closed loop."""
+"""Runs of OpenROAD: labels, the closed loop, and where the pins of a library are reached."""
 
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from gsr_plugin.cli.program import (
     common_options,
     openroad_option,
     planner_option,
+    status,
     weights_option,
 )
 
@@ -129,3 +130,46 @@ def loop(out: Path, jobs: int, retry: bool, overwrite: bool, quiet: bool, **opti
         found = run_loop(plan, out, jobs=jobs, retry=retry, on_end=progress.update, should_stop=should_stop)
         is_cut = should_stop() and found.count(PENDING) > 0
     return Result(found.results, found.text(), exit_code=INTERRUPTED if is_cut else int(found.count(FAIL) > 0))
+
+
+@click.command("access-points", cls=ManyValues)
+@click.option("--lef", type=FILE, multiple=True, required=True, metavar="F..", help="LEF files, the technology first.")
+@openroad_option
+@click.option("--signal-layers", required=True, metavar="LOW-HIGH", help="Layers that the router may use.")
+@click.option("--site", default="", help="Site of the rows; else the one that most macros name.")
+@click.option("--tracks", type=FILE, help="Tcl that makes the tracks, as a platform has it; else make_tracks does.")
+@click.option(
+    "--pin-access-args", default="", metavar="WORDS", help="More words for pin_access, as your flow gives it."
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Of pin_access; else as many as there are cores.")
+@click.option("--out", type=OUT, required=True, help="Table to write.")
+@common_options
+def access_points(
+    lef: tuple[Path, ...],
+    openroad: Path,
+    signal_layers: str,
+    tracks: Path | None,
+    out: Path,
+    overwrite: bool,
+    quiet: bool,
+    **options: Any,  # noqa: ANN401
+) -> Result:
+    """Find where the router reaches the pins of a library.
+
+    Runs pin_access on a design of its own, which holds every CORE macro in every orientation, once for a platform and
+    before any design is routed. Give the table to export, or to the hooks as GSR_ACCESS_POINTS. Macros without access
+    points are named.
+
+    \b
+    gsr access-points --lef tech.lef cells.lef --signal-layers met1-met5 \\
+        --tracks make_tracks.tcl --out access_points.csv
+    """
+    from circuit_io.export_sources import parse_layer_range
+    from flow_hooks.openroad.access_points import library_access_points
+
+    with status("pin_access of the library", quiet=quiet):
+        found = library_access_points(
+            lef, out, openroad=openroad, signal_layers=parse_layer_range(signal_layers), tracks=tracks,
+            overwrite=overwrite, **options,
+        )  # fmt: skip
+    return Result(found, found.text())
