@@ -64,6 +64,7 @@ def doctor(env: Mapping[str, str] = os.environ, *, timeout_s: float = TIMEOUT_S)
         partial(_hook_python, env, timeout_s),
         partial(_openroad, env, timeout_s),
         partial(_orfs, env),
+        partial(_access_points, env),
         partial(_settings, env),
         partial(_server, env),
     )
@@ -221,6 +222,24 @@ def _attached(env: Mapping[str, str], path: Path, reads_private_mk: bool) -> Ite
 def _is_ours(value: str) -> bool:
     path = Path(value.strip() or "none")
     return path.parent.name == "orfs" and path.parent.parent.parent.name == "flow_hooks"
+
+
+def _access_points(env: Mapping[str, str]) -> Iterator[Check]:
+    """The table of where the router goes for pins, which is made once for a library."""
+    from circuit_io.access_points import read_access_points
+
+    given = env.get("GSR_ACCESS_POINTS", "").strip()
+    mend = "Make it once for a platform: gsr access-points, or make gsr_access_points in ORFS."
+    if not given:
+        what = "GSR_ACCESS_POINTS is not set: pins are taken for the middles of their shapes, pin_access moves them"
+        yield Check("access points", WARNING, what, f"{mend} Then set GSR_ACCESS_POINTS to it.")
+    elif not Path(given).is_file():
+        yield Check("access points", WARNING, f"GSR_ACCESS_POINTS: {given} is no file", mend)
+    else:
+        try:
+            yield Check("access points", OK, f"{len(read_access_points(Path(given)).points)} pins, {given}")
+        except GsrError as e:
+            yield Check("access points", MISS, _first(e), mend)
 
 
 def _settings(env: Mapping[str, str]) -> Iterator[Check]:

@@ -346,6 +346,18 @@ def test_the_command_gives_a_table_json_and_an_exit_code(tmp_path: Path, monkeyp
     assert {c["name"] for c in facts["checks"] if c["status"] == "miss"} == {"openroad"}
 
 
+def test_the_table_of_access_points_is_asked_for(tmp_path: Path) -> None:
+    none = found({}, "access points")
+    assert (none.status, "gsr access-points" in none.to_do) == (WARNING, True)
+    table = tmp_path / "points.csv"
+    assert found({"GSR_ACCESS_POINTS": str(table)}, "access points").found.endswith("points.csv is no file")
+    table.write_text("master,orient,pin,x_um,y_um,layer\nINV,R0,A,0.1,0.2,m1\n")
+    good = found({"GSR_ACCESS_POINTS": str(table)}, "access points")
+    assert (good.status, good.found) == (OK, f"1 pins, {table}")
+    table.write_text("pin,x\nA,1\n")
+    assert found({"GSR_ACCESS_POINTS": str(table)}, "access points").status == MISS
+
+
 def test_the_table_says_what_to_do_below_a_miss() -> None:
     text = table([Check("torch", OK, "2.9"), Check("openroad", MISS, "not found", "Put it on PATH.")])
     assert text.splitlines() == [

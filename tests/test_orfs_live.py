@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from bench.orfs_run import Design, Done, Tools, branch, different_defs, kit_design, make, run_tcl
+from circuit_io.access_points import read_access_points
 from circuit_io.drc import read_drc
 from circuit_io.errors import InputError
 from circuit_io.export import export_design
 from circuit_io.export_sources import read_hook, sources_of_hook
 from circuit_io.prediction import read_prediction
 from circuit_io.store import open_design
-from flow_hooks.openroad.binary import DRC_LABELS, probe_openroad
+from flow_hooks.openroad.binary import ACCESS_POINTS, DRC_LABELS, probe_openroad
 
 pytestmark = pytest.mark.openroad
 
@@ -319,3 +320,12 @@ def test_the_targets_of_a_finished_step(tools: Tools, design: Design, base: Done
     out = base.folder("objects").parent / "targets" / "gsr"
     assert (out / "pre_global_route" / "report.html").exists()
     assert json.loads((out / "post_global_route" / "labels" / "done.json").read_text())["labels"]["grt"] == "written"
+
+
+def test_the_access_points_of_the_platform(tools: Tools, design: Design, base: Done) -> None:
+    if not probe_openroad(tools.openroad).has[ACCESS_POINTS]:
+        pytest.skip(f"{tools.openroad} has no pin_access")
+    table = base.work / "points.csv"
+    env = {"GSR_ACCESS_POINTS": str(table)}
+    passed(make(tools, design, ["gsr_access_points"], base.work, variant="points", env=env))
+    assert len(read_access_points(table).points) == 536

@@ -719,3 +719,21 @@ def test_the_script_of_the_manual_runs(tmp_path: Path) -> None:
     assert run.code == 0, run.out
     assert run.named("blockages_in_force") == [["1"]]
     assert [s for s, _ in statuses(tmp_path / "second")] == ["applied"]
+
+
+def test_make_gsr_access_points(tmp_path: Path) -> None:
+    (tmp_path / "make_tracks.tcl").write_text("make_tracks\n")
+    config = (
+        "export TECH_LEF = tech.lef\nexport SC_LEF = cells.lef more.lef\nexport MIN_ROUTING_LAYER = met1\n"
+        "export MAX_ROUTING_LAYER = met5\nexport PLACE_SITE = unit double\nexport PLATFORM_DIR = .\n"
+        "export OPENROAD_EXE = bin/openroad\nexport NUM_CORES = 4\nexport VIA_IN_PIN_MIN_LAYER = met1\n"
+    )
+    env = {"GSR_PYTHON": "echo", "GSR_ACCESS_POINTS": "points.csv"}  # in place of Python, which says what it is given
+    words = make(tmp_path, "-s", "gsr_access_points", config=config, env=env).split()
+    assert words == [
+        *["-m", "gsr_plugin", "access-points", "--lef", "tech.lef", "cells.lef", "more.lef"],
+        *["--signal-layers", "met1-met5", "--site", "unit", "--tracks", "./make_tracks.tcl"],
+        *["--pin-access-args", "-via_in_pin_bottom_layer", "met1", "--openroad", "bin/openroad", "--threads", "4"],
+        *["--out", "points.csv", "--overwrite"],
+    ]
+    assert "set GSR_ACCESS_POINTS to the table to write" in make(tmp_path, "gsr_access_points", config=config)

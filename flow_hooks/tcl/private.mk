@@ -68,3 +68,17 @@ gsr_predict gsr_labels:
 	@test -n "$$GSR_ODB" || { echo "$@: no .odb in $(RESULTS_DIR); run the flow, or set GSR_ODB."; exit 1; }
 	@mkdir -p $(LOG_DIR) $(REPORTS_DIR) $(OBJECTS_DIR)
 	$(OPENROAD_CMD) -no_splash $(GSR_HOME)/make_$@.tcl
+
+# The access points of the platform's library, into the table that GSR_ACCESS_POINTS names.
+gsr_pin_access = $(if $(dbProcessNode),-db_process_node $(dbProcessNode)) \
+  $(if $(VIA_IN_PIN_MIN_LAYER),-via_in_pin_bottom_layer $(VIA_IN_PIN_MIN_LAYER)) \
+  $(if $(VIA_IN_PIN_MAX_LAYER),-via_in_pin_top_layer $(VIA_IN_PIN_MAX_LAYER))
+
+.PHONY: gsr_access_points
+gsr_access_points:
+	@test -n "$(GSR_ACCESS_POINTS)" || { echo "$@: set GSR_ACCESS_POINTS to the table to write."; exit 1; }
+	$(if $(strip $(GSR_PYTHON)),$(GSR_PYTHON) -m gsr_plugin,gsr) access-points --lef $(TECH_LEF) $(SC_LEF) $(ADDITIONAL_LEFS) \
+	  --signal-layers $(MIN_ROUTING_LAYER)-$(MAX_ROUTING_LAYER) $(addprefix --site ,$(firstword $(PLACE_SITE))) \
+	  $(addprefix --tracks ,$(or $(MAKE_TRACKS),$(wildcard $(PLATFORM_DIR)/make_tracks.tcl))) \
+	  --pin-access-args "$(strip $(gsr_pin_access))" $(addprefix --openroad ,$(OPENROAD_EXE)) \
+	  $(addprefix --threads ,$(NUM_CORES)) --out "$(GSR_ACCESS_POINTS)" --overwrite
