@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from circuit_io import labels as label_files
+from circuit_io.access_points import FILE as ACCESS_FILE
 from circuit_io.errors import InputError
 from circuit_io.export_modules import RtlSources
 from circuit_io.export_timing import TimingSources
@@ -165,7 +166,10 @@ def sources_of_hook(path: Path, hook: Mapping[str, Any] | None = None) -> Export
 
 
 def sources_of_labels(folder: Path, *, lef: list[Path], lib: list[Path] | None = None) -> ExportSources:
-    """The placement and parameters of a label folder (`placed.def`, `done.json`), labels included."""
+    """The placement and parameters of a label folder (`placed.def`, `done.json`), labels included.
+
+    Labels that were routed after `pin_access` bring its access points, where the router went for pins.
+    """
     done, path = label_files.read_parameters(folder), label_files.find(folder, "done.json")
     layers = done.get("signal_layers")
     return ExportSources(
@@ -179,6 +183,7 @@ def sources_of_labels(folder: Path, *, lef: list[Path], lib: list[Path] | None =
         family=done.get("family"),
         technology=done.get("tech"),
         variant=done.get("variant"),
+        access_points=label_files.find(folder, ACCESS_FILE) if label_files.has(folder, ACCESS_FILE) else None,
     )
 
 

@@ -187,7 +187,7 @@ def test_a_folder_that_lost_a_file_is_no_result(labelled: Path, tmp_path: Path) 
 def test_the_embedded_router_makes_no_detailed_route(kit: Path, tmp_path: Path) -> None:
     variants = "[[variant]]\ndetailed_iterations = 3\n[[variant]]\ndetailed_iterations = 0\n"
     wanted, plain = jobs_in(batch_text(kit, "crc_bank", variants=variants), tmp_path)
-    assert wanted.skip == "detailed_iterations: the embedded router makes no detailed route"
+    assert wanted.skip == "detailed_iterations: the embedded router has no detailed_route"
     assert not plain.skip
 
 

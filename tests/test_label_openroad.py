@@ -23,7 +23,7 @@ from flow_hooks.labels.batch import read_batch
 from flow_hooks.labels.batch_jobs import Job, jobs_of
 from flow_hooks.labels.labeler import Labelled, label, plan_batch
 from flow_hooks.labels.openroad_job import job_text
-from flow_hooks.openroad.binary import DRC_LABELS, probe_openroad
+from flow_hooks.openroad.binary import ACCESS_POINTS, DRC_LABELS, probe_openroad
 
 LABEL_STUB = HERE / "tcl" / "openroad_label.tcl"
 NETLIST = """
@@ -163,6 +163,44 @@ def test_without_a_detailed_route_jobs_keep_their_hashes(tmp_path: Path) -> None
     assert some.sha256 != plain.sha256
 
 
+def test_pin_access_comes_before_the_global_router(tmp_path: Path) -> None:
+    wanted, plain = detailed_jobs(tmp_path, "pin_access = true", "", 'name = "v0"', "pin_access = false")
+    assert wanted.settings["router"]["pin_access"] is True
+    assert wanted.settings["router"]["name"] == "OpenROAD global_route, congestion_iterations 30, after pin_access"
+    assert "pin_access" not in plain.settings["router"]
+    (before,) = jobs_in(tmp_path, NETLIST)
+    assert before.sha256 != wanted.sha256, "v0 is labelled again"
+    run = run_script(tmp_path, wanted)
+    assert run.code == 0, run.out
+    names = [c[0] for c in run.calls]
+    assert names.index("check_placement") < names.index("pin_access") == names.index("global_route") - 1
+
+
+def test_labels_after_pin_access_bring_its_points_to_the_export(
+    kit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_POINTS", str(HERE / "recorded" / "access_points_gsr45.csv"))
+    found = run_batch(tmp_path, kit, monkeypatch, more="pin_access = true")
+    assert found.count("done") == 1, found.text()
+    folder = tmp_path / "out" / "gsr45" / "crc_bank" / "v0"
+    assert open_design(folder / "design").manifest["access_points"]["pins_frac"] > 0.9
+    assert json.loads((folder / "labels" / "done.json").read_text())["router_settings"]["pin_access"] is True
+    assert json.loads((folder / "job.json").read_text())["settings"]["router"]["pin_access"] is True
+    lef = [kit / "tech" / name for name in ("gsr45_tech.lef", "gsr45_cells.lef")]
+    assert sources_of_labels(folder / "labels", lef=lef).access_points == folder / "labels" / "access_points.csv"
+    assert sources_of_labels(kit / "labels" / "gsr45" / "crc_bank" / "v0", lef=lef).access_points is None
+
+
+def test_labels_after_pin_access_without_its_points_are_none(
+    kit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = run_batch(tmp_path, kit, monkeypatch, more="pin_access = true")
+    assert found.count("failed") == 1
+    assert "openroad wrote no access points after pin_access" in found.text()
+    found = run_batch(tmp_path, kit, monkeypatch, more="pin_access = true", without=("pin_access",))
+    assert "this openroad has no pin_access: name one that has (GSR_OPENROAD)" in found.text()
+
+
 @pytest.mark.parametrize("value", ["-1", "65", "2.0", "true", '"2"'])
 def test_iterations_are_a_whole_number_up_to_openroads_most(tmp_path: Path, value: str) -> None:
     with pytest.raises(InputError, match=r"technology\.stub\.detailed_iterations = "):
@@ -235,6 +273,10 @@ def pretended_openroad(folder: Path, kit: Path, variant: str, *, without: tuple[
         "      return [lindex $row [expr { $method eq {getUsage} }]]\n    }\n  }\n}\n"
         "proc write_def { path } { exec gzip -dc $::placed > $path }\n"
         "rename write_guides {}\n"
+        "if { [info exists ::env(FAKE_POINTS)] } {\n  rename ::pin_access stub::access\n"
+        "  proc ::pin_access { args } {\n    stub::access {*}$args\n"
+        "    proc ::gsr::write_access_points { block path } {\n      file copy $::env(FAKE_POINTS) $path\n    }\n"
+        "  }\n}\n"
         'proc report_wire_length { args } { write_text [lindex $args end] "grt: _0000_ 27 4" }\n'
         f"set ::stub::violations {{{SHORTS}}}\n"
     )
@@ -362,6 +404,26 @@ def test_a_real_openroad_labels_a_kit_design(kit: Path, tmp_path: Path) -> None:
     labels = open_design(tmp_path / "out" / "gsr45" / "crc_bank" / "v0" / "design").labels
     assert labels is not None
     assert np.nanmean(labels.congestion_h) > 0.05
+
+
+@pytest.mark.openroad
+def test_a_real_pin_access_before_the_route(kit: Path, tmp_path: Path) -> None:
+    """The router takes other ways than without it, and the export knows where it went for the pins."""
+    openroad = os.environ.get("GSR_OPENROAD") or pytest.skip("GSR_OPENROAD is not set")
+    if not probe_openroad(Path(openroad)).has[ACCESS_POINTS]:
+        pytest.skip(f"{openroad} has no pin_access")
+    placed = kit / "labels" / "gsr45" / "crc_bank" / "v0" / "placed.def.gz"
+    variants = '[[variant]]\nname = "with"\npin_access = true\n[[variant]]\nname = "without"\n'
+    batch = write_batch(tmp_path, KIT.format(tech=kit / "tech", placed=placed, fails="", more=variants))
+    found = label(plan_batch(batch), tmp_path / "out")
+    assert found.count("done") == 2, found.text()
+    with_, without = (open_design(tmp_path / "out" / "gsr45" / "crc_bank" / n / "design") for n in ("with", "without"))
+    assert with_.manifest["access_points"] == {"pins_frac": 1.0}
+    assert "access_points" not in without.manifest
+    assert with_.labels is not None
+    assert without.labels is not None
+    one, other = with_.labels.congestion_h, without.labels.congestion_h
+    assert 0.9 < np.corrcoef(one[np.isfinite(one)], other[np.isfinite(one)])[0, 1] < 0.999
 
 
 @pytest.mark.slow

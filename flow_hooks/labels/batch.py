@@ -34,6 +34,7 @@ class Technology(_Strict):
     clock_layers: Layers | None = Field(default=None, description="up to the highest of signal_layers")
     layer_adjustment: Adjustment | None = Field(default=None, description="the platform's own")
     detailed_iterations: Iterations = Field(default=0, description="of the detailed router, for DRC labels; 0 for none")
+    pin_access: bool = Field(default=False, description="call pin_access before the global router, as ORFS does")
     layer_stacks: list[Layers] = Field(default=[], description="for the sampler, instead of its signal_layers")
     site: str = Field(default="", description="of the rows")
     pin_layers: tuple[str, str] | None = Field(default=None, description="horizontal and vertical layer of place_pins")
@@ -59,6 +60,7 @@ class DesignEntry(_Strict):
     signal_layers: Layers | None = None
     layer_adjustment: Adjustment | None = None
     detailed_iterations: Iterations | None = None
+    pin_access: bool | None = None
 
 
 class Runs(_Strict):
@@ -81,6 +83,7 @@ class Variant(_Strict):
     signal_layers: Layers | None = None
     layer_adjustment: Adjustment | None = None
     detailed_iterations: Iterations | None = None
+    pin_access: bool | None = None
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     utilization: float | None = Field(default=None, gt=0, le=1)
     aspect: float | None = Field(default=None, gt=0.05, le=20, description="height over width")

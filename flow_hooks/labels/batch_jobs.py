@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ from circuit_io.text import sha256_of_file
 from flow_hooks.labels.batch import MAKE_PLACEMENT, Batch, DesignEntry, Runs, Technology, Variant
 from flow_hooks.labels.finished_runs import ODB, FinishedRun, find_runs
 from flow_hooks.labels.sampler import sample_variants
+from flow_hooks.openroad.binary import ACCESS_POINTS, DRC_LABELS
 from flow_hooks.version import own_version
 
 EMBEDDED, OPENROAD = "embedded", "openroad"
-_NO_DETAILED_ROUTE = (
-    "this openroad has no detailed_route: name one that has (GSR_OPENROAD), or leave detailed_iterations out"
-)
+# settings of the router that ask for a part of OpenROAD that a build may lack: their command, and its capability
+NEEDS = {"detailed_iterations": ("detailed_route", DRC_LABELS), "pin_access": ("pin_access", ACCESS_POINTS)}
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Job:
         return [Path(one["path"]) for one in self.inputs if one["role"] == role]
 
 
-def jobs_of(batch: Batch, home: Path, *, router: str, version: str, has_detailed_route: bool = True) -> list[Job]:
+def jobs_of(batch: Batch, home: Path, *, router: str, version: str, lacking: Collection[str] = ()) -> list[Job]:
     """The jobs of a batch in the order of the file; `home` is what relative paths start from.
 
     Args:
@@ -58,7 +58,7 @@ def jobs_of(batch: Batch, home: Path, *, router: str, version: str, has_detailed
         home: the folder of the batch file.
         router: `EMBEDDED` or `OPENROAD`.
         version: of openroad; the embedded router has that of this package.
-        has_detailed_route: whether this openroad has the command, where it was asked.
+        lacking: capabilities that this openroad has not.
     """
     hashes: dict[Path, str] = {}
     own = version if router == OPENROAD else own_version()
@@ -75,8 +75,10 @@ def jobs_of(batch: Batch, home: Path, *, router: str, version: str, has_detailed
             try:
                 inputs = _inputs(design, technology, settings, home, hashes)
                 fault = _fault(design, technology, settings)
-                if not fault and settings["router"].get("detailed_iterations") and not has_detailed_route:
-                    fault = _NO_DETAILED_ROUTE
+                for key, (command, capability) in NEEDS.items():
+                    if not fault and settings["router"].get(key) and capability in lacking:
+                        mend = f"name one that has (GSR_OPENROAD), or leave {key} out"
+                        fault = f"this openroad has no {command}: {mend}"
                 jobs.append(Job(full, settings, inputs, fault=fault))
             except OSError as e:
                 jobs.append(Job(full, settings, fault=f"{e.filename}: {e.strerror}"))
@@ -184,20 +186,16 @@ def _settings(
     version: str,
 ) -> dict[str, Any]:
     layers = variant.signal_layers or design.signal_layers or technology.signal_layers
-    adjustment = next(
-        (a for a in (variant.layer_adjustment, design.layer_adjustment, technology.layer_adjustment) if a is not None),
-        None,
-    )
+    own: dict[str, Any] = {}  # of the variant, else of the design, else of the technology
+    for key in ("layer_adjustment", *NEEDS):
+        values = (getattr(one, key) for one in (variant, design, technology))
+        own[key] = next((value for value in values if value is not None), None)
     embedded = {"name": "embedded router (approximate)", "is_approximate": True, "runs": batch.router.runs}
     real = {
         "name": f"OpenROAD global_route, congestion_iterations {batch.router.congestion_iterations}",
         "is_approximate": False,
         "congestion_iterations": batch.router.congestion_iterations,
     }
-    detailed = next(
-        (n for n in (variant.detailed_iterations, design.detailed_iterations) if n is not None),
-        technology.detailed_iterations,
-    )
     settings: dict[str, Any] = {
         "tech": design.technology,
         "design": design_name,
@@ -205,12 +203,14 @@ def _settings(
         "family": design.family or design_name,
         "stage": design.stage,
         "signal_layers": list(parse_layer_range(layers)) if layers else None,
-        "layer_adjustment": adjustment,
+        "layer_adjustment": own["layer_adjustment"],
         "seed": variant.seed,
         "router": {"kind": router, "version": version, **(embedded if router == EMBEDDED else real)},
     }
-    if detailed:  # else not a word of it: jobs that were labelled without keep their hashes
-        settings["router"]["detailed_iterations"] = detailed
+    # else not a word of them: jobs that were labelled without keep their hashes
+    settings["router"] |= {key: own[key] for key in NEEDS if own[key]}
+    if own["pin_access"]:
+        settings["router"]["name"] += ", after pin_access"
     if design.netlist:
         placement = {k: default if getattr(variant, k) is None else getattr(variant, k)
                      for k, default in MAKE_PLACEMENT.items()}  # fmt: skip
@@ -231,8 +231,9 @@ def _skip(design: DesignEntry, variant: Variant, router: str, settings: dict[str
         return "the design has neither def nor netlist"
     if router == EMBEDDED and not design.def_:
         return "no placement: the embedded router needs a placed DEF (def = ...)"
-    if router == EMBEDDED and settings["router"].get("detailed_iterations"):
-        return "detailed_iterations: the embedded router makes no detailed route"
+    for key, (command, _) in NEEDS.items():
+        if router == EMBEDDED and settings["router"].get(key):
+            return f"{key}: the embedded router has no {command}"
     varied = [k for k in MAKE_PLACEMENT if getattr(variant, k) is not None]
     if design.def_ and varied:
         return f"its placement is given, so {', '.join(varied)} cannot vary"

@@ -32,7 +32,7 @@ from flow_hooks.jobs.process import RESULT
 from flow_hooks.labels.batch import Batch, read_batch
 from flow_hooks.labels.batch_jobs import OPENROAD, Job, jobs_of
 from flow_hooks.labels.finished_runs import ODB
-from flow_hooks.openroad.binary import DRC_LABELS, find_openroad, probe_openroad
+from flow_hooks.openroad.binary import find_openroad, probe_openroad
 from flow_hooks.version import own_version
 
 SCHEMA, JOB_SCHEMA = "gsr-label-batch", "gsr-label-job"
@@ -88,7 +88,7 @@ def plan_batch(path: Path, *, router: str = OPENROAD) -> Plan:
         InputError: a bad batch file, or there is no openroad.
         ToolError: openroad does not run.
     """
-    batch, binary, version, has_detailed_route = read_batch(path), "", own_version(), True
+    batch, binary, version, lacking = read_batch(path), "", own_version(), list[str]()
     if (router == OPENROAD and batch.design) or any(runs.read == ODB for runs in batch.runs):
         found = find_openroad()
         if found is None:
@@ -97,8 +97,9 @@ def plan_batch(path: Path, *, router: str = OPENROAD) -> Plan:
                 mend='Set GSR_OPENROAD, or take approximate labels: --router embedded, or read = "guides" in [[runs]].',
             )  # fmt: skip
         tool = probe_openroad(found[0])
-        binary, version, has_detailed_route = str(tool.path.resolve()), tool.version, tool.has[DRC_LABELS]
-    jobs = jobs_of(batch, path.resolve().parent, router=router, version=version, has_detailed_route=has_detailed_route)
+        binary, version = str(tool.path.resolve()), tool.version
+        lacking = [name for name, is_there in tool.has.items() if not is_there]
+    jobs = jobs_of(batch, path.resolve().parent, router=router, version=version, lacking=lacking)
     return Plan(path, batch, jobs, router, binary, version)
 
 

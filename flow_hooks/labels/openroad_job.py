@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from circuit_io import labels as label_files
+from circuit_io.access_points import FILE as ACCESS_FILE
 from circuit_io.drc import FILE as DRC_FILE
 from circuit_io.errors import InputError, ToolError
 from circuit_io.export_sources import fractions_of
@@ -72,9 +73,9 @@ def job_text(job: Job, labels: Path, *, unpack: Path) -> str:
     settings = job.settings
     adjustment = fractions_of(settings["layer_adjustment"], "layer_adjustment")
     rows: dict[str, list[str]] = {"out_dir": [str(labels)], **layer_rows(settings["signal_layers"], adjustment)}
-    for key in ("congestion_iterations", "detailed_iterations"):
+    for key in ("congestion_iterations", "detailed_iterations", "pin_access"):
         if key in settings["router"]:
-            rows[key] = [str(settings["router"][key])]
+            rows[key] = [str(int(settings["router"][key]))]
     for key in _COPIED:
         if settings.get(key) is not None and settings[key] != "":
             value = settings[key]
@@ -97,6 +98,8 @@ def _complete(job: Job, labels: Path, also: Mapping[str, str] | None = None) -> 
     states = dict(done.get("labels") or {}) | dict(also or {})
     if states.get("grt") != "written":
         raise ToolError(f"openroad wrote no usage of gcells: {states.get('grt')}")
+    if job.settings["router"].get("pin_access") and not label_files.has(labels, ACCESS_FILE):
+        raise ToolError("openroad wrote no access points after pin_access")
     adjustment = fractions_of(done["layer_adjustment"], labels / "done.json")
     x, y = label_files.read_gcell_grid(label_files.find(labels, "gcell_grid.csv"))
     path = label_files.find(labels, "gcell_usage.csv")

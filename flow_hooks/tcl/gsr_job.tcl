@@ -76,6 +76,7 @@ proc route_and_label { job out_dir is_timed { before "" } } {
     ::estimate_parasitics -placement
     labels_timing [require_block] $out_dir $before
   }
+  if { [job_word $job pin_access 0] } { ::pin_access -verbose 0 }
   lap global_route {
     ::global_route -allow_congestion \
       -congestion_iterations [job_word $job congestion_iterations] \

@@ -10,7 +10,6 @@ set routing_range { 2 5 }
 variable cells {}
 variable handles {}
 stand_in set_thread_count {} {} 1 {} block
-stand_in pin_access { -via_in_pin_bottom_layer } {} 0 access layers
 
 proc setting { name } { return [expr { [info exists ::env($name)] ? $::env($name) : "" }] }
 

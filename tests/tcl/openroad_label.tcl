@@ -47,6 +47,7 @@ foreach row {
   { estimate_parasitics {} { -placement -global_routing } 0 {} {} }
   { global_route { -congestion_iterations -congestion_report_file -guide_file }
     { -allow_congestion -verbose } 0 route { layers legal } }
+  { pin_access { -via_in_pin_bottom_layer -verbose } {} 0 access { layers legal } }
   { detailed_route { -output_drc -output_maze -droute_end_iter -drc_report_iter_step -verbose
     -or_seed -or_k } { -disable_via_gen -clean_patches } 0 detailed route }
 } {
