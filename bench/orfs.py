@@ -223,7 +223,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--compare", action="store_true", help="also without us and with a server; the DEFs must be equal"
     )
     parser.add_argument(
-        "--access-points", type=Path, help="GSR_ACCESS_POINTS: a table of another design of the library"
+        "--access-points", type=Path, help="GSR_ACCESS_POINTS: a table of the library, or of another design of it"
     )
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "orfs.json")
     parser.add_argument("--resume", action="store_true", help="leave designs alone that are done")

@@ -98,7 +98,7 @@ def library_access_points(
             "pin_access_args": shlex.split(pin_access_args),
             "threads": [str(threads or os.cpu_count() or 1)],
         }
-        while True:  # the first pin without access ends the process, so it goes on without that master
+        while True:  # pins without access end the process, so it goes on without their masters
             design = library_design(library, path=str(lef[-1]), site=site, without=lost)
             found = _run(str(tool.path.resolve()), design, rows, folder)
             if isinstance(found, int):
@@ -118,7 +118,7 @@ def library_access_points(
 
 
 def _run(openroad: str, design: LibraryDesign, rows: dict[str, list[str]], folder: Path) -> int | dict[str, str]:
-    """How many pins differ; or the master that ended the process, and why."""
+    """How many pins differ; or the masters that ended the process, and why."""
     task, log, facts, def_ = (folder / name for name in ("job.tsv", "openroad.log", "facts.tsv", "library.def"))
     def_.write_text(design.text, "utf-8", "surrogateescape")
     mine = {"def": def_, "points": folder / "points.csv", "facts": facts, "num_insts": design.num_insts}
@@ -127,10 +127,12 @@ def _run(openroad: str, design: LibraryDesign, rows: dict[str, list[str]], folde
     try:
         run_script(openroad, TCL / "gsr_library_access.tcl", task, variable="GSR_ACCESS_JOB", log=log, env=blank)
     except ToolError:
-        found = _NO_ACCESS.search(log.read_text("utf-8", "replace"))
-        if found is None or found[2] not in design.pins:
+        lost = dict[str, set[str]]()  # the log names every pin without access before the process ends
+        for pin, master in _NO_ACCESS.findall(log.read_text("utf-8", "replace")):
+            lost.setdefault(master, set()).add(pin)
+        if not lost.keys() & design.pins.keys():
             raise
-        return {found[2]: f"no access point for {found[1]}"}
+        return {master: f"no access point for {', '.join(sorted(pins))}" for master, pins in lost.items()}
     if not facts.is_file():
         raise ToolError(f"openroad ended before the script did: {what_it_said(log)}")
     told = dict(line.split("\t", 1) for line in facts.read_text("utf-8").splitlines())

@@ -1,6 +1,6 @@
 # Stand-ins for a detailed router that knows where the pins of a library are reached: every pin in
-# one place, but for the master ACCESS_MOVES, whose place follows the inst's site. It ends at a pin
-# of ACCESS_NONE, as OpenROAD does, and leaves MASTER/PIN of ACCESS_OPEN without a point.
+# one place, but for the master ACCESS_MOVES, whose place follows the inst's site. It ends when it has
+# named all of ACCESS_NONE, as OpenROAD does, and leaves MASTER/PIN of ACCESS_OPEN without a point.
 
 source [file join [file dirname [file normalize [info script]]] openroad_label.tcl]
 
@@ -83,12 +83,14 @@ proc ::read_def { path } {
 rename ::pin_access accessed
 proc ::pin_access { args } {
   ::stub::accessed {*}$args
+  set lost 0
   dict for { inst cell } $::stub::cells {
     lassign $cell master orient x pins
     if { $master in [::stub::setting ACCESS_NONE] } {
       puts "\[ERROR DRT-0073\] No access point for $inst/[lindex $pins 0] ($master)."
-      error "DRT-0073"
+      incr lost
     }
   }
+  if { $lost } { error "DRT-0073" }
 }
 }
