@@ -1,6 +1,6 @@
 # Stand-ins for a detailed router that knows where the pins of a library are reached: every pin in
-# one place, but for the master ACCESS_MOVES, whose place follows the inst's site. It ends when it has
-# named all of ACCESS_NONE, as OpenROAD does, and leaves MASTER/PIN of ACCESS_OPEN without a point.
+# one place, but for the master ACCESS_MOVES, whose place follows the inst's site. It ends when it
+# has named all of ACCESS_NONE, as OpenROAD does; MASTER/PIN of ACCESS_OPEN has no point.
 
 source [file join [file dirname [file normalize [info script]]] openroad_label.tcl]
 
