@@ -96,6 +96,9 @@ def test_the_design_has_every_master_in_every_orientation_legally(kit: Path, tmp
     assert len(of_row) == len(text.row_orient), "a row a height"
     for y, orient in rows:
         assert orient in (("N", "FN") if ORIENTS[of_row[y]] == "N" else ("FS", "S"))
+    starts = dict(zip(text.row_xy_dbu[:, 1].tolist(), text.row_xy_dbu[:, 0].tolist(), strict=True))
+    for low, y, high, _ in rect.tolist():
+        assert starts[y] <= low < high <= starts[y] + int(text.row_count[0, 0]) * site, "no inst leaves its row"
     ys = sorted(of_row)
     for low, high in pairwise(ys):
         assert high - low > height or of_row[low] != of_row[high], "rows that meet share their rail"

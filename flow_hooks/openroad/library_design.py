@@ -125,7 +125,7 @@ def _def_text(masters: list[_Master], pins: dict[str, tuple[str, ...]], site: _S
     ]  # fmt: skip
     for row, kind, shift in sorted(rows):
         x, y, orient = (_MARGIN + shift) * site.width, row * site.height, _ORIENTS[kind][0]
-        count = width // site.width - 2 * _MARGIN - X_PLACES
+        count = width // site.width - 2 * _MARGIN - X_PLACES + 1
         lines.append(f"ROW r{row} {site.name} {x} {y} {orient} DO {count} BY 1 STEP {site.width} 0 ;")
     lines.append(f"COMPONENTS {len(places)} ;")
     nets = []
