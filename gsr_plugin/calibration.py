@@ -1,5 +1,7 @@
 """Honest spread: the factor that makes a model's sigma hold on families that it has not seen.
 
+With it come the weights of its probability of overflow (`overflow_blend`), of the same families.
+
 The error of a normal variable is below 1.645 standard deviations in 90 % of cases. The factor is what brings the errors
 of unseen families there: the 0.9 quantile of |truth - mean| / sigma over 1.645, families, their designs, those'
 placements and their edges each with the same weight. A model that was refitted on all data takes the factor of its
@@ -16,6 +18,8 @@ from scipy import stats
 
 from circuit_io.errors import InputError
 from gsr_plugin.dataset import Entry, Loader, find_designs
+from gsr_plugin.overflow_blend import Edges
+from gsr_plugin.overflow_blend import fit as fit_blend
 from gsr_plugin.shipped import is_shipped
 from gsr_plugin.weights import Weights, load_weights, write_weights
 
@@ -36,7 +40,7 @@ class Errors:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the card tells of sigma.
+    """What the card tells of sigma and of the probability of overflow.
 
     Attributes:
         sigma_scale: what the network's sigma is multiplied by.
@@ -46,6 +50,11 @@ class Calibration:
         most_coverage: and where it is most.
         num_families: families that the factor is of.
         num_placements: their placements.
+        overflow_head: weight of the log odds of overflow by the network's head; see `Blend`.
+        overflow_normal: of those by its mean and sigma.
+        overflow_offset: what is added.
+        cross_entropy_head: of overflow by the head alone, mean over edges, designs and families.
+        cross_entropy: by the weights of the other families.
     """
 
     sigma_scale: float
@@ -55,6 +64,11 @@ class Calibration:
     most_coverage: float
     num_families: int
     num_placements: int
+    overflow_head: float = 1.0
+    overflow_normal: float = 0.0
+    overflow_offset: float = 0.0
+    cross_entropy_head: float = 0.0
+    cross_entropy: float = 0.0
 
 
 def deviations(level: float = LEVEL) -> float:
@@ -132,9 +146,10 @@ def fit(errors: Sequence[Errors], level: float = LEVEL) -> Calibration:
     )
 
 
-def unseen_errors(weights: Weights, entries: Sequence[Entry], load: Loader) -> list[Errors]:
-    """Errors of a model, by its own sigma, on the placements whose families it has not seen."""
-    found = []
+def unseen(weights: Weights, entries: Sequence[Entry], load: Loader) -> tuple[list[Errors], list[Edges]]:
+    """Errors of a model, by its own sigma, and edges on the placements whose families it has not seen."""
+    errors: list[Errors] = []
+    edges: list[Edges] = []
     plain = replace(weights, card=replace(weights.card, calibration={}))
     for entry in entries:
         if entry.family in weights.card.families:
@@ -143,14 +158,19 @@ def unseen_errors(weights: Weights, entries: Sequence[Entry], load: Loader) -> l
         maps = plain.predict(sample.graph)
         truth = (sample.labels.congestion_h, sample.labels.congestion_v)
         ratio = errors_of(truth, maps.congestion, (maps.sigma_h, maps.sigma_v))
-        found.append(Errors(entry.family, entry.design_key, ratio))
-    return found
+        errors.append(Errors(entry.family, entry.design_key, ratio))
+        of_h, of_v = (
+            (t, *(getattr(maps, f"{name}_{d}") for name in ("overflow_prob", "congestion", "sigma")))
+            for t, d in zip(truth, "hv", strict=True)
+        )
+        edges += [Edges.of(entry.family, *of_h), Edges.of(entry.family, *of_v)]
+    return errors, edges
 
 
 def calibrate(
     path: Path, data: Sequence[Path], *, runs: Sequence[Path] = (), device: str = "auto", overwrite: bool = False
 ) -> Calibration:
-    """Find the factor for a model's sigma and store it in its weights.
+    """Find the factor for a model's sigma, and the weights of its probability of overflow, and store them in its card.
 
     Args:
         path: a run folder; its weights are written anew, with the factor in the card.
@@ -173,18 +193,24 @@ def calibrate(
         raise InputError("is calibrated already", path=path, mend="Pass --overwrite to do it anew.")
     entries, load = find_designs(data), Loader()
     errors: list[Errors] = []
+    edges: list[Edges] = []
     for run in runs or (path,):
         weights = load_weights(run, device=device)
         if (weights.card.model, weights.card.features) != (model.card.model, model.card.features):
             raise InputError(f"has another model than {path}", path=run, mend="Give runs of the same settings.")
-        found = unseen_errors(weights, entries, load)
+        found, mine = unseen(weights, entries, load)
         twice = {e.family for e in errors} & {e.family for e in found}
         if twice:
             raise InputError(
                 f'family "{min(twice)}" was held out by another run too', path=run, mend="Give each fold once."
             )
         errors += found
+        edges += mine
     calibration = fit(errors)
+    blended = fit_blend(edges, calibration.sigma_scale)
+    weights_of = {f"overflow_{name}": value for name, value in vars(blended.blend).items()}
+    calibration = replace(calibration, **weights_of, cross_entropy_head=blended.cross_entropy_head,
+                          cross_entropy=blended.cross_entropy)  # fmt: skip
     card = replace(model.card, calibration={name: round(value, 5) for name, value in vars(calibration).items()})
     write_weights(path, model.model.state_dict(), model.normaliser, card)
     return calibration

@@ -31,6 +31,7 @@ from gsr_plugin.dataset import Entry, data_hash
 from gsr_plugin.jsonable import jsonable
 from gsr_plugin.model import SLACK, ModelConfig
 from gsr_plugin.normaliser import KINDS
+from gsr_plugin.overflow_blend import Blend
 from gsr_plugin.training_range import QUANTILES, TrainingRange, is_table
 
 SCHEMA, VERSION = "gsr-model", 1
@@ -121,6 +122,12 @@ class ModelCard:
     def sigma_scale(self) -> float:
         """What the network's sigma is multiplied by; 1 until it is calibrated."""
         return self.calibration.get("sigma_scale", 1.0)
+
+    @property
+    def overflow_blend(self) -> Blend:
+        """What the probability of overflow is weighed from; the head alone until it is calibrated."""
+        usual = {"head": 1.0, "normal": 0.0, "offset": 0.0}
+        return Blend(**{name: float(self.calibration.get(f"overflow_{name}", v)) for name, v in usual.items()})
 
     def tuned_from(self, base: "ModelCard", *, name: str, sha256: str, added: tuple[str, ...] = ()) -> "ModelCard":
         """The card of a run that began with the weights of `base`: what either has seen, it has seen.

@@ -79,7 +79,14 @@ class Weights:
             InputError: a prediction that is not finite.
         """
         maps, scale = predict_maps(self.model, self.normaliser, graph, endpoints), np.float32(self.card.sigma_scale)
-        return replace(maps, sigma_h=maps.sigma_h * scale, sigma_v=maps.sigma_v * scale)
+        sigma_h, sigma_v, blend = maps.sigma_h * scale, maps.sigma_v * scale, self.card.overflow_blend
+        return replace(
+            maps,
+            sigma_h=sigma_h,
+            sigma_v=sigma_v,
+            overflow_prob_h=blend.prob(maps.overflow_prob_h, maps.congestion_h, sigma_h),
+            overflow_prob_v=blend.prob(maps.overflow_prob_v, maps.congestion_v, sigma_v),
+        )
 
 
 def predict_maps(

@@ -14,6 +14,7 @@ from gsr_plugin.cli import main
 from gsr_plugin.config import load_config
 from gsr_plugin.dataset import Loader, find_designs
 from gsr_plugin.model_card import ModelCard
+from gsr_plugin.overflow_blend import Blend
 from gsr_plugin.shipped import find_weights
 from gsr_plugin.train import train
 from gsr_plugin.weights import load_weights
@@ -88,7 +89,11 @@ def test_a_refit_takes_the_factor_of_its_cross_validation(corpus: Path, runs: Pa
     assert model.card.calibration["sigma_scale"] == pytest.approx(found.sigma_scale, abs=1e-5)
     after = model.predict(graph)
     np.testing.assert_array_equal(after.congestion_h, before.congestion_h)
-    np.testing.assert_array_equal(after.overflow_prob_v, before.overflow_prob_v)
+    blend = model.card.overflow_blend
+    assert blend == Blend(*(round(v, 5) for v in (found.overflow_head, found.overflow_normal, found.overflow_offset)))
+    wanted = blend.prob(before.overflow_prob_v, before.congestion_v, after.sigma_v)
+    np.testing.assert_array_equal(after.overflow_prob_v, wanted)
+    assert 0 < found.cross_entropy <= found.cross_entropy_head
     for d in "hv":
         ratio = getattr(after, f"sigma_{d}") / getattr(before, f"sigma_{d}")
         assert ratio[np.isfinite(ratio)] == pytest.approx(found.sigma_scale, rel=1e-4)

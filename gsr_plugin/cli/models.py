@@ -149,9 +149,9 @@ def calibrate(
 ) -> Result:
     """Scale the sigma of RUN so that it holds on unseen families.
 
-    The factor goes into RUN's weights. It is fitted to errors on the labelled designs below DATA, of families that the
-    predicting run has not seen: those that RUN held out or, for a run on all data, those that each run of its
-    cross-validation did.
+    Its probability of overflow is weighed there too. Both go into RUN's weights. They are fitted on the labelled
+    designs below DATA, of families that the predicting run has not seen: those that RUN held out or, for a run on all
+    data, those that each run of its cross-validation did.
 
     \b
     gsr calibrate runs/f0 data/labels
@@ -165,7 +165,10 @@ def calibrate(
     found = run(run_folder, data, runs=folds, device=device, overwrite=overwrite)
     text = (
         f"{run_folder}: sigma times {found.sigma_scale:.3f}; {found.level:.0%} intervals hold {found.coverage:.1%} "
-        f"({found.least_coverage:.1%} to {found.most_coverage:.1%}) of {found.num_families} families left out in turn"
+        f"({found.least_coverage:.1%} to {found.most_coverage:.1%}) of {found.num_families} families left out in turn\n"
+        f"log odds of overflow: {found.overflow_head:.2f} x the head's, {found.overflow_normal:.2f} x mean and sigma's, "
+        f"{found.overflow_offset:+.2f}; cross entropy {found.cross_entropy:.4f}, by the head alone "
+        f"{found.cross_entropy_head:.4f}"
     )
     return Result(found, text)
 
