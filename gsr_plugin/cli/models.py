@@ -166,8 +166,8 @@ def calibrate(
     text = (
         f"{run_folder}: sigma times {found.sigma_scale:.3f}; {found.level:.0%} intervals hold {found.coverage:.1%} "
         f"({found.least_coverage:.1%} to {found.most_coverage:.1%}) of {found.num_families} families left out in turn\n"
-        f"log odds of overflow: {found.overflow_head:.2f} x the head's, {found.overflow_normal:.2f} x mean and sigma's, "
-        f"{found.overflow_offset:+.2f}; cross entropy {found.cross_entropy:.4f}, by the head alone "
+        f"log odds of overflow: {found.overflow_head:.2f} x the head's, {found.overflow_normal:.2f} x those of mean "
+        f"and sigma, {found.overflow_offset:+.2f}; cross entropy {found.cross_entropy:.4f}, by the head alone "
         f"{found.cross_entropy_head:.4f}"
     )
     return Result(found, text)
