@@ -74,7 +74,7 @@ def run_row(row: Row, task: Task, identity: dict[str, Any]) -> dict[str, Any]:
         for name in MAPS:
             values = getattr(guess, name)
             if values is not None:
-                arrays[f"{entry.name}/{name}"] = np.ascontiguousarray(values, np.float32)
+                arrays[f"{key_of(entry)}/{name}"] = np.ascontiguousarray(values, np.float32)
     end = time.process_time()
     write_whole(task.home / GUESSES, save(arrays))
     train_s = task.told.pop("train_s", learned - start)
@@ -84,8 +84,13 @@ def run_row(row: Row, task: Task, identity: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def key_of(entry: Entry) -> str:
+    """A placement in a file of guesses: designs of two families may have one name."""
+    return f"{entry.family}/{entry.name}"
+
+
 def read_guesses(home: Path) -> dict[str, Guess]:
-    """What a row predicted on a fold, by the placement's name."""
+    """What a row predicted on a fold, by `key_of` the placement."""
     by_name: dict[str, dict[str, np.ndarray]] = {}
     for key, values in load_file(home / GUESSES).items():
         name, _, kind = key.rpartition("/")
@@ -123,7 +128,7 @@ def score_fold(row: Row, results: Path, fold: Fold, held_out: list[Entry], load:
         ]
     scored = []
     for entry in held_out:
-        sample, guess = load(entry), guesses[entry.name]
+        sample, guess = load(entry), guesses[key_of(entry)]
         about = {k: getattr(entry, k) for k in ("family", "technology", "design", "variant")}
         scored.append(score(sample.graph, sample.labels, (guess.h, guess.v), about))
     kept.parent.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 from scipy.optimize import nnls  # noqa: E402
 
-from bench.contest import guesses_of  # noqa: E402
+from bench.contest import guesses_of, key_of  # noqa: E402
 from bench.contest_rows import rows  # noqa: E402
 from bench.contest_scores import paired  # noqa: E402
 from bench.machine import machine  # noqa: E402
@@ -74,7 +74,7 @@ def read_edges(name: str, results: Path, entries: list[Entry], by_family: dict[s
         if guesses is None:
             raise InputError(f'has no fold {fold} of "{name}"', path=results, mend="Run gsr bench contest first.")
         for entry in (e for e in entries if by_family[e.family] == fold):
-            sample, guess = load(entry), guesses[entry.name]
+            sample, guess = load(entry), guesses[key_of(entry)]
             parts: list[list[np.ndarray]] = [[], [], [], []]
             for d in "hv":
                 truth = getattr(sample.labels, f"congestion_{d}")

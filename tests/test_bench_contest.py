@@ -56,6 +56,11 @@ def test_tables_hold_a_row_an_edge_and_tell_what_a_column_is_of() -> None:
     assert [s for s, values in zip(sources, table.T, strict=True) if np.array_equal(values, own)] == ["demand_l_h"]
 
 
+def test_designs_of_one_name_are_told_apart(corpus: Path) -> None:
+    entry = find_designs([corpus])[0]
+    assert contest.key_of(entry) != contest.key_of(replace(entry, family="another"))
+
+
 def test_a_vertical_edge_is_a_horizontal_one_of_the_transposed_design() -> None:
     graph = synthetic_graph(4)
     tables = TreeTables(Loader())
@@ -243,7 +248,7 @@ def test_the_recipe_is_judged_by_runs_that_held_the_fold_out(corpus: Path, tmp_p
     weights, entry = load_weights(runs / "0"), next(e for e in find_designs([corpus]) if e.family == "fa")
     graph = Loader()(entry).graph
     for row, seen in (("recipe", graph), ("recipe-withheld", without_router(graph))):
-        guess = contest.read_guesses(tmp_path / "results" / row / "0")[entry.name]
+        guess = contest.read_guesses(tmp_path / "results" / row / "0")[contest.key_of(entry)]
         np.testing.assert_allclose(guess.sigma_v, weights.predict(seen).sigma_v, rtol=1e-6)
     asked = [str(corpus), "--results", str(tmp_path / "results"), "--rows", "recipe,router-8"]
     assert uncertainty.main([*asked, "--out", str(tmp_path / "u.json")]) == 0
