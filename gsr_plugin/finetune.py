@@ -257,13 +257,15 @@ def _notes(made: Finetuned, kept: Sequence[Entry], begin: Weights) -> list[str]:
 
 
 def _calibrated(out: Path, data: Sequence[Path], parts: Sequence[Path], new: set[str]) -> str:
-    """Bring sigma to what it is on the families held out, where there are enough; says what was done."""
+    """Bring sigma and overflow to what they are on the families held out, if there are enough; says what was done."""
     if len(new) < 2:
         return (
-            "Sigma keeps the factor that it had: it takes two families that the weights had not seen to find another."
+            "Sigma and the probability of overflow stay calibrated as they were: it takes two families that the "
+            "weights had not seen to do it anew."
         )
-    found = calibrate(out, data, runs=parts)
+    found = calibrate(out, data, runs=parts, overwrite=True)  # what is there is that of the weights it began with
     return (
         f"Sigma is multiplied by {found.sigma_scale:.2f}: 90 % intervals then hold {found.coverage:.0%} of the edges "
-        f"of a family held out ({found.least_coverage:.0%} to {found.most_coverage:.0%})."
+        f"of a family held out ({found.least_coverage:.0%} to {found.most_coverage:.0%}). The probability of overflow "
+        "is weighed by these families, too."
     )

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from gsr_plugin.metrics import Scores
 from gsr_plugin.shipped import MODELS
 from gsr_plugin.train import TrainResult, train
 from gsr_plugin.training_range import TrainingRange
-from gsr_plugin.weights import WEIGHTS, load_weights
+from gsr_plugin.weights import WEIGHTS, load_weights, write_weights
 
 SMALL = ["model.layers=2", "model.width=16", "model.k=4", "train.epochs=8", "train.lr=0.02"]
 FEW = ["train.epochs=2", "train.device=cpu"]
@@ -35,6 +36,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def base(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("base") / "begun"
     train([corpus], out, config=load_config(None, SMALL, env={}))
+    begun = load_weights(out)
+    card = replace(begun.card, calibration={"sigma_scale": 1.5, "overflow_head": 0.5})  # as the shipped weights are
+    write_weights(out, begun.model.state_dict(), begun.normaliser, card)
     return out
 
 
@@ -105,7 +109,8 @@ def test_it_begins_with_the_weights_and_keeps_their_statistics(
     assert end.card.base == {"name": "begun", "weights_sha256": begin.sha256, "data_sha256": begin.card.data_sha256}
     both = TrainingRange.of(find_designs([own, corpus]), Loader()).quantiles
     assert {n: (q[0], q[-1]) for n, q in end.card.ranges.items()} == {n: (q[0], q[-1]) for n, q in both.items()}
-    assert set(end.card.calibration) > {"sigma_scale", "coverage"}
+    assert set(end.card.calibration) > {"sigma_scale", "coverage", "overflow_head"}
+    assert end.card.sigma_scale != begin.card.sigma_scale
     none = own.parent / "no_steps"
     train([own], none, config=load_config(None, [*SMALL, "train.lr=1e-12"], env={}), base=base, stop_after=1)
     for name, t in load_weights(none).model.state_dict().items():
@@ -150,7 +155,8 @@ def test_one_family_claims_no_gain_on_unseen_designs(base: Path, own: Path, tmp_
     assert "cannot be measured: all data is of one family" in found.verdict()
     assert found.held_out is not None
     assert found.held_out.placements == 2
-    assert "Sigma keeps the factor" in (tmp_path / "one" / PAGE).read_text()
+    assert "stay calibrated as they were" in (tmp_path / "one" / PAGE).read_text()
+    assert load_weights(tmp_path / "one").card.calibration == load_weights(base).card.calibration
     assert "What it forgot was not measured" in (tmp_path / "one" / PAGE).read_text()
     single = finetune([own / "nb"], tmp_path / "single", base=base, sets=FEW)
     assert (single.held_out, single.gained) == (None, None)
