@@ -53,7 +53,7 @@ class Calibration:
         overflow_head: weight of the log odds of overflow by the network's head; see `Blend`.
         overflow_normal: of those by its mean and sigma.
         overflow_offset: what is added.
-        cross_entropy_head: of overflow by the head alone, mean over edges, designs and families.
+        cross_entropy_head: of overflow by the head alone, mean over edges, placements and families.
         cross_entropy: by the weights of the other families.
     """
 

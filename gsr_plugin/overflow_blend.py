@@ -80,9 +80,15 @@ class _Odds:
 
 
 def fit(edges: Sequence[Edges], sigma_scale: float = 1.0) -> Fitted:
-    """The weights of least cross entropy, of two families or more; the head alone where it tells others better."""
+    """The weights of least cross entropy, of two families or more; the head alone where it tells others better.
+
+    So it is, too, where fewer than two families overflow anywhere: what fits them best says that nothing ever does.
+    """
     told = [_Odds(e.family, _odds(e.head, e.mean, e.sigma * np.float32(sigma_scale)), e.is_over) for e in edges]
     families = sorted({e.family for e in told})
+    if len({e.family for e in told if e.is_over.any()}) < 2:
+        alone = _cross_entropy(told, Blend())
+        return Fitted(Blend(), alone, alone)
     before, after = [], []
     for group in range(min(GROUPS, len(families))):
         mine = set(families[group::GROUPS])

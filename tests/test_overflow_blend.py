@@ -71,8 +71,10 @@ def test_families_count_alike_and_large_placements_are_thinned() -> None:
     assert found.normal > found.head
 
 
-def test_data_without_overflow_leaves_the_head_alone_or_finite() -> None:
-    calm = [placement(s, head=0, normal=0, offset=-30) for s in range(6)]
+@pytest.mark.parametrize("overflowing", [0, 1])
+def test_data_of_fewer_than_two_families_that_overflow_leave_the_head_alone(overflowing: int) -> None:
+    calm = [placement(s, head=0, normal=0, offset=-30) for s in range(6 - overflowing)]
     assert not any(e.is_over.any() for e in calm)
-    found = fit(calm)
-    assert all(math.isfinite(v) for v in (found.blend.head, found.blend.normal, found.blend.offset))
+    found = fit([*calm, *(placement(5, head=1, normal=0, offset=0) for _ in range(overflowing))])
+    assert found.blend == Blend()
+    assert found.cross_entropy == found.cross_entropy_head > 0
