@@ -80,13 +80,18 @@ def refuse_existing(files: Iterable[Path], *, overwrite: bool = False) -> None:
     """Check before long work that files can be written afterwards.
 
     Raises:
-        InputError: one of them is a folder, or exists and `overwrite` is not set.
+        InputError: one of them is a folder, or exists and `overwrite` is not set, or the disk refuses.
     """
     for path in files:
         if path.is_dir():
             raise InputError("is a folder, not a file", path=path, mend="Name a file.")
         if path.exists() and not overwrite:
             raise InputError("exists already", path=path, mend=_OVERWRITE)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=path.parent).close()
+        except OSError as e:
+            raise _cannot_write(path, e) from e
 
 
 def refuse_folder(target: Path, *, schema: str, overwrite: bool = False) -> None:

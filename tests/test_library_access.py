@@ -147,6 +147,11 @@ def test_the_table_of_a_library_before_any_design(kit: Path, tmp_path: Path, mon
     _, said = with_access_points(read_design(lef_of(kit), labels.def_), points)
     assert said == {"access_points": {"pins_frac": 1.0}}
     assert "exists already" in run(kit, openroad, out).output
+    done = run(kit, openroad, out / "in_a_file.csv")
+    assert (done.exit_code, "cannot be written: " in done.output) == (2, True), "before openroad runs"
+    done = run(kit, openroad, tmp_path / "another.csv", "--pin-access-args", "-a 'b")
+    assert "gsr: --pin-access-args: -a 'b: No closing quotation" in done.output
+    assert (tmp_path / "runs").read_text() == "run\n"
     assert run(kit, openroad, out, "--overwrite").exit_code == 0
 
 
@@ -165,6 +170,10 @@ def test_masters_without_access_points_are_named(kit: Path, tmp_path: Path, monk
     assert "without access points: G45_DFF_X1: no access point for" in done.output
     assert said["num_differing"] == 8, "both pins in four orientations"
     assert done.output.endswith("; 8 depend on the place\n")
+    monkeypatch.setenv("ACCESS_NONE", " ".join(library_design(read_lef(*lef_of(kit)), path="lef").pins))
+    done = run(kit, openroad, tmp_path / "none.csv")
+    assert done.exit_code == 2
+    assert "pin_access finds no access point for any macro\n  Give tracks and layers" in done.output
     points = read_access_points(out).points
     assert {m for m, _, _ in points} == set(library_design(read_lef(*lef_of(kit)), path="lef").pins) - {
         "G45_INV_X1", "G45_DFF_X1",
@@ -202,6 +211,9 @@ def test_what_is_no_library_is_refused(macros: list[str], options: dict[str, Any
     lef = library(tmp_path, *macros)
     with pytest.raises(InputError, match=why):
         library_access_points(lef, tmp_path / "out", openroad=tmp_path / "no", signal_layers=("m1", "m2"), **options)
+    flat = library(tmp_path, macro("INV", "0.6 BY 1.0"), tech=TECH.replace("0.3 BY 1.0", "0 BY 0"))
+    with pytest.raises(InputError, match='site "core" has no width or height'):
+        library_design(read_lef(*flat), path="cells.lef")
     without_units = library(
         tmp_path, macro("INV", "0.6 BY 1.0"), tech=TECH.replace("UNITS DATABASE MICRONS 1000 ; END UNITS\n", "")
     )

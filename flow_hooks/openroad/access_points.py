@@ -77,11 +77,16 @@ def library_access_points(
         overwrite: replace a table that is there.
 
     Raises:
-        InputError: a bad LEF, no masters, no site, an openroad without `pin_access`, or an output that exists.
+        InputError: a bad LEF, no masters, no site, an openroad without `pin_access`, an output that exists or cannot be
+            written, or no access point at all.
         ToolError: openroad failed.
     """
     began = time.perf_counter()
     refuse_existing([out], overwrite=overwrite)
+    try:
+        words = shlex.split(pin_access_args)
+    except ValueError as e:
+        raise InputError(f"{pin_access_args}: {e}", path="--pin-access-args", mend="Quote it as for a shell.") from e
     library = read_lef(*lef)
     library_design(library, path=str(lef[-1]), site=site)  # what is wrong with the LEF is told first
     tool = probe_openroad(openroad)
@@ -95,7 +100,7 @@ def library_access_points(
             "lef": [str(plain_copy(path.resolve(), folder / f"lef{i}")) for i, path in enumerate(lef)],
             "tracks": [str(tracks.resolve())] if tracks else [],
             "signal_layers": ["-".join(signal_layers)],
-            "pin_access_args": shlex.split(pin_access_args),
+            "pin_access_args": words,
             "threads": [str(threads or os.cpu_count() or 1)],
         }
         while True:  # pins without access end the process, so it goes on without their masters
@@ -104,6 +109,9 @@ def library_access_points(
             if isinstance(found, int):
                 break
             lost |= found
+            if not design.pins.keys() - lost.keys():
+                mend = "Give tracks and layers as the flow has them: --tracks, --signal-layers."
+                raise InputError("pin_access finds no access point for any macro", path=lef[-1], mend=mend)
         points = read_access_points(folder / "points.csv").points
         missing = {}
         for master, pins in design.pins.items():

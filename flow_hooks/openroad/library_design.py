@@ -111,6 +111,8 @@ def _site(lef: LefLibrary, name: str, masters: list[str], path: str) -> _Site:
     elif name not in known:
         raise InputError(f'no site "{name}"', path=path, mend=did_you_mean(name, known))
     width, height = (round(float(v) * lef.dbu_per_um) for v in lef.site_size_um[known.index(name)])
+    if not (width and height):
+        raise InputError(f'site "{name}" has no width or height', path=path, mend="Give --site NAME, that of the rows.")
     return _Site(name, width, height)
 
 
