@@ -189,7 +189,8 @@ def test_an_openroad_that_cannot_or_fails(kit: Path, tmp_path: Path, monkeypatch
     (tmp_path / "tracks.tcl").write_text('puts {[ERROR GRT-0232] no tracks at all}\nerror "GRT-0232"\n')
     done = run(kit, pretended_openroad(tmp_path), out, "--tracks", str(tmp_path / "tracks.tcl"))
     assert done.exit_code == 3
-    assert "[ERROR GRT-0232] no tracks at all" in done.output
+    assert f"[ERROR GRT-0232] no tracks at all\n  All it said: {out}.log" in done.output
+    assert "no tracks at all" in (tmp_path / "points.csv.log").read_text()
     (tmp_path / "tracks.tcl").write_text("make_tracks\nexit\n")
     done = run(kit, pretended_openroad(tmp_path), out, "--tracks", str(tmp_path / "tracks.tcl"))
     assert done.exit_code == 3

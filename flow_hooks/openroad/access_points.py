@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from circuit_io.access_points import read_access_points
-from circuit_io.atomic import refuse_existing, write_files
+from circuit_io.atomic import refuse_existing, write_files, write_whole
 from circuit_io.errors import InputError, ToolError
 from circuit_io.lef import read_lef
 from circuit_io.text import read_bytes
@@ -19,6 +19,7 @@ from flow_hooks.openroad.binary import ACCESS_POINTS, probe_openroad
 from flow_hooks.openroad.library_design import ORIENTS, LibraryDesign, library_design
 from flow_hooks.openroad.script import job_tsv, plain_copy, run_script, what_it_said
 
+_LOG = "openroad.log"
 _NO_ACCESS = re.compile(r"^\[ERROR DRT-0073\] No access point for \S+/(\S+) \((\S+)\)\.", re.MULTILINE)
 
 
@@ -79,7 +80,7 @@ def library_access_points(
     Raises:
         InputError: a bad LEF, no masters, no site, an openroad without `pin_access`, an output that exists or cannot be
             written, or no access point at all.
-        ToolError: openroad failed.
+        ToolError: openroad failed; what it said is beside the output then.
     """
     began = time.perf_counter()
     refuse_existing([out], overwrite=overwrite)
@@ -105,7 +106,12 @@ def library_access_points(
         }
         while True:  # pins without access end the process, so it goes on without their masters
             design = library_design(library, path=str(lef[-1]), site=site, without=lost)
-            found = _run(str(tool.path.resolve()), design, rows, folder)
+            try:
+                found = _run(str(tool.path.resolve()), design, rows, folder)
+            except ToolError as e:
+                kept = out.with_name(f"{out.name}.log")
+                write_whole(kept, read_bytes(folder / _LOG))
+                raise ToolError(f"{e}\n  All it said: {kept}") from e
             if isinstance(found, int):
                 break
             lost |= found
@@ -127,7 +133,7 @@ def library_access_points(
 
 def _run(openroad: str, design: LibraryDesign, rows: dict[str, list[str]], folder: Path) -> int | dict[str, str]:
     """How many pins differ; or the masters that ended the process, and why."""
-    task, log, facts, def_ = (folder / name for name in ("job.tsv", "openroad.log", "facts.tsv", "library.def"))
+    task, log, facts, def_ = (folder / name for name in ("job.tsv", _LOG, "facts.tsv", "library.def"))
     def_.write_text(design.text, "utf-8", "surrogateescape")
     mine = {"def": def_, "points": folder / "points.csv", "facts": facts, "num_insts": design.num_insts}
     task.write_text(job_tsv(rows | {key: [str(v)] for key, v in mine.items()}), "utf-8", "surrogateescape")
