@@ -101,10 +101,15 @@ def routed_labels(run: Done, out: Path) -> Labels:
     return labels
 
 
+def predicting(run: Done) -> list[str]:
+    """The hooks that predicted: with ports that a floorplan has placed nothing else is before `global_placement`."""
+    return [hook for hook in HOOKS if (run.hook(hook) / "prediction").is_dir()]
+
+
 def sizes(run: Done) -> dict[str, Any]:
     """Insts and nets at each hook, and the grid."""
     out: dict[str, Any] = {}
-    for hook in HOOKS:
+    for hook in predicting(run):
         manifest = json.loads((run.hook(hook) / "export" / "manifest.json").read_text())
         out[hook] = {key: manifest["counts"][key] for key in ("insts", "nets")}
         out["gcells"] = [manifest["grid"]["nx"], manifest["grid"]["ny"]]
@@ -127,7 +132,7 @@ def scores(truth: Labels, prediction: Prediction) -> dict[str, dict[str, float]]
 def accuracy(run: Done, truth: Labels, scratch: Path) -> dict[str, Any]:
     """Scores of the prediction of each hook, and of one made of the routed placement itself."""
     predict(scratch / "routed", scratch / "of_routed", overwrite=True)
-    out = {hook: scores(truth, read_prediction(run.hook(hook) / "prediction")) for hook in HOOKS}
+    out = {hook: scores(truth, read_prediction(run.hook(hook) / "prediction")) for hook in predicting(run)}
     return out | {"routed": scores(truth, read_prediction(scratch / "of_routed"))}
 
 
@@ -195,7 +200,7 @@ def show(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         got, c = row["accuracy"], row["cost"]
         edges = got["routed"]["edges"]
-        pearson = [f"{got[hook]['gsr']['pearson']:.3f}" for hook in (*HOOKS, "routed")]
+        pearson = [f"{got[hook]['gsr']['pearson']:.3f}" if hook in got else "-" for hook in (*HOOKS, "routed")]
         insts = f"{row['size']['pre_global_route']['insts']:,}"
         counts = [insts, f"{edges['num']:,}", f"{edges['above_full']:,}"]
         of.append([row["design"], *counts, *pearson, f"{got['routed']['rudy']['pearson']:.3f}"])
