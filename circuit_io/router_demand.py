@@ -15,6 +15,7 @@ Pair = tuple[MapI, MapI]
 _TRACKS = 15.0  # unit of the capacity feature
 _WHOLE = 1e-2  # tracks by which a capacity may differ from a whole number
 _MOST_LAYERS = 64  # as in csrc/route_maze.h
+_MOST_CELLS = 2**30 - 1  # int32 in C, and x and y of one fit into 31 bits in csrc/route_planes.c
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,9 @@ def check_demand(task: Demand) -> None:
     shape = (task.ny, task.nx)
     if task.nx * task.ny < 2:
         refuse(f"a grid of {task.nx} x {task.ny} gcells has no edge to route over", "Export with a smaller --gcell-um.")
+    planes = len(task.layers.along_x) if task.layers is not None else 1
+    if task.nx * task.ny * planes > _MOST_CELLS:
+        refuse(f"{task.nx} x {task.ny} gcells on {planes} layers are too many", "Export with a larger --gcell-um.")
     for name in ("capacity", "total", "blocked"):
         for letter, tracks in zip("hv", getattr(task, name), strict=True):
             if tracks.shape != shape:
@@ -108,7 +112,6 @@ def check_demand(task: Demand) -> None:
             refuse(f"a pin is of a {name} that is not there: there are {count}", "Give the grid the pins were put on.")
     layers = task.layers
     if layers is not None:
-        planes = len(layers.along_x)
         if layers.room.shape != (planes, *shape) or len(layers.pin_layer) != len(task.pin_net):
             refuse(f"layers of {list(layers.room.shape[1:])} gcells, {len(layers.pin_layer)} pins", "Export it again.")
         if int(layers.pin_layer.max(initial=0)) >= planes:

@@ -300,6 +300,7 @@ GOOD = [[(0, 0), (2, 2)]]
     ("change", "message"),
     [
         ({"nx": 1, "ny": 1, "pin_gcell": np.zeros(2, np.int32)}, r"grid of 1 x 1 gcells.*\n.*--gcell-um"),
+        ({"nx": 2**15, "ny": 2**15}, r"32768 x 32768 gcells on 1 layers are too many\n.*--gcell-um"),
         ({"pin_gcell": np.asarray([0, 9], np.int32)}, "a pin is of a gcell that is not there: there are 9"),
         ({"pin_gcell": np.asarray([-1, 3], np.int32)}, "a pin is of a gcell that is not there"),
         ({"pin_net": np.asarray([0, 1], np.int32)}, "a pin is of a net that is not there: there are 1"),

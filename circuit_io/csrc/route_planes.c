@@ -16,7 +16,8 @@ void planes_open(maze *m) {
 }
 
 /* An entry of the heap: the cell in its upper half, below y from bit `y_at` on, x from bit 1 on, and in bit 0 whether the
- * cost is odd. A step from cell to cell adds the same number to each. */
+ * cost is odd; below 2^30 cells, which router_demand.py sees to, they fit. A step from cell to cell adds the same number to
+ * each. */
 typedef uint64_t entry;
 static inline entry entry_of(int64_t cell, int64_t x, int64_t y, int32_t y_at) {
     return ((uint64_t)cell << 32) + ((uint64_t)y << y_at) + ((uint64_t)x << 1);
