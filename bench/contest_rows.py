@@ -183,9 +183,9 @@ def _gsr(*sets: str, routed: bool = True) -> Callable[[Task], Predict]:
 
         config = _with_epochs(config, _epochs(task, config.train, step))
         out = task.home / "run"
-        resume = (out / "state").is_dir()
+        resume = (out / "state").is_dir()  # else it was killed before it had any
         fold = task.fold if isinstance(task.fold, int) else None
-        found = train(task.data, out, config=config, fold=fold, folds=task.folds, resume=resume)
+        found = train(task.data, out, config=config, fold=fold, folds=task.folds, resume=resume, overwrite=not resume)
         task.told.update(epochs=config.train.epochs, parameters=found.num_parameters, steps=found.steps,
                          lr=config.train.lr, crop_gcells=config.train.crop_gcells)  # fmt: skip
         return _of_run(out, _as_it_is if routed else without_router)

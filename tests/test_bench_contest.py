@@ -1,6 +1,7 @@
 """The contest: its features, scores and intervals, and that what is done is not done again."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -201,6 +202,10 @@ def test_what_is_done_is_not_done_again(corpus: Path, tmp_path: Path, monkeypatc
     made = {p: p.stat().st_mtime_ns for p in (tmp_path / "results").rglob("*") if p.is_file()}
     assert _run(corpus, tmp_path, *asked)["rows"] == first["rows"]
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "results").rglob("*") if p.is_file()} == made
+    home = tmp_path / "results" / "gsr-16" / "0"  # as if it was killed before its first checkpoint
+    (home / "done.json").unlink()
+    shutil.rmtree(home / "run" / "state")
+    assert _run(corpus, tmp_path, *asked)["rows"]["gsr-16"]["scores"] == first["rows"]["gsr-16"]["scores"]
     with pytest.raises(InputError, match="was made with another sets, steps"):
         contest.main([str(corpus), "--results", str(tmp_path / "results"), "--steps", "4", "--rows", "gsr-16"])
     with pytest.raises(InputError, match='no row "tree"'):
