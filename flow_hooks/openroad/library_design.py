@@ -67,7 +67,7 @@ def library_design(lef: LefLibrary, *, path: str, site: str = "", without: Colle
         raise InputError("no CORE macro with signal pins", path=path, mend="Give the LEF of the cells, too.")
     rows = _site(lef, site, list(pins), path)
     masters = []
-    for name in pins.keys() - set(without):
+    for name in (n for n in pins if n not in without):
         width, height = (round(float(v) * lef.dbu_per_um) for v in lef.macro_size_um[lef.macro_names.find(name)])
         if height % rows.height:
             skipped[name] = f"its height is not of site {rows.name}"
