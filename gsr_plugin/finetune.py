@@ -191,7 +191,7 @@ def finetune(
     def tune(where: Path, without: Sequence[Entry]) -> tuple[TrainResult, Weights]:
         go_on = resume and (where / STATE).is_file()
         found = train(
-            data, where, config=settings, base=path, hold_out={e.name for e in without}, resume=go_on,
+            data, where, config=settings, base=path, hold_out=without, resume=go_on,
             overwrite=True, quiet=quiet,
         )  # fmt: skip
         return found, load_weights(where, device=settings.train.device)

@@ -91,13 +91,13 @@ class Run:
 
 
 def held_out_besides(
-    train_set: list[Entry], held_out: list[Entry], names: Collection[str]
+    train_set: list[Entry], held_out: list[Entry], besides: Collection[Entry]
 ) -> tuple[list[Entry], list[Entry]]:
-    """The split with the placements of these names held out besides."""
-    left = [e for e in train_set if e.name not in names]
+    """The split with these placements held out besides."""
+    left = [e for e in train_set if e not in besides]
     if not left:
         raise InputError("nothing is left to train on", mend="Hold fewer placements out.")
-    return left, [*held_out, *(e for e in train_set if e.name in names)]
+    return left, [*held_out, *(e for e in train_set if e in besides)]
 
 
 def begin(

@@ -20,7 +20,7 @@ from torch import nn
 from circuit_io.errors import GsrError
 from gsr_plugin.checkpoint import read_checkpoint
 from gsr_plugin.config import RunConfig, load_config
-from gsr_plugin.dataset import find_designs, read_split
+from gsr_plugin.dataset import Entry, find_designs, read_split
 from gsr_plugin.evaluate import score_entry
 from gsr_plugin.losses import LOSS_PARTS, placement_loss
 from gsr_plugin.metrics import summarize
@@ -77,7 +77,7 @@ def train(
     folds: Path | None = None,
     base: Path | None = None,
     add: Sequence[str] = (),
-    hold_out: Collection[str] = (),
+    hold_out: Collection[Entry] = (),
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = True,
@@ -95,7 +95,7 @@ def train(
         base: weights to begin with, whose model and statistics are kept; else new ones.
         add: further tasks for these weights: the heads of these are trained alone, on placements that have labels of
             them, and the fold is that of the weights when not given.
-        hold_out: names of placements to hold out besides.
+        hold_out: placements of `data` to hold out besides.
         resume: go on with the run in `out`.
         overwrite: start anew in an `out` that holds a run.
         quiet: show no progress.
