@@ -207,7 +207,7 @@ def calibrate(
         errors += found
         edges += mine
     calibration = fit(errors)
-    blended = fit_blend(edges, calibration.sigma_scale)
+    blended = fit_blend(edges, calibration.sigma_scale, before=model.card.overflow_blend)
     weights_of = {f"overflow_{name}": value for name, value in vars(blended.blend).items()}
     calibration = replace(calibration, **weights_of, cross_entropy_head=blended.cross_entropy_head,
                           cross_entropy=blended.cross_entropy)  # fmt: skip

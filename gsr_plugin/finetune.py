@@ -267,5 +267,5 @@ def _calibrated(out: Path, data: Sequence[Path], parts: Sequence[Path], new: set
     return (
         f"Sigma is multiplied by {found.sigma_scale:.2f}: 90 % intervals then hold {found.coverage:.0%} of the edges "
         f"of a family held out ({found.least_coverage:.0%} to {found.most_coverage:.0%}). The probability of overflow "
-        "is weighed by these families, too."
+        "is weighed by these families, too, if two of them overflow."
     )

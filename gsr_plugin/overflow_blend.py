@@ -79,25 +79,24 @@ class _Odds:
     is_over: Bool[np.ndarray, " edges"]
 
 
-def fit(edges: Sequence[Edges], sigma_scale: float = 1.0) -> Fitted:
+def fit(edges: Sequence[Edges], sigma_scale: float = 1.0, *, before: Blend = Blend()) -> Fitted:
     """The weights of least cross entropy, of two families or more; the head alone where it tells others better.
 
-    So it is, too, where fewer than two families overflow anywhere: what fits them best says that nothing ever does.
+    Those of `before` stay where fewer than two families overflow anywhere: what fits them best says that nothing does.
     """
     told = [_Odds(e.family, _odds(e.head, e.mean, e.sigma * np.float32(sigma_scale)), e.is_over) for e in edges]
     families = sorted({e.family for e in told})
     if len({e.family for e in told if e.is_over.any()}) < 2:
-        alone = _cross_entropy(told, Blend())
-        return Fitted(Blend(), alone, alone)
-    before, after = [], []
+        return Fitted(before, _cross_entropy(told, Blend()), _cross_entropy(told, before))
+    of_head, of_blend = [], []
     for group in range(min(GROUPS, len(families))):
         mine = set(families[group::GROUPS])
         blend = _least([e for e in told if e.family not in mine])
         for family in sorted(mine):
             held = [e for e in told if e.family == family]
-            before.append(_cross_entropy(held, Blend()))
-            after.append(_cross_entropy(held, blend))
-    head, blended = float(np.mean(before)), float(np.mean(after))
+            of_head.append(_cross_entropy(held, Blend()))
+            of_blend.append(_cross_entropy(held, blend))
+    head, blended = float(np.mean(of_head)), float(np.mean(of_blend))
     return Fitted(_least(told) if blended < head else Blend(), head, min(blended, head))
 
 

@@ -72,9 +72,11 @@ def test_families_count_alike_and_large_placements_are_thinned() -> None:
 
 
 @pytest.mark.parametrize("overflowing", [0, 1])
-def test_data_of_fewer_than_two_families_that_overflow_leave_the_head_alone(overflowing: int) -> None:
+def test_data_of_fewer_than_two_families_that_overflow_leave_the_weights_alone(overflowing: int) -> None:
     calm = [placement(s, head=0, normal=0, offset=-30) for s in range(6 - overflowing)]
     assert not any(e.is_over.any() for e in calm)
-    found = fit([*calm, *(placement(5, head=1, normal=0, offset=0) for _ in range(overflowing))])
-    assert found.blend == Blend()
-    assert found.cross_entropy == found.cross_entropy_head > 0
+    edges = [*calm, *(placement(5, head=1, normal=0, offset=0) for _ in range(overflowing))]
+    found, again = fit(edges), fit(edges, before=Blend(0.5, 0.6, -0.5))
+    assert (found.blend, again.blend) == (Blend(), Blend(0.5, 0.6, -0.5))
+    assert found.cross_entropy == found.cross_entropy_head == again.cross_entropy_head > 0
+    assert again.cross_entropy != again.cross_entropy_head
