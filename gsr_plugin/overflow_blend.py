@@ -2,8 +2,8 @@
 
 They are its head's, and that of its mean and sigma, `P(X > 1)` of a normal variable.
 
-The head learns from all edges and tells designs apart, mean and sigma tell the edges of a design apart: the log odds of
-both, weighed on families that the predicting model has not seen, do both better than either.
+The head learns from all edges and tells designs apart, mean and sigma tell the edges of a design apart. The log odds of
+both are weighed on families that the predicting model has not seen; docs/prediction.md says what that is worth.
 """
 
 from collections.abc import Sequence
