@@ -695,7 +695,7 @@ MANUAL = (TCL.parent.parent / "docs" / "flow.md").read_text()
 
 
 AMONG_OURSELVES = {
-    *["GSR_STEPS", "GSR_CHAIN", "GSR_LABEL_JOB", "GSR_LOOP_JOB", "GSR_SESSION_PID", "GSR_CLAIM"],
+    *["GSR_STEPS", "GSR_CHAIN", "GSR_LABEL_JOB", "GSR_ACCESS_JOB", "GSR_LOOP_JOB", "GSR_SESSION_PID", "GSR_CLAIM"],
     *(f"GSR_CLAIM_{word}" for word in ("ANSWER", "FILE", "PREDICTION", "PYTHON", "RESULT")),
 }
 
