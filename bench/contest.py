@@ -128,6 +128,10 @@ def score_fold(row: Row, results: Path, fold: Fold, held_out: list[Entry], load:
         ]
     scored = []
     for entry in held_out:
+        if key_of(entry) not in guesses:
+            raise InputError(
+                f"has no {key_of(entry)}", path=results / row.name, mend="Remove it, and run the row again."
+            )
         sample, guess = load(entry), guesses[key_of(entry)]
         about = {k: getattr(entry, k) for k in ("family", "technology", "design", "variant")}
         scored.append(score(sample.graph, sample.labels, (guess.h, guess.v), about))

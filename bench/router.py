@@ -23,7 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench.machine import machine  # noqa: E402
-from circuit_io.router import Routing, demand_of, is_compiled, route  # noqa: E402
+from circuit_io.router import Routing, route  # noqa: E402
+from circuit_io.router_demand import demand_of  # noqa: E402
+from circuit_io.router_run import is_compiled  # noqa: E402
 from circuit_io.store import StoredDesign, open_design  # noqa: E402
 from gsr_plugin.jsonable import jsonable  # noqa: E402
 from gsr_plugin.metrics import Scores, auc, score_placement  # noqa: E402

@@ -16,15 +16,14 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
 
 from circuit_io import native
+from circuit_io.cores import num_cores
 from circuit_io.errors import InputError
 from circuit_io.graph import CircuitGraph
 from circuit_io.router_board import Plan, plan_of
 from circuit_io.router_demand import Demand, Pair, check_demand, demand_of, is_edge
-from circuit_io.router_run import ROUNDS, Run, finish, is_compiled, passes_here, route_once, start
+from circuit_io.router_run import ROUNDS, Run, finish, is_compiled, passes_here, start
 
 _log = logging.getLogger(__name__)
-
-__all__ = ["Demand", "Routing", "Run", "demand_of", "is_compiled", "route", "route_once"]
 
 MapF = Float32[np.ndarray, "ny nx"]
 
@@ -167,5 +166,5 @@ def _runs(plan: Plan, numbers: range, most_searched: int) -> Iterator[Run]:
 def _threads() -> int:
     """Runs at a time: as many as OMP_NUM_THREADS or the cores allow, four at most."""
     told = os.environ.get("OMP_NUM_THREADS", "")
-    cores = int(told) if told.isdecimal() and int(told) else os.cpu_count() or 1
+    cores = int(told) if told.isdecimal() and int(told) else num_cores()
     return min(cores, 4) if is_compiled() else 1

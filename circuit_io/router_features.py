@@ -15,8 +15,9 @@ from circuit_io.fields import GCELL_FEATURES, NET_FEATURES, NET_ROUTER_FEATURES,
 from circuit_io.gcells import HORIZONTAL, VERTICAL
 from circuit_io.graph import CircuitGraph
 from circuit_io.net_lengths import tree_lengths
-from circuit_io.router import MapF, Routing, is_compiled, route
+from circuit_io.router import MapF, Routing, route
 from circuit_io.router_demand import Demand, MapI, is_edge
+from circuit_io.router_run import is_compiled
 
 _log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from circuit_io.design import Design
 from circuit_io.features import build_graph
 from circuit_io.gcells import HORIZONTAL, VERTICAL, GcellGrid
 from circuit_io.labels import UsageTable
-from circuit_io.router import Demand, route_once
-from circuit_io.router_demand import check_demand, demand_of, is_edge
+from circuit_io.router_demand import Demand, check_demand, demand_of, is_edge
+from circuit_io.router_run import route_once
 from circuit_io.router_supply import Supply, layers_of, supply_of
 
 

@@ -14,7 +14,8 @@ from circuit_io.manifest import MANIFEST
 from circuit_io.maps import Map, Prediction, without_borders
 from circuit_io.net_lengths import RoutedLengths, tree_lengths
 from circuit_io.prediction import SCHEMA, prediction_manifest, write_prediction
-from circuit_io.router import Routing, demand_of, route
+from circuit_io.router import Routing, route
+from circuit_io.router_demand import demand_of
 from circuit_io.spot_nets import net_overflow
 from circuit_io.store import StoredDesign, open_design
 

@@ -1,6 +1,7 @@
 """The embedded router: C and NumPy alike to the bit, whole routes, seeds, capacity, bad input, and the kit's labels."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,9 +23,10 @@ from circuit_io.export import export_design
 from circuit_io.export_sources import sources_of_labels
 from circuit_io.graph import Layers
 from circuit_io.prediction import read_prediction
-from circuit_io.router import route, route_once
+from circuit_io.router import route
 from circuit_io.router_board import Board, Plan, board_of, plan_of
 from circuit_io.router_demand import Demand, demand_of, is_edge
+from circuit_io.router_run import route_once
 from circuit_io.store import StoredDesign, open_design
 from gsr_plugin.cli import main
 from gsr_plugin.metrics import score_placement
@@ -235,6 +237,16 @@ def test_runs_side_by_side_are_those_one_after_the_other(monkeypatch: pytest.Mon
         assert not most or 2 < len(found[0].overflow) < 8
 
 
+def test_a_process_of_one_core_makes_one_run_at_a_time() -> None:
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("the system keeps no processes on single cores")
+    script = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from circuit_io import router; "
+    script += "print(router._threads())"
+    env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=env)
+    assert done.stdout.split() == ["1"]
+
+
 @NATIVE
 def test_no_run_is_made_that_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(4)
@@ -366,7 +378,8 @@ BOTH = """
 import sys
 import numpy as np
 from circuit_io import router_native, router_reference
-from circuit_io.router import demand_of, route_once
+from circuit_io.router_demand import demand_of
+from circuit_io.router_run import route_once
 from circuit_io.store import open_design
 task = demand_of(open_design(sys.argv[1]).graph)
 c, python = (route_once(task, 1, passes=p) for p in (router_native, router_reference))

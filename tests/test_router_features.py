@@ -18,9 +18,10 @@ from circuit_io.export_sources import ExportSources, sources_of_labels
 from circuit_io.fields import GCELL_FEATURES, NET_FEATURES, NET_ROUTER_FEATURES, ROUTER_FEATURES, column, names
 from circuit_io.graph import CircuitGraph
 from circuit_io.net_lengths import tree_lengths
-from circuit_io.router import is_compiled, route, route_once
+from circuit_io.router import route
 from circuit_io.router_demand import Demand, demand_of
 from circuit_io.router_features import RUNS, with_router
+from circuit_io.router_run import is_compiled, route_once
 from circuit_io.store import FEATURES, StoredDesign, open_design, write_design
 from circuit_io.transform import without_router
 from gsr_plugin.cli import main

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from circuit_io.access_points import read_access_points
 from circuit_io.atomic import refuse_existing, write_files, write_whole
+from circuit_io.cores import num_cores
 from circuit_io.errors import InputError, ToolError
 from circuit_io.lef import read_lef
 from circuit_io.text import read_bytes
@@ -102,7 +103,7 @@ def library_access_points(
             "tracks": [str(tracks.resolve())] if tracks else [],
             "signal_layers": ["-".join(signal_layers)],
             "pin_access_args": words,
-            "threads": [str(threads or os.cpu_count() or 1)],
+            "threads": [str(threads or num_cores())],
         }
         while True:  # pins without access end the process, so it goes on without their masters
             design = library_design(library, path=str(lef[-1]), site=site, without=lost)
