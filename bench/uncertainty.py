@@ -31,8 +31,9 @@ from bench.machine import machine  # noqa: E402
 from circuit_io.errors import InputError  # noqa: E402
 from circuit_io.fields import GCELL_FEATURES, column  # noqa: E402
 from circuit_io.prediction_metrics import expected_excess  # noqa: E402
-from gsr_plugin.calibration import LEVEL, Errors, coverage, deviations, edge_weights, quantile  # noqa: E402
+from gsr_plugin.calibration import LEVEL, Errors, coverage, deviations, quantile  # noqa: E402
 from gsr_plugin.dataset import Entry, Loader, find_designs, find_folds, read_folds  # noqa: E402
+from gsr_plugin.edge_weights import edge_weights  # noqa: E402
 from gsr_plugin.jsonable import jsonable  # noqa: E402
 from gsr_plugin.predict import TRACKS_PER_UNIT  # noqa: E402
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 from scipy import stats
 
 from circuit_io.errors import InputError
 from gsr_plugin.dataset import Entry, Loader, find_designs
+from gsr_plugin.edge_weights import edge_weights
 from gsr_plugin.overflow_blend import Edges
 from gsr_plugin.overflow_blend import fit as fit_blend
 from gsr_plugin.shipped import is_shipped
@@ -37,6 +38,11 @@ class Errors:
     design: tuple[str, str, str]
     ratio: Values
 
+    @property
+    def num_edges(self) -> int:
+        """How many edges."""
+        return len(self.ratio)
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -53,7 +59,7 @@ class Calibration:
         overflow_head: weight of the log odds of overflow by the network's head; see `Blend`.
         overflow_normal: of those by its mean and sigma.
         overflow_offset: what is added.
-        cross_entropy_head: of overflow by the head alone, mean over edges, placements and families.
+        cross_entropy_head: of overflow by the head alone, mean over edges, placements, designs and families.
         cross_entropy: by the weights of the other families.
     """
 
@@ -83,16 +89,6 @@ def errors_of(truth: Iterable[np.ndarray], mean: Iterable[np.ndarray], sigma: It
         seen = np.isfinite(t)
         parts.append(np.abs(t[seen] - m[seen]) / np.maximum(s[seen], LEAST_SIGMA))
     return np.concatenate(parts).astype(np.float64)
-
-
-def edge_weights(errors: Sequence[Errors]) -> Float64[np.ndarray, " edges"]:
-    """Weight of every edge, those of a family 1 together, shared alike by designs, by placements, and by edges."""
-    designs: dict[str, dict[tuple[str, str, str], int]] = {}
-    for e in errors:
-        of = designs.setdefault(e.family, {})
-        of[e.design] = of.get(e.design, 0) + 1
-    shares = [1 / (len(designs[e.family]) * designs[e.family][e.design] * len(e.ratio)) for e in errors]
-    return np.concatenate([np.full(len(e.ratio), share) for e, share in zip(errors, shares, strict=True)])
 
 
 def quantile(errors: Sequence[Errors], level: float = LEVEL) -> float:
@@ -163,7 +159,7 @@ def unseen(weights: Weights, entries: Sequence[Entry], load: Loader) -> tuple[li
             (t, *(getattr(maps, f"{name}_{d}") for name in ("overflow_prob", "congestion", "sigma")))
             for t, d in zip(truth, "hv", strict=True)
         )
-        edges += [Edges.of(entry.family, *of_h), Edges.of(entry.family, *of_v)]
+        edges += [Edges.of(entry.family, entry.design_key, *maps) for maps in (of_h, of_v)]
     return errors, edges
 
 

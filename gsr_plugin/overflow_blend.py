@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Float64
 
+from gsr_plugin.edge_weights import edge_weights
+
 MOST_ODDS = 16.0  # log odds are cut here: a probability in float32 holds no more
 GROUPS = 5  # of families, each judged by weights of the others
 MOST_EDGES = 1_000  # of a placement and direction that are weighed
@@ -50,17 +52,18 @@ class Edges:
     """Edges of one placement and direction: what was predicted, sigma not calibrated, and whether they overflow."""
 
     family: str
+    design: tuple[str, str, str]
     is_over: Bool[np.ndarray, " edges"]
     head: Float32[np.ndarray, " edges"]
     mean: Float32[np.ndarray, " edges"]
     sigma: Float32[np.ndarray, " edges"]
 
     @classmethod
-    def of(cls, family: str, truth: Map, head: Map, mean: Map, sigma: Map) -> "Edges":
+    def of(cls, family: str, design: tuple[str, str, str], truth: Map, head: Map, mean: Map, sigma: Map) -> "Edges":
         """Those that `truth`, the congestion of labels, does not mask; of more than `MOST_EDGES` so many, evenly."""
         at = np.flatnonzero(np.isfinite(truth))
         at = at[:: len(at) // MOST_EDGES + 1]
-        return cls(family, truth.ravel()[at] > 1, *(values.ravel()[at] for values in (head, mean, sigma)))
+        return cls(family, design, truth.ravel()[at] > 1, *(values.ravel()[at] for values in (head, mean, sigma)))
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,13 @@ class Fitted:
 @dataclass(frozen=True)
 class _Odds:
     family: str
+    design: tuple[str, str, str]
     odds: Float64[np.ndarray, "edges 2"]
     is_over: Bool[np.ndarray, " edges"]
+
+    @property
+    def num_edges(self) -> int:
+        return len(self.is_over)
 
 
 def fit(edges: Sequence[Edges], sigma_scale: float = 1.0, *, before: Blend = Blend()) -> Fitted:
@@ -84,7 +92,11 @@ def fit(edges: Sequence[Edges], sigma_scale: float = 1.0, *, before: Blend = Ble
 
     Those of `before` stay where fewer than two families overflow anywhere: what fits them best says that nothing does.
     """
-    told = [_Odds(e.family, _odds(e.head, e.mean, e.sigma * np.float32(sigma_scale)), e.is_over) for e in edges]
+    told = [
+        _Odds(e.family, e.design, _odds(e.head, e.mean, e.sigma * np.float32(sigma_scale)), e.is_over)
+        for e in edges
+        if len(e.is_over)  # a grid of one row has none above
+    ]
     families = sorted({e.family for e in told})
     if len({e.family for e in told if e.is_over.any()}) < 2:
         return Fitted(before, _cross_entropy(told, Blend()), _cross_entropy(told, before))
@@ -108,14 +120,10 @@ def _odds(head: np.ndarray, mean: np.ndarray, sigma: np.ndarray) -> Float64[np.n
 
 
 def _columns(edges: Sequence[_Odds]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Log odds and 1, whether they overflow, and weights: families alike, then their placements, then edges."""
-    count: dict[str, int] = {}
-    for e in edges:
-        count[e.family] = count.get(e.family, 0) + 1
-    weight = [np.full(len(e.is_over), 1 / (len(count) * count[e.family] * len(e.is_over))) for e in edges]
-    odds = np.concatenate([e.odds for e in edges])
+    """Log odds and 1, whether they overflow, and weights, 1 together."""
+    weight, odds = edge_weights(edges), np.concatenate([e.odds for e in edges])
     x = np.concatenate([odds, np.ones((len(odds), 1))], axis=1)
-    return x, np.concatenate([e.is_over for e in edges]).astype(np.float64), np.concatenate(weight)
+    return x, np.concatenate([e.is_over for e in edges]).astype(np.float64), weight / weight.sum()
 
 
 def _cross_entropy(edges: Sequence[_Odds], blend: Blend) -> float:

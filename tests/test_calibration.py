@@ -9,10 +9,11 @@ from click.testing import CliRunner
 from synthetic_graph import write_corpus
 
 from circuit_io.errors import InputError
-from gsr_plugin.calibration import Errors, calibrate, coverage, deviations, edge_weights, errors_of, fit, quantile
+from gsr_plugin.calibration import Errors, calibrate, coverage, deviations, errors_of, fit, quantile
 from gsr_plugin.cli import main
 from gsr_plugin.config import load_config
 from gsr_plugin.dataset import Loader, find_designs
+from gsr_plugin.edge_weights import edge_weights
 from gsr_plugin.model_card import ModelCard
 from gsr_plugin.overflow_blend import Blend
 from gsr_plugin.shipped import find_weights

@@ -1,6 +1,7 @@
 """The probability of overflow, weighed from head and normal variable: weights found, families left out, what stays."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ def placement(seed: int, *, head: float, normal: float, offset: float, size: int
     sigma = rng.uniform(0.05, 0.2, size).astype(np.float32)
     p = special.expit(odds).astype(np.float32)
     whole = Blend(float(head), float(normal), float(offset)).prob(p[None], mean[None], sigma[None])[0]
-    return Edges(f"family {seed % 6}", rng.random(size) < whole, p, mean, sigma)
+    family = f"family {seed % 6}"
+    return Edges(family, (family, "tech", "a"), rng.random(size) < whole, p, mean, sigma)
 
 
 def test_the_probability_is_that_of_the_weighed_log_odds() -> None:
@@ -54,7 +56,7 @@ def test_the_head_stays_alone_where_it_is_right() -> None:
 
 def test_sigma_counts_as_it_is_scaled() -> None:
     edges = [placement(s, head=0.2, normal=0.8, offset=0) for s in range(24)]
-    narrow = [Edges(e.family, e.is_over, e.head, e.mean, e.sigma / 2) for e in edges]
+    narrow = [replace(e, sigma=e.sigma / 2) for e in edges]
     a, b = fit(edges).blend, fit(narrow, 2.0).blend
     np.testing.assert_allclose([a.head, a.normal, a.offset], [b.head, b.normal, b.offset], rtol=1e-3, atol=1e-4)
 
@@ -63,12 +65,14 @@ def test_families_count_alike_and_large_placements_are_thinned() -> None:
     rng = np.random.default_rng(1)
     maps = [rng.random((70, 80)).astype(np.float32) for _ in range(4)]
     maps[0][:, -1] = np.nan
-    edges = Edges.of("f", *maps)
+    edges = Edges.of("f", ("f", "tech", "a"), *maps)
     assert MOST_EDGES / 2 < len(edges.is_over) <= MOST_EDGES
     five = [placement(s, head=0, normal=1, offset=0) for s in range(5)]
     another = [placement(6 * s + 5, head=1, normal=0, offset=0) for s in range(20)]  # more placements, one family
     found = fit([*five, *another]).blend
     assert found.normal > found.head
+    none = replace(five[0], is_over=np.zeros(0, bool), head=maps[1][0, :0], mean=maps[1][0, :0], sigma=maps[1][0, :0])
+    assert fit([none, *five, *another]).blend == found
 
 
 @pytest.mark.parametrize("overflowing", [0, 1])
