@@ -185,8 +185,9 @@ class Server:
             with connection, suppress(OSError):
                 try:
                     job = _Job(self._request(connection))
-                    _send(connection, {"taken": True})
-                    self._jobs.put(job)
+                    self._jobs.put(job)  # whoever is told so has its place before all that come later
+                    with suppress(OSError):  # a client that has gone is seen to next
+                        _send(connection, {"taken": True})
                     self._await(job, connection)
                     answer = job.answer
                 except RefusedError as e:
