@@ -29,7 +29,7 @@ from flow_hooks.jobs.folders import DONE, FAIL, PENDING, SKIPPED
 from flow_hooks.loop.arms import turned
 from flow_hooks.loop.cases import Case, find_cases
 from flow_hooks.loop.judge import check_same_design
-from flow_hooks.loop.results import Mark, family_mean, results_of
+from flow_hooks.loop.results import Mark, _ratios, family_mean, results_of
 from flow_hooks.loop.runner import PREDICT, Looped, checked_arms, probe_binary, run_loop
 from flow_hooks.loop.server import WarmServer
 from flow_hooks.loop.steps import Tools, export, place, predict
@@ -170,6 +170,9 @@ def two_rounds(place_s: float) -> dict[str, Any]:
 def test_means_are_taken_by_family_first() -> None:
     assert family_mean([("a", 4.0), ("a", 1.0), ("b", 8.0)]) == pytest.approx(4.0)
     assert family_mean([]) is None
+    row = {"family": "a", "place_s": {"a": 0.1, "c": 0.0, "t": 0.3}, "predict_s": {"a": 0.0, "c": 0.0, "t": 0.1}}
+    assert _ratios([row], "time", "t", "a") == [("a", pytest.approx(4.0))]
+    assert _ratios([row], "time", "c", "a") == _ratios([row], "time", "a", "c") == []  # below a tick of the clock
     states = {
         "one": {"a": state_of(190), "c": state_of(40, **two_rounds(11))},  # 50 / 200
         "two": {"a": state_of(390), "c": state_of(390, is_abstained=True)},  # 1

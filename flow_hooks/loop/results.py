@@ -130,9 +130,12 @@ def _figure(row: Mapping[str, Any], figure: str, arm: str) -> float | None:
 
 
 def _ratios(rows: Iterable[Mapping[str, Any]], figure: str, arm: str, other: str) -> list[tuple[str, float]]:
-    """A figure of an arm over another arm's, with the family, of the cases that have both."""
+    """A figure of an arm over another arm's, with the family, of the cases that have both.
+
+    What took less than a tick of the clock has no time.
+    """
     found = [(r["family"], _figure(r, figure, arm), _figure(r, figure, other)) for r in rows]
-    return [(family, v / b) for family, v, b in found if v is not None and b]
+    return [(family, v / b) for family, v, b in found if v and b]
 
 
 def family_mean(ratios: Iterable[tuple[str, float]]) -> float | None:
