@@ -77,7 +77,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
 
 def refuse_existing(files: Iterable[Path], *, overwrite: bool = False) -> None:
-    """Check before long work that files can be written afterwards.
+    """Check before long work that files can be written afterwards; no folder is made.
 
     Raises:
         InputError: one of them is a folder, or exists and `overwrite` is not set, or the disk refuses.
@@ -87,9 +87,9 @@ def refuse_existing(files: Iterable[Path], *, overwrite: bool = False) -> None:
             raise InputError("is a folder, not a file", path=path, mend="Name a file.")
         if path.exists() and not overwrite:
             raise InputError("exists already", path=path, mend=_OVERWRITE)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=path.parent).close()
+        there = next((folder for folder in path.parents if folder.exists()), path.parent)
+        try:  # nothing is made yet: long work may still fail
+            tempfile.TemporaryFile(dir=there).close()
         except OSError as e:
             raise _cannot_write(path, e) from e
 

@@ -14,6 +14,7 @@ from tcl_session import HERE, find_tclsh
 from test_doctor import fake_openroad
 
 from circuit_io.access_points import read_access_points, with_access_points
+from circuit_io.atomic import refuse_existing
 from circuit_io.def_ import read_def
 from circuit_io.design import read_design
 from circuit_io.errors import InputError
@@ -149,6 +150,8 @@ def test_the_table_of_a_library_before_any_design(kit: Path, tmp_path: Path, mon
     assert "exists already" in run(kit, openroad, out).output
     done = run(kit, openroad, out / "in_a_file.csv")
     assert (done.exit_code, "cannot be written: " in done.output) == (2, True), "before openroad runs"
+    refuse_existing([tmp_path / "not" / "there" / "points.csv"])
+    assert not (tmp_path / "not").exists(), "a check makes no folder"
     done = run(kit, openroad, tmp_path / "another.csv", "--pin-access-args", "-a 'b")
     assert "gsr: --pin-access-args: -a 'b: No closing quotation" in done.output
     assert (tmp_path / "runs").read_text() == "run\n"
