@@ -22,7 +22,7 @@ from circuit_io.text import read_bytes
 FILE = "access_points.csv"  # among labels that were routed after pin_access
 COLUMNS = ("master", "orient", "pin", "x_um", "y_um", "layer")
 _OF_OPENROAD = dict(zip(("R0", "R180", "R90", "R270", "MY", "MX", "MXR90", "MYR90"), ORIENTS, strict=True))
-_MEND = "Write it with gsr_access_points in OpenROAD, after pin_access."
+_MEND = "Make it with gsr access-points, or gsr_access_points in OpenROAD after pin_access."
 
 
 @dataclass(frozen=True)
