@@ -5,6 +5,8 @@ VENV ?= .venv
 DATA ?= $(or $(GSR_DATA),../shared/data)
 OUT ?= out
 RUN = $(VENV)/bin
+# a process a core, four at most: each holds about 2 GB
+PYTEST = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(RUN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
 
 .PHONY: venv librelane demo test slow corpus fuzz lint format types docs clean
 venv: $(VENV)/.done
@@ -12,10 +14,10 @@ librelane: $(VENV)/librelane/.done
 demo: $(VENV)/.done tcl
 	$(RUN)/python demos/demo.py --out $(OUT)/demo $(if $(TRAIN),--train)
 test: $(VENV)/.done tcl
-	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive $(RUN)/python -m pytest -q -m "not slow and not gpu and not openroad"
-	TRITON_INTERPRET=1 OMP_NUM_THREADS=1 $(RUN)/python -m pytest -q tests/test_triton.py
+	$(PYTEST) -m "not slow and not gpu and not openroad"
+	TRITON_INTERPRET=1 $(PYTEST) tests/test_triton.py
 slow: $(VENV)/.done
-	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive $(RUN)/python -m pytest -q -m "slow and not gpu and not openroad"
+	$(PYTEST) -m "slow and not gpu and not openroad"
 corpus: $(VENV)/.done
 	@test -d "$(GSR_CORPUS)" || { echo "GSR_CORPUS names no folder: GSR_CORPUS=DIR make corpus" >&2; exit 1; }
 	OMP_NUM_THREADS=1 $(RUN)/python tests/corpus.py "$(GSR_CORPUS)" --out $(OUT)/corpus.tsv

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch starts: waiting threads must not spin on busy cores
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # as `gsr` sets it: the same bits for any number of threads
 
 settings.register_profile("any machine", deadline=None, derandomize=True)  # no test depends on seconds or on chance
 settings.register_profile("search", deadline=None, max_examples=1000)  # pytest --hypothesis-profile=search
