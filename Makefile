@@ -8,7 +8,7 @@ RUN = $(VENV)/bin
 # a process a core, four at most: each holds about 2 GB
 PYTEST = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(RUN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: venv librelane demo test slow corpus fuzz lint format types docs clean
+.PHONY: venv librelane demo test slow corpus fuzz lint format clean
 venv: $(VENV)/.done
 librelane: $(VENV)/librelane/.done
 demo: $(VENV)/.done tcl
@@ -34,9 +34,10 @@ lint: $(VENV)/.done $(VENV)/tcl/.done
 	$(RUN)/mypy
 	$(VENV)/tcl/bin/tclfmt --check flow_hooks/tcl tests/tcl
 	$(VENV)/tcl/bin/tclint flow_hooks/tcl tests/tcl bench/power
-format: $(VENV)/.done
+format: $(VENV)/.done $(VENV)/tcl/.done
 	$(RUN)/ruff format .
 	$(RUN)/ruff check --fix .
+	$(VENV)/tcl/bin/tclfmt --in-place flow_hooks/tcl tests/tcl
 
 # Everything is installed in a virtual environment; tclsh, which runs the hooks without OpenROAD, comes from the system.
 TCLSH_MISSING = tclsh is needed: install it (Debian: apt-get install tcl)
@@ -61,4 +62,4 @@ $(VENV)/librelane/.done: $(VENV)/.done
 	CC=false $(VENV)/librelane/bin/pip install -q --no-deps -e .  # the C code is built already
 	touch $@
 clean:
-	rm -rf $(VENV) $(OUT) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OUT) circuit_io/*.so gsr_plugin/*.so build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

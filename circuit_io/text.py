@@ -13,6 +13,7 @@ MAX_BYTES = 16 << 30  # of text after unpacking; a 1.1-million-inst flat netlist
 MAX_RATIO = 200  # of text to archive; real files pack 10 to 30 times, zeros 1000 times
 FREE_BYTES = 64 << 20  # that any archive may unpack to
 PIECE = 1 << 24
+_GZIP = b"\x1f\x8b"
 _FILE = "Give a file, plain or gzip."
 _NO_PIPE = (  # an export keeps the hash of every input, so it reads them twice
     "Give the file itself: x.gz in place of <(zcat x.gz), since gzip is unpacked here. "
@@ -38,9 +39,15 @@ def read_bytes(path: Path | str) -> bytes:
     except (OSError, ValueError) as e:
         what = f"cannot be read: {getattr(e, 'strerror', None) or e}"
         raise InputError(what, path=path, mend="Check the path and its permissions.") from e
-    if data[:2] == b"\x1f\x8b":
+    if data[:2] == _GZIP:
         data = _gunzip(data, path)
     return data
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether a file begins as an archive does, whatever its name."""
+    with path.open("rb") as f:
+        return f.read(2) == _GZIP
 
 
 def _gunzip(data: bytes, path: Path) -> bytes:

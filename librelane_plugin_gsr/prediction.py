@@ -30,6 +30,8 @@ def predict(step: Step, state: State, folder: Path) -> dict[str, Decimal] | None
         command += ["--out", folder, "--mode", config["GSR_MODE"], "--device", config["GSR_DEVICE"]]
         if config["GSR_MODEL"]:
             command += ["--weights", absolute(config["GSR_MODEL"])]
+        for assignment in config["GSR_PLAN"] or []:
+            command += ["--set", assignment]
         run_child([str(word) for word in command], log=folder / "gsr.log", timeout_s=float(config["GSR_TIMEOUT"]))
         # an exit code of 0 alone is not believed: the run writes its id at the very end
         done = folder / "done"

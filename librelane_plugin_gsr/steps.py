@@ -86,7 +86,7 @@ class Predict(Step):
 
     inputs = [DesignFormat.DEF, DesignFormat.SDC.mkOptional()]
     outputs = views.FORMATS
-    config_vars = [*routing_layer_variables, *variables.CALL]
+    config_vars = [*routing_layer_variables, *variables.CALL, variables.PLANNER]
 
     def run(self, state_in: State, **kwargs: Any) -> Updates:
         """One prediction for the DEF of the state."""

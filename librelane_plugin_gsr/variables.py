@@ -81,6 +81,7 @@ ACTIONS = Variable(
     list[str] | None,
     "Actions of a plan that are carried out, e.g. `density_blockage`. If unset, all.",
 )
+PLANNER = Variable("GSR_PLAN", list[str] | None, "Settings of the planner, e.g. `gentle=always` (docs/prediction.md).")
 PLAN = [
     Variable(
         "GSR_PREDICTION_DIR",
@@ -94,7 +95,7 @@ PLAN = [
         "How many placements with a plan may be tried, 1 to 9; each plan is made for the placement before it.",
         default=1,
     ),
-    Variable("GSR_PLAN", list[str] | None, "Settings of the planner, e.g. `gentle=always` (docs/prediction.md)."),
+    PLANNER,
     ACTIONS,
 ]
 LABELS = Variable(

@@ -409,6 +409,12 @@ def test_a_slurm_array_has_a_task_for_each_job_that_can_run(kit: Path, tmp_path:
     subprocess.run(["sh", str(script)], check=True, env=env, cwd=ROOT)
     assert (tmp_path / "out" / "gsr45" / "crc_bank" / "v1" / "job.json").is_file()
     assert not (tmp_path / "out" / "gsr45" / "crc_bank" / "v0").exists()
+    again = ["--slurm", str(script), "--overwrite"]
+    assert run_label(batch, tmp_path / "a\ntouch b #", *again, "--retry").exit_code == 0
+    assert "--retry --job" in script.read_text()
+    subprocess.run(["sh", str(script)], check=True, env=env, cwd=tmp_path)
+    assert not (tmp_path / "b").exists()
+    assert run_label(batch, tmp_path / "out", *again, "--job", "1").exit_code == 2
 
 
 def test_the_page_has_all_keys() -> None:

@@ -421,7 +421,8 @@ def test_substitution_and_observe_leave_the_placement_as_it_is(flow: Flow) -> No
     steps = ("OpenROAD.GlobalPlacement", "OpenROAD.DetailedPlacement")
     stock = flow.run(*steps, tag="stock")
     ours = {"OpenROAD.GlobalPlacement": "GSR.GlobalPlacement", "+OpenROAD.DetailedPlacement": "GSR.Predict"}
-    run = flow.run(*steps, substitutions=ours, config=fake_gsr(flow), tag="ours")
+    planner = {"GSR_PLAN": ["gentle=always"]}
+    run = flow.run(*steps, substitutions=ours, config=fake_gsr(flow) | planner, tag="ours")
     assert run.answer["steps"] == ["GSR.GlobalPlacement", "OpenROAD.DetailedPlacement", "GSR.Predict"]
 
     def without_paths(run: Run) -> list[list[list[str]]]:
@@ -431,6 +432,7 @@ def test_substitution_and_observe_leave_the_placement_as_it_is(flow: Flow) -> No
     assert "FLW-" not in run.out  # nor is there anything of ours in OpenROAD
     assert Path(run.state["odb"]).read_bytes() == Path(stock.state["odb"]).read_bytes()
     assert num_runs(flow.tmp_path / "py") == 1
+    assert "--set\ngentle=always\n" in (flow.tmp_path / "py" / "arguments").read_text()
     seen = {"gsr__congestion_h__max": 1.25, "gsr__overflow__expected": 40, "gsr__overflow__predicted": 30}
     assert run.gsr_metrics() == seen
 

@@ -232,7 +232,7 @@ def test_a_gate_ends_a_hopeless_run(tools: Tools, design: Design, base: Done) ->
     assert re.search(r"FLW-7090\] The gate is closed: congestion_h__max is [\d.]+, above 0.01", closed.text)
     assert not (closed.folder("results") / "3_3_place_gp.odb").exists()
     opened = passed(go_on(tools, design, base, "open", "place", env={**env, "GSR_GATE": "congestion_h__max=9"}))
-    assert len([m for m in messages(opened) if "FLW-7008" in m]) == 2
+    assert len([m for m in messages(opened) if "FLW-7017" in m]) == 2
     assert warnings(opened) == []
 
 

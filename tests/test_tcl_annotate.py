@@ -23,6 +23,22 @@ def annotate(tmp_path: Path, *, env: dict[str, str] | None = None, before: str =
     return run_tcl(tmp_path, script, env=ADVISE if env is None else env, before=before)
 
 
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("08", 8),
+        ("-090.5", -90.5),
+        ("1e3", 1000),
+        (".5", 0.5),
+        *((t, None) for t in ("0x10", "inf", "1e999", "", "1 2")),
+    ],
+)
+def test_a_number_is_decimal(tmp_path: Path, text: str, number: float | None) -> None:
+    run = run_tcl(tmp_path, f"puts [gsr::is_number {{{text}}} value]:[expr {{ [info exists value] ? $value : 0 }}]")
+    code, _, value = run.out.strip().splitlines()[-1].partition(":")
+    assert (code, float(value)) == (("0", float(value)) if number is None else ("1", number))
+
+
 # --- gsr_annotate -------------------------------------------------------------------------------
 
 
@@ -55,6 +71,12 @@ def test_markers_where_they_belong_to_the_block(tmp_path: Path) -> None:
         "  stub::note from_json $owner\n}"
     )
     assert annotate(tmp_path, before=older).named("from_json") == [["::block"]]
+
+
+def test_markers_that_openroad_refuses_are_told_whatever_it_says(tmp_path: Path) -> None:
+    prediction(tmp_path, **{"markers.json": "{}"})
+    refusing = "proc odb::dbMarkerCategory_fromJSON { a b } { error {no layer named metal9} }"
+    assert "[WARNING FLW-7038] No markers: skipped(no layer named metal9)" in annotate(tmp_path, before=refusing).out
 
 
 @pytest.mark.parametrize("is_open", [True, False])
@@ -106,7 +128,7 @@ def test_properties_reach_insts_of_any_name_and_are_updated(tmp_path: Path) -> N
 def test_too_many_properties_are_left_out(tmp_path: Path) -> None:
     prediction(tmp_path, **{"insts.tsv": "#gsr-insts 1\ninst\tcongestion\nu1\t1\nu2\t1\n"})
     run = run_tcl(tmp_path, "set gsr::max_properties 1\nputs [gsr_annotate -out_dir out]", env=ADVISE)
-    assert "skipped(2 insts" in run.out
+    assert "[INFO FLW-7019] No properties: skipped(2 insts" in run.out
 
 
 # --- gsr_report_prediction -----------------------------------------------------------------------

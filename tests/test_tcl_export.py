@@ -31,6 +31,17 @@ def flow_files(tmp_path: Path) -> dict[str, str]:
     }
 
 
+def test_what_a_killed_process_left_is_removed_and_that_of_a_live_one_is_not(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    dead, alive = (out / f"design.{pid}.tmp.def" for pid in (2**22 + 1, os.getpid()))
+    for path in (dead, alive):
+        path.write_text("half")
+    assert export(tmp_path).code == 0
+    assert [p.name for p in out.glob("*.tmp.def")] == [alive.name]
+    assert (out / "design.def").is_file()
+
+
 def test_hook_json_names_design_files_and_layers(tmp_path: Path) -> None:
     run = export(tmp_path, env=flow_files(tmp_path), options="-step POST_DETAIL_PLACE")
     assert run.code == 0, run.out

@@ -93,7 +93,7 @@ def test_a_placement_goes_on_when_its_record_cannot_be_written(tmp_path: Path) -
     run = apply_plan(tmp_path, plan_text(BLOCKAGE), then=then)
     assert run.code == 0, run.out
     assert "returned=placed" in run.out
-    assert "[WARNING FLW-7039]" in run.out
+    assert "[WARNING FLW-7046]" in run.out
     assert run.named("blockages_in_force") == [["1"]]
     assert len(run.named("dbBlockage_destroy")) == 1
 
@@ -460,6 +460,19 @@ def test_an_older_create_blockage_that_returns_nothing(tmp_path: Path) -> None:
     assert run.code == 0, run.out
     assert run.named("setSoft") == [["::blockage_1"]]
     assert run.named("dbBlockage_destroy") == [["::blockage_1"]]
+
+
+def test_a_create_blockage_that_makes_none_leaves_the_users_own_alone(tmp_path: Path) -> None:
+    before = (
+        "create_blockage -region {1 1 2 2} -max_density 50\n"
+        "rename create_blockage real_one\nproc create_blockage { args } { return }"
+    )
+    then = "global_placement -density 0.6\nputs left=$stub::blockages"
+    run = apply_plan(tmp_path, plan_text(BLOCKAGE), before=before, then=then)
+    assert run.code == 0, run.out
+    assert "left=::blockage_1" in run.out
+    assert run.named("setSoft") == []
+    assert statuses(tmp_path / "out") == [("skipped", "create_blockage made none")]
 
 
 def test_applying_twice_is_as_applying_once(tmp_path: Path) -> None:

@@ -186,6 +186,20 @@ def test_violations_lie_beside_the_labels_of_the_routed_placement(tmp_path: Path
     assert not (grt / "route_drc.rpt").exists()
 
 
+def test_labels_of_both_routes_have_room_in_one_folder(tmp_path: Path) -> None:
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    one = tmp_path / "one"
+    env = flow_env(
+        tmp_path, fake_python(tmp_path / "py"), REPORTS_DIR=str(reports), GSR_LABELS="all", GSR_OUT_DIR=str(one)
+    )
+    run_hooks(tmp_path, ["POST_GLOBAL_ROUTE"], env)
+    (reports / "5_route_drc.rpt").write_text("violation type: Short\n")
+    run_hooks(tmp_path, ["POST_DETAIL_ROUTE"], env)
+    done = [json.loads((one / name / "done.json").read_text())["labels"] for name in ("labels", "labels_route")]
+    assert [set(kinds) for kinds in done] == [{"grt", "wire_length", "timing", "drc"}, {"wire_length", "drc"}]
+
+
 # --- switches ----------------------------------------------------------------------------------------
 
 
@@ -626,27 +640,6 @@ def test_make_gsr_labels_after_the_detailed_route(tmp_path: Path, is_of_route: b
 
 
 # --- the source -------------------------------------------------------------------------------------
-
-OUR_TCL = [*sorted(TCL.rglob("*.tcl")), STUB]
-
-
-def tclint_program(name: str) -> str:
-    found = shutil.which(name) or shutil.which(name, path=str(Path(os.sys.executable).parent))  # type: ignore[attr-defined]
-    if not found:
-        pytest.skip(f"no {name}: pip install 'tclint>=0.7'")
-    return found
-
-
-@pytest.mark.parametrize(("program", "options"), [("tclint", []), ("tclfmt", ["--check"])])
-def test_tcl_is_clean(program: str, options: list[str]) -> None:
-    run = subprocess.run(
-        [tclint_program(program), *options, *map(str, OUR_TCL)],
-        cwd=TCL.parent.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
 
 
 @pytest.mark.parametrize(

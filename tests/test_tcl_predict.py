@@ -140,9 +140,17 @@ def test_results_of_an_earlier_run_are_not_taken_for_those_of_this_one(tmp_path:
     assert run_tcl(tmp_path, PREDICT, env=env).code == 0
     assert (tmp_path / "out" / "feedback.tsv").exists()
     bad.write_text("\n".join(line for line in bad.read_text().splitlines() if "$out/" not in line))
-    run_tcl(tmp_path, PREDICT, env={"GSR_PYTHON": str(bad)})
-    for name in ("done", "feedback.tsv", "hotspots.tsv", "metrics.tsv", "markers.json"):
-        assert not (tmp_path / "out" / name).exists(), name
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    names = ("done", "feedback.tsv", "hotspots.tsv", "metrics.tsv", "markers.json", "report.html", "congestion_h.csv")
+    earlier = [*(tmp_path / "out" / name for name in names), logs / "3_9_gsr_detail_place.json"]
+    for path in earlier:
+        path.write_text("of an earlier run")
+    other = logs / "3_5_place_dp.json"
+    other.write_text("the flow's own")
+    run_tcl(tmp_path, PREDICT, env={"GSR_PYTHON": str(bad), "LOG_DIR": str(logs)})
+    assert [path.name for path in earlier if path.exists()] == []
+    assert other.exists()
 
 
 def test_python_is_found_in_the_documented_order(tmp_path: Path) -> None:

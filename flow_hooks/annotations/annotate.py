@@ -11,7 +11,7 @@ from pyarrow import csv
 
 from circuit_io.atomic import write_files
 from circuit_io.drc_risk import find_risks
-from circuit_io.errors import InputError, did_you_mean
+from circuit_io.errors import InputError
 from circuit_io.hotspots import HotSpot, HotspotConfig, find_hotspots
 from circuit_io.manifest import to_json
 from circuit_io.maps import VIOLATED, PlacedDesign, Prediction, heatmap_csv
@@ -24,27 +24,6 @@ from flow_hooks.feedback.file import Plan
 from flow_hooks.tsv import encode, number
 
 HOTSPOT_COLUMNS = ("rank", "direction", "x1", "y1", "x2", "y2", "congestion", "top_nets")
-
-# ORFS's steps -> the number that their log files begin with; its genMetrics merges LOG_DIR/{1..6}_*.json in this order.
-# The Tcl side has the same table (gsr_steps.tcl); a test compares them.
-STEP_NUMBER = {
-    "SYNTH": 1,
-    "FLOORPLAN": 2,
-    "MACRO_PLACE": 2,
-    "TAPCELL": 2,
-    "PDN": 2,
-    "GLOBAL_PLACE_SKIP_IO": 3,
-    "IO_PLACEMENT": 3,
-    "GLOBAL_PLACE": 3,
-    "RESIZE": 3,
-    "DETAIL_PLACE": 3,
-    "CTS": 4,
-    "GLOBAL_ROUTE": 5,
-    "DETAIL_ROUTE": 5,
-    "FILLCELL": 5,
-    "DENSITY_FILL": 6,
-    "FINAL_REPORT": 6,
-}
 
 
 @dataclass(frozen=True)
@@ -229,30 +208,11 @@ def insts_tsv(prediction: Prediction, design: PlacedDesign) -> str:
     return "\n".join(lines) + "\n"
 
 
-def flow_metrics_name(when: str, step: str) -> str:
-    """Name of our file among a flow's logs, e.g. 3_9_gsr_detail_place.json after a step, 4_0_gsr_cts.json before one.
-
-    Args:
-        when: "PRE" or "POST".
-        step: a step of OpenROAD-flow-scripts, e.g. "DETAIL_PLACE".
-
-    Raises:
-        InputError: an unknown step.
-    """
-    found = STEP_NUMBER.get(step.upper())
-    if found is None or when.upper() not in ("PRE", "POST"):
-        mend = did_you_mean(step.upper(), STEP_NUMBER)
-        raise InputError(f'unknown hook "{when}_{step}"', path="--step", mend=mend)
-    if (when.upper(), step.upper()) == ("PRE", "GLOBAL_ROUTE"):
-        return "5_0_gsr.json"
-    return f"{found}_{0 if when.upper() == 'PRE' else 9}_gsr_{step.lower()}.json"
-
-
 def write_flow_metrics(path: Path | str, stage: str, metrics: Mapping[str, float]) -> None:
     """Write metrics where OpenROAD-flow-scripts merges them into metadata.json, replacing those of an earlier run.
 
     Args:
-        path: LOG_DIR and a name like `flow_metrics_name` gives.
+        path: LOG_DIR and the `metrics_file` of hook.json.
         stage: the stage whose prefix the keys get.
         metrics: under keys of any stage.
 

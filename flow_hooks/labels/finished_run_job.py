@@ -15,7 +15,7 @@ from circuit_io.guide_labels import write_guide_labels
 from circuit_io.guides import FILE as GUIDES_FILE
 from circuit_io.labels import congestion
 from circuit_io.router_labels import packed
-from circuit_io.text import read_bytes
+from circuit_io.text import is_gzip, read_bytes
 from flow_hooks.labels.batch_jobs import Job
 
 NOT_TOLD = "not there: without openroad no report tells the slack of every endpoint"
@@ -91,9 +91,7 @@ def copy_drc(job: Job, labels: Path) -> str:
 
 
 def _pack(path: Path, target: Path) -> None:
-    with path.open("rb") as f:
-        is_packed = f.read(2) == b"\x1f\x8b"
-    if is_packed:
+    if is_gzip(path):
         shutil.copyfile(path, target)
     else:
         target.write_bytes(packed(read_bytes(path)))

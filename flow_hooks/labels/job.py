@@ -13,6 +13,7 @@ from typing import Any
 
 from circuit_io.errors import InputError, did_you_mean
 from circuit_io.manifest import to_json
+from circuit_io.text import is_gzip
 from flow_hooks.jobs.process import job_main
 from flow_hooks.labels.batch_jobs import EMBEDDED, Job
 from flow_hooks.labels.finished_runs import GUIDES, ODB
@@ -66,7 +67,7 @@ def _route_embedded(job: Job, labels: Path) -> dict[str, Any]:
     adjustment = {name: given.get(name, given.get("*", 0.0)) for name in names}
     router = job.settings["router"]
     found = write_router_labels(labels, design, grid, adjustment, runs=router["runs"], seed=job.settings["seed"])
-    shutil.copyfile(placed, labels / ("placed.def.gz" if _is_gzip(placed) else "placed.def"))
+    shutil.copyfile(placed, labels / ("placed.def.gz" if is_gzip(placed) else "placed.def"))
     write_done(job, labels, adjustment)
     return {"overflow_tracks": list(found.overflow)}
 
@@ -85,11 +86,6 @@ def write_done(job: Job, labels: Path, adjustment: object, more: Mapping[str, An
         "reduction": "tracks that layer adjustments take",
     }
     (labels / "done.json").write_bytes(to_json(said | dict(more or {})))
-
-
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as f:
-        return f.read(2) == b"\x1f\x8b"
 
 
 def _run_task(task: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from flow_hooks.labels.batch_jobs import OPENROAD, jobs_of
 _SPARE_S, _SPARE_MB = 120, 512  # for Python itself, and so that our own limits end a job first
 
 
-def array_script(batch_file: Path, out: Path, *, router: str = OPENROAD, width: int = 1) -> str:
+def array_script(batch_file: Path, out: Path, *, router: str = OPENROAD, retry: bool = False, width: int = 1) -> str:
     """The script for `sbatch`; each task runs `gsr label BATCH --job N`, and what is done is not run again.
 
     Args:
         batch_file: the batch; it must not change while the array runs, since tasks are numbers of its jobs.
         out: the folder of the batch.
         router: `openroad` or `embedded`.
+        retry: run jobs again that failed.
         width: how many tasks at a time.
 
     Raises:
@@ -31,6 +32,7 @@ def array_script(batch_file: Path, out: Path, *, router: str = OPENROAD, width: 
         reason = (jobs[0].skip or jobs[0].fault) if jobs else "it has none"
         raise InputError(f"no job can be run: {reason}", path=batch_file, mend="gsr label BATCH tells of each job.")
     command = [sys.executable, "-m", "gsr_plugin", "label", str(batch_file.resolve()), "--out", str(out.resolve())]
+    options = f"--router {router}{' --retry' if retry else ''}"
     minutes = math.ceil((batch.limits.time_s + _SPARE_S) / 60)
     return f"""#!/bin/sh
 #SBATCH --job-name=gsr-label
@@ -39,10 +41,9 @@ def array_script(batch_file: Path, out: Path, *, router: str = OPENROAD, width: 
 #SBATCH --mem={batch.limits.memory_mb + _SPARE_MB}M
 #SBATCH --cpus-per-task=1
 #SBATCH --output=/dev/null
-# {len(numbers)} of {len(jobs)} jobs. Afterwards, for the manifest and the counts:
-#   {shlex.join([*command, "--router", router])}
+# {len(numbers)} of {len(jobs)} jobs. Afterwards the same command without --job writes the manifest and counts.
 exec {shlex.join(command)} \\
-  --router {router} --job "$SLURM_ARRAY_TASK_ID" --quiet
+  {options} --job "$SLURM_ARRAY_TASK_ID" --quiet
 """
 
 

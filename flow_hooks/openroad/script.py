@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from circuit_io.errors import ToolError
-from circuit_io.text import read_bytes
+from circuit_io.text import is_gzip, read_bytes
 from flow_hooks.jobs.process import end_with_parent
 from flow_hooks.openroad.binary import FLAGS
 from flow_hooks.tsv import encode, number
@@ -83,9 +83,8 @@ def what_it_said(log: Path) -> str:
 
 def plain_copy(path: Path, folder: Path) -> Path:
     """The file, or a plain copy in `folder` where it is packed: openroad reads LEF and DEF plain alone."""
-    with path.open("rb") as f:
-        if f.read(2) != b"\x1f\x8b":
-            return path
+    if not is_gzip(path):
+        return path
     folder.mkdir(parents=True, exist_ok=True)
     copy = folder / path.name.removesuffix(".gz")
     copy.write_bytes(read_bytes(path))

@@ -28,13 +28,17 @@ proc prediction_dir_of { options } {
 proc annotate { out_dir file category wants_markers wants_properties } {
   set result [dict create status ok markers "" properties ""]
   if { [mode] ni { advise apply } } {
-    say 7006 "GSR_MODE is [mode]: the design is not annotated."
+    say 7015 "GSR_MODE is [mode]: the design is not annotated."
     set reason "skipped(GSR_MODE is [mode])"
     return [dict create status ok markers $reason properties $reason]
   }
   set block [require_block]
   if { $wants_markers } { dict set result markers [add_markers $block $out_dir $file $category] }
-  if { $wants_properties } { dict set result properties [add_properties $block $out_dir] }
+  if { $wants_properties } {
+    set found [add_properties $block $out_dir]
+    if { ![string match applied* $found] } { say 7019 "No properties: $found" }
+    dict set result properties $found
+  }
   return $result
 }
 
@@ -62,12 +66,12 @@ proc add_markers { block out_dir file category } {
     # a window would go on drawing what is selected of the markers that are replaced, and crash
     if { [has_command gui::enabled] && [::gui::enabled] } { ::gui::clear_selections }
     if { ![catch { with_owner $block $command $arguments } message] } {
-      say 7007 "Markers of [file tail $path] are in the design."
+      say 7016 "Markers of [file tail $path] are in the design."
       return applied
     }
     set reason "skipped($message)"
   }
-  if { ![string match "skipped(no*" $reason] } { alert 7038 "No markers: $reason" }
+  if { ![string match "skipped(no marker file*" $reason] } { alert 7038 "No markers: $reason" }
   return $reason
 }
 
@@ -215,7 +219,7 @@ proc check_gate { file limits } {
     if { $number > $max } { lappend beyond "$name is $value, above $limit" }
   }
   if { [llength $beyond] == 0 } {
-    say 7008 "The gate is passed: [expr { [llength $limits] / 2 }] metrics within their limits."
+    say 7017 "The gate is passed: [expr { [llength $limits] / 2 }] metrics within their limits."
     return 1
   }
   set text "The gate is closed: [join $beyond {; }]."

@@ -59,7 +59,7 @@ proc apply_feedback { file out_dir step actions { options {} } } {
   set hold ""
   if { [dict exists $options dry_run] } { set hold "dry run" }
   if { [mode] ne "apply" } { set hold "GSR_MODE is [mode], not apply" }
-  dict set record rows [lmap row $rows { carry_out $row $hold $step }]
+  dict set record rows [lmap row $rows { carry_out $row $hold }]
   if { [lsearch -exact [record_values reason] $pending_reason] >= 0 } { arm }
   write_record
   set counts [record_counts]
@@ -74,7 +74,7 @@ proc apply_feedback { file out_dir step actions { options {} } } {
 }
 
 # A checked row is carried out now, or waits for global_placement.
-proc carry_out { row hold step } {
+proc carry_out { row hold } {
   variable pending_reason
   if { [dict get $row status] ne "" } { return $row }
   if { $hold ne "" } { return [settle $row skipped $hold] }

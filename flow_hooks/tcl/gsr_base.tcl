@@ -16,7 +16,7 @@ variable command_keys {
     keys { out_dir rounds lef lib sdc verilog rtl timeout device weights } flags { with_verilog }
   }
   gsr_apply_feedback { keys { file def out_dir actions step } flags { dry_run } }
-  gsr_clear_feedback { keys { step out_dir } flags {} }
+  gsr_clear_feedback { keys { step } flags {} }
   gsr_annotate { keys { out_dir file category } flags { markers properties } }
   gsr_report_prediction { keys { out_dir file worst } flags {} }
   gsr_check_gate { keys { out_dir file } flags {} pairs { metric max } }
@@ -35,7 +35,7 @@ variable command_help {
     [-verilog file] [-rtl files] [-with_verilog] [-timeout seconds] [-device name] [-weights file]}
   gsr_apply_feedback {[-file feedback.tsv] [-def placed.def] [-out_dir dir] [-actions list] \
     [-step step] [-dry_run]}
-  gsr_clear_feedback {[-step step] [-out_dir dir]}
+  gsr_clear_feedback {[-step step]}
   gsr_annotate {[-out_dir dir] [-file markers] [-category name] [-markers] [-properties]}
   gsr_report_prediction {[-out_dir dir] [-file hotspots.tsv] [-worst n]}
   gsr_check_gate {[-metric name -max value]... [-out_dir dir] [-file metrics.tsv]}

@@ -109,7 +109,7 @@ proc path_words { text } {
 
 # --- what the database says -------------------------------------------------------------
 
-# Database units per um and the die as x1 y1 x2 y2 in database units.
+# The die as x1 y1 x2 y2 in database units.
 proc die_dbu { block } {
   set die [$block getDieArea]
   return [list [$die xMin] [$die yMin] [$die xMax] [$die yMax]]
@@ -164,6 +164,11 @@ proc do_export_design { options } {
 proc export_design { out_dir facts options } {
   set block [require_block]
   file mkdir $out_dir
+  # a process that was killed leaves a whole DEF
+  foreach left [glob -nocomplain -directory $out_dir design.*.tmp.def] {
+    set owner [lindex [split [file tail $left] .] 1]
+    if { [file isdirectory /proc/[pid]] && ![file isdirectory /proc/$owner] } { file delete $left }
+  }
   set temporary [file join $out_dir design.[pid].tmp.def]
   try {
     ::write_def $temporary

@@ -48,7 +48,7 @@ proc show_heatmap { block folder direction } {
   ::gui::set_heatmap Routing ShowLegend 1
   ::gui::set_heatmap Routing rebuild
   ::gui::set_display_controls "Heat Maps/Routing Congestion" visible true
-  say 7014 "The heat map Routing Congestion shows the prediction in $folder (100 % is full)."
+  say 7018 "The heat map Routing Congestion shows the prediction in $folder (100 % is full)."
   return [dict create status ok out_dir $folder gcells $count]
 }
 
@@ -99,7 +99,7 @@ proc heatmap_grid { block maps } {
     set last [lindex $lines end]
     set step [expr { $high - $low }]
     foreach line [lrange $lines 0 end-1] next [lrange $lines 1 end] {
-      if { $next ne "" } { set step [expr { min($step, $next - $line) }] }
+      set step [expr { min($step, $next - $line) }]
     }
     set fits [expr { [lindex $lines 0] == $low && [lindex $ends end] == $high }]
     foreach line $lines {
@@ -115,15 +115,9 @@ proc heatmap_grid { block maps } {
 
 # The lowest signal layer of each direction stands for all of it.
 proc heatmap_layers { block } {
-  lassign [routing_layers] names
-  set signal [signal_layers $block $names]
-  if { [llength $signal] == 2 } {
-    set names [lrange $names [lsearch -exact $names [lindex $signal 0]] \
-      [lsearch -exact $names [lindex $signal 1]]]
-  }
   set tech [::ord::get_db_tech]
   set found [dict create]
-  foreach name [lreverse $names] {
+  foreach name [lreverse [signal_names $block]] {
     set layer [$tech findLayer $name]
     dict set found [$layer getDirection] $layer
   }

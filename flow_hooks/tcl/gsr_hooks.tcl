@@ -133,11 +133,12 @@ proc labels_in_hook { out_dir facts route } {
   # ORFS extracts parasitics of the wires later: slack would be that without wires
   foreach kind { grt timing } { set kinds [lsearch -all -inline -not -exact $kinds $kind] }
   if { [llength $kinds] == 0 } { return }
-  export_labels $folder $kinds $route
   # the violations belong to the placement that the labels of the global route are of
-  set report [file join $folder route_drc.rpt]
   set routed [file join [default_out_dir POST_GLOBAL_ROUTE] labels]
-  if { $routed eq $folder || ![file isfile $report] } { return }
+  if { $routed eq $folder } { set folder [file join $out_dir labels_route] }
+  export_labels $folder $kinds $route
+  set report [file join $folder route_drc.rpt]
+  if { ![file isfile $report] } { return }
   if { [file isfile [file join $routed done.json]] } {
     file copy -force $report $routed
   }

@@ -116,18 +116,12 @@ proc labels_grt { block out_dir route } {
 }
 
 proc write_usage { block grid nx ny path } {
-  lassign [routing_layers] names
-  set signal [signal_layers $block $names]
-  if { [llength $signal] == 2 } {
-    set names [lrange $names [lsearch -exact $names [lindex $signal 0]] \
-      [lsearch -exact $names [lindex $signal 1]]]
-  }
   set tech [::ord::get_db_tech]
   set temporary $path.[pid].tmp
   set channel [open $temporary wb]
   try {
     puts $channel "layer,direction,ix,iy,capacity,usage"
-    foreach name $names {
+    foreach name [signal_names $block] {
       set layer [$tech findLayer $name]
       set start "$name,[$layer getDirection]"
       for { set iy 0 } { $iy < $ny } { incr iy } {

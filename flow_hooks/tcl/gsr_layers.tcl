@@ -39,6 +39,18 @@ proc signal_layers { block names } {
   return {}
 }
 
+# Names of the signal layers, lowest first; all routing layers where it is not known which they are.
+proc signal_names { block } {
+  lassign [routing_layers] names
+  return [layers_between $names [signal_layers $block $names]]
+}
+
+proc layers_between { names signal } {
+  if { [llength $signal] != 2 } { return $names }
+  lassign $signal low high
+  return [lrange $names [lsearch -exact $names $low] [lsearch -exact $names $high]]
+}
+
 # Where clocks may use higher layers than signals, global_route counts the tracks of these for every
 # net until it lays them; what knows the signals' layers alone cannot follow.
 proc warn_of_clock_layers { block names signal } {
@@ -70,9 +82,7 @@ proc layer_adjustments { names adjustments signal } {
     return $adjustments
   }
   if { [llength $signal] != 2 } { return $adjustments }
-  set first [lsearch -exact $names [lindex $signal 0]]
-  set last [lsearch -exact $names [lindex $signal 1]]
-  foreach name [lrange $names $first $last] {
+  foreach name [layers_between $names $signal] {
     dict set adjustments $name $value
   }
   return $adjustments

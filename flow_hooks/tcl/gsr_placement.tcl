@@ -151,8 +151,13 @@ proc make_blockage { row others } {
   }
   if { $made in { "" NULL } } {
     # older versions return nothing
-    foreach made [$block getBlockages] {
-      if { $made ni $others && $made ni $blockages } { break }
+    set made [lindex [lmap found [$block getBlockages] {
+      if { $found in $others || $found in $blockages } { continue }
+      set found
+    }] 0]
+    if { $made eq "" } {
+      settle_line $row skipped "create_blockage made none"
+      return
     }
   }
   lappend blockages $made

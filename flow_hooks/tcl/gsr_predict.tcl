@@ -4,6 +4,7 @@ namespace eval ::gsr {
 # Results of an earlier run, which must not be taken for those of this one.
 variable result_files {
   done feedback.tsv hotspots.tsv metrics.tsv insts.tsv markers.json markers.rpt gsr_feedback.json
+  congestion_h.csv congestion_v.csv report.html
 }
 
 proc do_predict { options } {
@@ -19,6 +20,9 @@ proc predict { out_dir facts options } {
   foreach name $result_files {
     file delete [file join $out_dir $name]
   }
+  set log_dir [setting LOG_DIR]
+  set metrics_file [dict get $facts metrics_file]
+  if { $log_dir ne "" && $metrics_file ne "" } { file delete [file join $log_dir $metrics_file] }
   set exported [export_design $out_dir $facts $options]
   if { ![has_placement [file join $out_dir design.def]] } {
     say 7010 "Nothing is placed yet, so there is nothing to predict."

@@ -24,7 +24,7 @@ proc settle_pending { status { reason "" } } {
 # What is in force stays so when the record of it cannot be written any more.
 proc rewrite_record { } {
   if { [catch { write_record } message] } {
-    alert 7039 "The record of the plan could not be written: $message"
+    alert 7046 "The record of the plan could not be written: $message"
   }
 }
 

@@ -103,7 +103,6 @@ proc is_better { round } {
 
 # Returns the plan that the prediction led to; `previous` is the plan that led to the placement.
 proc predict_round { round options previous } {
-  variable rounds
   set folder [file join [dict get $options out_dir] round_$round]
   set facts [dict merge [step_facts POST GLOBAL_PLACE] [dict create metrics_file ""]]
   if { $previous ne "" } { dict set options previous $previous }

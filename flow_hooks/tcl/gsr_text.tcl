@@ -97,7 +97,6 @@ proc is_utf8 { bytes } {
 # True if `text` is a plain finite decimal number; it is left in `variable` as a double.
 proc is_number { text variable } {
   upvar 1 $variable value
-  if { ![string is double -strict $text] } { return 0 }
   if { ![regexp {^[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]+)?$} $text] } { return 0 }
   if { [scan $text %f value] != 1 } { return 0 }
   return [expr { abs($value) < 1e12 }]

@@ -68,10 +68,12 @@ def label(
     if ray is not None and (slurm is not None or only is not None):
         raise InputError("is for a whole batch", path="--ray", mend="Leave --slurm and --job out.")
     if slurm is not None:
+        if only is not None:
+            raise InputError("is for a whole batch", path="--slurm", mend="Leave --job out.")
         from circuit_io.atomic import write_files
         from flow_hooks.labels.slurm import array_script
 
-        script = array_script(batch, out, router=router, width=jobs or 1)
+        script = array_script(batch, out, router=router, retry=retry, width=jobs or 1)
         write_files({slurm: script}, overwrite=overwrite)
         return Result({"script": slurm}, f"{slurm}: sbatch {slurm}")
     from flow_hooks.jobs.folders import FAIL, PENDING
