@@ -74,4 +74,6 @@ def expected_excess(mean: np.ndarray, sigma: np.ndarray | None) -> np.ndarray:
 
 
 def _normal_cdf(z: np.ndarray) -> np.ndarray:
-    return np.asarray([0.5 * math.erfc(-v / math.sqrt(2)) for v in z.ravel().tolist()]).reshape(z.shape)
+    out, near = (z > 0).astype(np.float64), np.abs(z) < 9  # beyond it is 0 or 1 to the last place
+    out[near] = [0.5 * math.erfc(-v / math.sqrt(2)) for v in z[near].tolist()]
+    return out
