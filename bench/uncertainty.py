@@ -29,13 +29,12 @@ from bench.contest_rows import rows  # noqa: E402
 from bench.contest_scores import paired  # noqa: E402
 from bench.machine import machine  # noqa: E402
 from circuit_io.errors import InputError  # noqa: E402
-from circuit_io.fields import GCELL_FEATURES, column  # noqa: E402
+from circuit_io.fields import GCELL_FEATURES, TRACKS_PER_UNIT, column  # noqa: E402
 from circuit_io.prediction_metrics import expected_excess  # noqa: E402
 from gsr_plugin.calibration import LEVEL, Errors, coverage, deviations, quantile  # noqa: E402
 from gsr_plugin.dataset import Entry, Loader, find_designs, find_folds, read_folds  # noqa: E402
 from gsr_plugin.edge_weights import edge_weights  # noqa: E402
 from gsr_plugin.jsonable import jsonable  # noqa: E402
-from gsr_plugin.predict import TRACKS_PER_UNIT  # noqa: E402
 
 LEVELS = (0.5, 0.68, 0.8, 0.95)  # besides, by the reach of 0.9 and the normal distribution
 KEPT = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)

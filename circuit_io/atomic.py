@@ -124,17 +124,18 @@ def refuse_folder(target: Path, *, schema: str, overwrite: bool = False) -> None
 
 
 def _swap(temporary: Path, target: Path) -> None:
-    if not target.exists():
-        temporary.rename(target)
-        return
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    target.rename(old)
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
     try:
-        temporary.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        with suppress(FileNotFoundError):  # there is none, or another process has just taken it
+            target.rename(old)
+        try:
+            temporary.rename(target)
+        except OSError:
+            if any(old.iterdir()) and not target.exists():
+                old.rename(target)
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _umask() -> int:

@@ -28,7 +28,7 @@ FARAD = 1e-15  # a fF
 WATT = 1e-9  # a nW
 
 
-def to_circuitops(design: Path, out: Path, *, overwrite: bool = False) -> list[Path]:
+def to_circuitops(design: Path | str, out: Path | str, *, overwrite: bool = False) -> list[Path]:
     """Write the design folder `design` as CircuitOps' ten tables into `out`; returns their paths.
 
     Args:
@@ -39,7 +39,7 @@ def to_circuitops(design: Path, out: Path, *, overwrite: bool = False) -> list[P
     Raises:
         InputError: no such folder, no tables of pins and masters in it, a name with a comma, or `out` holds tables.
     """
-    tables = _Tables(open_design(design))
+    out, tables = Path(out), _Tables(open_design(design))
     found = {
         "cell_properties": tables.cells(),
         "pin_properties": tables.pins(),

@@ -59,7 +59,6 @@ class Design:
     inst_status: Int8[np.ndarray, " insts"]
     port_names: Names
     port_xy_dbu: Int64[np.ndarray, "ports 2"]
-    port_direction: Int8[np.ndarray, " ports"]
     net_names: Names
     net_use: Int8[np.ndarray, " nets"]
     pin_names: Names  # each name once
@@ -178,7 +177,6 @@ def join(library: LefLibrary, placed: DefDesign, liberty: Liberty | None) -> Des
         inst_status=placed.inst_status,
         port_names=placed.bterm_names,
         port_xy_dbu=_port_places(placed),
-        port_direction=placed.bterm_direction,
         net_names=placed.net_names,
         net_use=placed.net_use,
         pin_names=placed.pin_names,

@@ -72,14 +72,14 @@ def export_design(
     for warning in (*said, *timing.warnings, *modules.warnings):
         _log.warning(warning)
         warnings.append(warning)
-    graph, _, nodes = build_graph(design, grid, adjustment)
+    labels = label_files.read_labels(sources.labels, grid, design.net_names, adjustment) if sources.labels else None
+    graph, nodes = build_graph(design, grid, adjustment)
     done = _parameters(sources.labels)
     if done.get("is_approximate"):
         of_router: dict[str, Any] = {"runs": 0, "why": "the labels are of the embedded router itself"}
     else:
         graph = replace(graph, layers=layers_of(design, grid, supply_of(design, grid, adjustment)))
         graph, of_router = with_router(graph, demand_of(graph), runs=sources.router_runs)
-    labels = label_files.read_labels(sources.labels, grid, design.net_names, adjustment) if sources.labels else None
     manifest = _manifest(sources, design, grid, adjustment, graph.num_pins, nodes)
     manifest["warnings"] = [*design.warnings, *grid.warnings, *warnings]
     nets = timing.add_to(net_table(design, graph.net_box))
@@ -95,15 +95,12 @@ def export_design(
     manifest["warnings"] += ends.warnings
     manifest["inputs"] += _hashed(ends.inputs)
     tables |= ends.tables
-    more = (
-        {
+    if parquet:
+        tables |= {
             "pins": pin_table(design, nodes, graph),
             "gcells": gcell_table(grid, design.dbu_per_um, graph, labels),
             "masters": master_table(design),
         }
-        if parquet
-        else None
-    )
     if done:
         manifest["labels_from"] = {key: done[key] for key in ("router", "openroad", "is_approximate") if key in done}
     if sources.labels and label_files.has(sources.labels, GUIDES_FILE):
@@ -112,17 +109,16 @@ def export_design(
         violations = _violations(label_files.find(sources.labels, DRC_FILE), design, grid)
         manifest["drc_violations"] = violations.by_kind()
         tables |= {DRC: violations.table()}
-    write_design(
+    return write_design(
         out,
         manifest=manifest,
         insts=insts,
         nets=nets,
         graph=graph,
         labels=labels,
-        more=tables | (more or {}),
+        more=tables,
         overwrite=overwrite,
     )
-    return manifest
 
 
 def _parameters(labels: Path | None) -> dict[str, Any]:

@@ -96,17 +96,18 @@ def parse_adjustment(text: str) -> dict[str, float]:
     Raises:
         InputError: a part is no number between 0 and 1, or has no layer name.
     """
-    out = {}
+    out: dict[str, float] = {}
     for part in text.split(","):
         layer, equals, value = part.rpartition("=")
         try:
             number = float(value)
         except ValueError:
             number = float("nan")
-        if not 0 <= number <= 1 or (equals and not layer.strip()) or (not equals and "," in text):
+        is_one = bool(layer.strip() if equals else "," not in text) and layer.strip() not in out
+        if not 0 <= number <= 1 or not is_one:
             raise InputError(
                 f'"{part}" is no adjustment', path="--layer-adjustment",
-                mend="Write one number from 0 to 1, or LAYER=NUMBER,LAYER=NUMBER.",
+                mend="Write one number from 0 to 1, or LAYER=NUMBER,LAYER=NUMBER with each layer once.",
             )  # fmt: skip
         out[layer.strip() or "*"] = number
     return out
@@ -244,10 +245,17 @@ def sources_of_options(
         "router_runs": router_runs,
         "endpoint_slack": endpoint_slack,
         "access_points": access_points,
-        "rtl": RtlSources(rtl, rtl_define, rtl_include) if rtl else None,
+        "rtl": _rtl(rtl, rtl_define, rtl_include),
         "timing": _timing(base.timing, spef, sdc, sdc_variable) if spef or sdc or sdc_variable else None,
     }
     return replace(base, **{name: value for name, value in given.items() if value is not None})
+
+
+def _rtl(paths: Sequence[Path], defines: Sequence[str], include: Sequence[Path]) -> RtlSources | None:
+    for option, given in (("--rtl-define", defines), ("--rtl-include", include)):
+        if given and not paths:
+            raise InputError("no RTL", path=option, mend="Give --rtl F too.")
+    return RtlSources(paths, defines, include) if paths else None
 
 
 def _timing(base: TimingSources, spef: Path | None, sdc: Path | None, variables: Sequence[str]) -> TimingSources:

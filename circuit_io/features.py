@@ -16,8 +16,8 @@ from circuit_io.pin_places import pin_places_dbu
 from circuit_io.steiner import Trees, points_of_nets, steiner_trees
 
 
-def build_graph(design: Design, grid: GcellGrid, adjustment: dict[str, float]) -> tuple[CircuitGraph, Maps, Nodes]:
-    """The graph of a placed design, with the maps its features came from and the nodes' origin."""
+def build_graph(design: Design, grid: GcellGrid, adjustment: dict[str, float]) -> tuple[CircuitGraph, Nodes]:
+    """The graph of a placed design, and the nodes' origin."""
     nodes = select_nodes(design)
     gcell = pin_gcells(design, grid)
     num_nets = len(design.net_names)
@@ -38,10 +38,10 @@ def build_graph(design: Design, grid: GcellGrid, adjustment: dict[str, float]) -
         net_box=box.astype(np.int32),
         inst_features=_inst_features(design, grid, nodes, centre, library),
         net_features=_net_features(design, box, trees, np.bincount(points_net, minlength=num_nets), library),
-        gcell_features=_gcell_features(design, grid, nodes, maps, gcell, trees, box),
+        gcell_features=_gcell_features(design, grid, maps, gcell, trees, box),
         pin_features=_pin_features(design, grid, nodes, centre, library),
     )
-    return graph, maps, nodes
+    return graph, nodes
 
 
 def _boxes(
@@ -213,7 +213,6 @@ def _pin_features(
 def _gcell_features(
     design: Design,
     grid: GcellGrid,
-    nodes: Nodes,
     maps: Maps,
     gcell: Int32[np.ndarray, " pins"],
     trees: Trees,
@@ -263,7 +262,7 @@ def _demand_columns(grid: GcellGrid, maps: Maps, direction: int, letter: str) ->
     across, along = ((1, 0), (0, 1)) if direction == HORIZONTAL else ((0, 1), (1, 0))
     edges = max(float(is_edge.sum()), 1.0)
     values = {
-        "capacity": capacity / 15.0,
+        "capacity": capacity / fields.TRACKS_PER_UNIT,
         "layers": np.full(capacity.shape, float(len(layers))),
         "low_share": np.divide(low, total, out=np.zeros_like(total), where=total > 0),
         "adjusted": np.divide(total - capacity, total, out=np.zeros_like(total), where=total > 0),

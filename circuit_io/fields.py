@@ -7,6 +7,8 @@ leave. What an input file did not tell is 0 with a `has_...` flag of 0 beside it
 
 from dataclasses import dataclass
 
+TRACKS_PER_UNIT = 15.0  # of the `capacity_*` features
+
 
 @dataclass(frozen=True)
 class Field:

@@ -160,7 +160,10 @@ def make_grid(
     else:
         low, high = (_level(layers, name, path) for name in signal_layers)
         if low > high:
-            raise InputError(f"signal layers {signal_layers[0]} to {signal_layers[1]} are reversed", path=path)
+            raise InputError(
+                f"signal layers {signal_layers[0]} to {signal_layers[1]} are reversed",
+                path=path, mend="Name the lowest first: --signal-layers LOW-HIGH.",
+            )  # fmt: skip
     tile = gcell_dbu or _tile(layers, high, path)
     width, height = die_dbu[2] - die_dbu[0], die_dbu[3] - die_dbu[1]
     nx, ny = width // tile, height // tile

@@ -11,9 +11,6 @@ from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8, UInt16
 
 from circuit_io.arrays import expand
 
-RELATIONS = (
-    "pin", "pinned", "in", "holds", "west", "east", "south", "north", "adjacent", "covers", "covered", "near", "clique",
-)  # fmt: skip
 ENDS = {
     "pin": ("inst", "net"),
     "pinned": ("net", "inst"),
@@ -30,6 +27,7 @@ ENDS = {
     "clique": ("inst", "inst"),
 }
 STEPS = {"west": (-1, 0), "east": (1, 0), "south": (0, -1), "north": (0, 1)}  # where the message comes from
+RELATIONS = tuple(ENDS)
 
 
 @dataclass(frozen=True)

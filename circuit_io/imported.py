@@ -91,7 +91,6 @@ def bare_design(
         inst_status=np.full(len(inst_master), PLACED, np.int8),
         port_names=Names.of(port_names),
         port_xy_dbu=port_xy,
-        port_direction=_of_ports(pin_port, pin_direction, len(port_names)),
         net_names=Names.of(net_names),
         net_use=net_use,
         pin_names=Names.of(kinds),
@@ -126,14 +125,6 @@ def _forms(
     return np.arange(count, dtype=np.int32), PinForms(np.arange(count + 1), np.concatenate([place] * 2, axis=1), level)
 
 
-def _of_ports(
-    pin_port: Int64[np.ndarray, " pins"], direction: Int8[np.ndarray, " pins"], num_ports: int
-) -> Int8[np.ndarray, " ports"]:
-    out = np.full(num_ports, -1, np.int8)
-    out[pin_port[pin_port >= 0]] = direction[pin_port >= 0]
-    return out
-
-
 def write_import(
     out: Path,
     design: Design,
@@ -166,7 +157,7 @@ def write_import(
     """
     refuse_folder(out, schema=SCHEMA, overwrite=overwrite)
     grid = _grid(design, tile_dbu)
-    graph, _, nodes = build_graph(design, grid, {})
+    graph, nodes = build_graph(design, grid, {})
     features = graph.inst_features.copy()
     for name, values in (flags or {}).items():
         features[: len(nodes.inst), column(INST_FEATURES, name)] = values[nodes.inst]
@@ -190,7 +181,7 @@ def write_import(
     }  # fmt: skip
     insts = inst_table(design, nodes)
     at = insts.column_names.index("orient")
-    write_design(
+    return write_design(
         out,
         manifest=manifest,
         insts=insts.set_column(at, "orient", pa.nulls(len(insts), pa.string())),
@@ -199,7 +190,6 @@ def write_import(
         labels=labels(grid),
         overwrite=overwrite,
     )
-    return manifest
 
 
 def _grid(design: Design, tile_dbu: int) -> GcellGrid:

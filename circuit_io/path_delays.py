@@ -13,12 +13,12 @@ from jaxtyping import Bool, Float64, Int32, Int64
 
 from circuit_io.arrays import expand
 from circuit_io.fields import INST_FEATURES, PIN_FEATURES, column
+from circuit_io.gcells import PITCHES_PER_TILE
 from circuit_io.graph import CircuitGraph
 from circuit_io.net_lengths import tree_lengths
 
 WIRE_FF_PER_UM = 0.2  # of routed wires in every technology from 130 to 7 nm, within a third
 RESISTIVITY_OHM_UM = 0.03  # copper in narrow lines; a wire is half a track pitch wide and as thick as a pitch
-TRACKS_PER_GCELL = 15  # of the router's grid
 ARRIVAL, DRIVE, WIRE, STAGES = range(4)  # columns of what is followed along a path
 
 
@@ -85,7 +85,7 @@ def _wire_ns(
     source = np.full((graph.num_nets, 2), np.nan)
     source[graph.pin_net[is_driver]] = place[is_driver]
     apart_um = np.nan_to_num(np.abs(place - source[graph.pin_net]).sum(axis=1)) * tile_um
-    kohm_per_um = 1e-3 * 2 * RESISTIVITY_OHM_UM / (tile_um / TRACKS_PER_GCELL) ** 2
+    kohm_per_um = 1e-3 * 2 * RESISTIVITY_OHM_UM / (tile_um / PITCHES_PER_TILE) ** 2
     delays: Float64[np.ndarray, " pins"] = 0.5 * kohm_per_um * apart_um * hangs_ff * 1e-3
     return delays
 

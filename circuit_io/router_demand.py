@@ -6,13 +6,12 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int, Int32
 
 from circuit_io.errors import InputError
-from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, PIN_FEATURES, column
+from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, PIN_FEATURES, TRACKS_PER_UNIT, column
 from circuit_io.graph import CircuitGraph, Layers
 
 MapI = Int32[np.ndarray, "ny nx"]
 Pair = tuple[MapI, MapI]
 
-_TRACKS = 15.0  # unit of the capacity feature
 _WHOLE = 1e-2  # tracks by which a capacity may differ from a whole number
 _MOST_LAYERS = 64  # as in csrc/route_maze.h
 _MOST_CELLS = 2**30 - 1  # int32 in C, and x and y of one fit into 31 bits in csrc/route_planes.c
@@ -63,10 +62,10 @@ def demand_of(graph: CircuitGraph) -> Demand:
             .reshape(graph.ny, graph.nx)
             for name in ("capacity", "adjusted", "blocked")
         )
-        capacity.append(_whole(tracks * _TRACKS, f"capacity_{letter}"))
+        capacity.append(_whole(tracks * TRACKS_PER_UNIT, f"capacity_{letter}"))
         left = np.where((tracks > 0) & (lost < 1), 1 - lost, 1.0)
-        total.append(_whole(tracks * _TRACKS / left, f"adjusted_{letter}"))
-        blocked.append(_whole(taken * tracks * _TRACKS, f"blocked_{letter}"))
+        total.append(_whole(tracks * TRACKS_PER_UNIT / left, f"adjusted_{letter}"))
+        blocked.append(_whole(taken * tracks * TRACKS_PER_UNIT, f"blocked_{letter}"))
     if graph.layers is not None:
         for direction, along_x in enumerate((True, False)):
             room = graph.layers.room[graph.layers.along_x == along_x].sum(axis=0, dtype=np.int32)

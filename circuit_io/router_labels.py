@@ -87,7 +87,7 @@ def write_router_labels(
     Raises:
         InputError: what cannot be routed, see `router.route`.
     """
-    graph, _, _ = build_graph(design, grid, adjustment)
+    graph, _ = build_graph(design, grid, adjustment)
     supply = supply_of(design, grid, adjustment)
     graph = replace(graph, layers=layers_of(design, grid, supply))
     found = route_tables(demand_of(graph), supply, runs=runs, seed=seed)

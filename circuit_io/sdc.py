@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from circuit_io.errors import InputError
 from circuit_io.sdc_commands import Clock, PortDelay, SdcCommands
 from circuit_io.sdc_tcl import WRITTEN, Command, evaluate
 from circuit_io.text import read_text
@@ -52,13 +53,16 @@ def read_sdc(
         memory_mb: limit of its memory.
 
     Raises:
-        InputError: no Tcl, a missing variable, a command that may not run, a limit, a wrong option or number.
+        InputError: no Tcl, a missing variable, a command that may not run, a limit, a wrong option or number,
+            or no SDC at all.
         ToolError: there is no tclsh.
     """
     text = read_text(path, WRITTEN).replace(b"\r\n", b"\n")
     commands = evaluate(text, path=path, variables=variables or {}, seconds=seconds, memory_mb=memory_mb)
     found = SdcCommands(path, commands, time_unit_ns, cap_unit_ff)
     found.run()
+    if found.strange and len(found.strange) == len(found.commands):
+        raise InputError("holds no SDC command", path=path, mend="Give the constraints that the flow reads.")
     time, cap = found.units["-time"] or 1.0, found.units["-capacitance"] or 1000.0
     clocks = [
         replace(c, period_ns=c.period_ns * time, waveform_ns=tuple(w * time for w in c.waveform_ns))

@@ -112,8 +112,8 @@ def write_design(
     labels: Labels | None = None,
     more: Mapping[str, pa.Table] | None = None,
     overwrite: bool = False,
-) -> None:
-    """Write an export folder; nothing is left behind when it fails. `more`: further tables by name.
+) -> dict[str, Any]:
+    """Write an export folder, or nothing when that fails; returns the whole manifest. `more`: further tables by name.
 
     Raises:
         InputError: `out` exists and `overwrite` is off, or cannot be written.
@@ -134,6 +134,7 @@ def write_design(
         head = {"schema": SCHEMA, "schema_version": VERSION, "files": files,
                 "fields": {kind: names(declared) for kind, declared in FEATURES.items()}}  # fmt: skip
         (work / MANIFEST).write_bytes(to_json(manifest | head))
+    return manifest | head
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -202,7 +202,10 @@ def calibrate(
             )
         errors += found
         edges += mine
-    calibration = fit(errors)
+    try:
+        calibration = fit(errors)
+    except InputError as e:
+        raise InputError(e.what, path=path, mend=e.mend) from e
     blended = fit_blend(edges, calibration.sigma_scale, before=model.card.overflow_blend)
     weights_of = {f"overflow_{name}": value for name, value in vars(blended.blend).items()}
     calibration = replace(calibration, **weights_of, cross_entropy_head=blended.cross_entropy_head,

@@ -118,6 +118,8 @@ def find_designs(roots: Sequence[Path], *, labelled: bool = True) -> list[Entry]
         for path in sorted(root.rglob("manifest.json")):
             if any(part.startswith(".") for part in path.relative_to(root).parts):
                 continue  # what is being written, or was when it was killed
+            if path.parent.resolve() in entries:
+                continue  # roots that overlap
             manifest = _manifest(path)
             if manifest is None:
                 continue

@@ -8,7 +8,7 @@ from circuit_io.atomic import write_whole
 from circuit_io.errors import InputError
 from circuit_io.export import export_design
 from circuit_io.export_sources import read_hook, sources_of_hook
-from circuit_io.prediction import export_of, read_prediction
+from circuit_io.prediction import read_prediction
 from circuit_io.store import open_design
 from flow_hooks.annotations.annotate import annotate, write_flow_metrics
 from flow_hooks.feedback.config import assigned_config
@@ -68,7 +68,7 @@ def run_flow(
     run_id = facts.get("run_id") or ""
     predict(out / "export", out / "prediction", weights=weights, device=device, run_id=run_id, overwrite=True)
     prediction = read_prediction(out / "prediction")
-    design = open_design(export_of(out / "prediction", prediction.manifest), verify=False)
+    design = open_design(out / "export", verify=False)  # read_prediction compared the hashes
     plan = None
     if mode in ("advise", "apply"):
         plan = plan_feedback(prediction, design.manifest, config, design=design, previous=earlier)

@@ -11,7 +11,7 @@ from circuit_io.atomic import refuse_folder
 from circuit_io.crop import crop_graph, held_frac, tiles_of
 from circuit_io.drift import drift_text
 from circuit_io.errors import InputError
-from circuit_io.fields import GCELL_FEATURES, column
+from circuit_io.fields import GCELL_FEATURES, TRACKS_PER_UNIT, column
 from circuit_io.graph import CircuitGraph
 from circuit_io.manifest import MANIFEST
 from circuit_io.maps import VIOLATED, Prediction, without_borders
@@ -33,7 +33,6 @@ _log = logging.getLogger(__name__)
 KINDS = ("congestion", "overflow_prob", "sigma")
 OF_NETS = ("detour", "slack_change_ns")
 MAPS_MADE = tuple(f"{kind}_{letter}" for kind in KINDS for letter in "hv")
-TRACKS_PER_UNIT = 15.0  # the unit of the `capacity_*` features
 HALO = 8  # gcells; docs/prediction.md has what other widths cost
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int, Int32, Shaped
 from torch import Tensor
 
 from circuit_io.errors import GsrError, did_you_mean
+from circuit_io.graph import ENDS, STEPS
 from gsr_plugin.graph_tensors import Csr, GraphTensors
 from gsr_plugin.ops.box import box_to_grid, grid_to_box
 from gsr_plugin.ops.scratch import FRESH, Scratch
@@ -24,25 +25,9 @@ class Ends(NamedTuple):
     target: str
 
 
-RELATIONS = {
-    "pin": Ends("inst", "net"),
-    "pinned": Ends("net", "inst"),
-    "in": Ends("inst", "gcell"),
-    "holds": Ends("gcell", "inst"),
-    "west": Ends("gcell", "gcell"),
-    "east": Ends("gcell", "gcell"),
-    "south": Ends("gcell", "gcell"),
-    "north": Ends("gcell", "gcell"),
-    "adjacent": Ends("gcell", "gcell"),
-    "covers": Ends("net", "gcell"),
-    "covered": Ends("gcell", "net"),
-    "near": Ends("inst", "inst"),
-    "clique": Ends("inst", "inst"),
-}
+RELATIONS = {name: Ends(*ends) for name, ends in ENDS.items()}
 """`pin`: a net takes the mean of its pins' insts; `west`: a gcell takes the value of its neighbour at lower x;
 `adjacent`: the mean of the neighbours there are. The others as in `CircuitGraph`."""
-
-_STEPS = {"west": (-1, 0), "east": (1, 0), "south": (0, -1), "north": (0, 1)}
 
 
 class Entries(NamedTuple):
@@ -82,11 +67,11 @@ def is_listed(name: str) -> bool:
 
 def entries_of(graph: GraphTensors, name: str, dtype: torch.dtype) -> Entries:
     """The entries of a listed relation, by target; weights are rounded from float64 to `dtype`."""
-    if name in _STEPS:
+    if name in STEPS:
         target, source = _neighbours(graph, name)
         return Entries(target, source, torch.ones(len(target), dtype=dtype, device=graph.device))
     if name == "adjacent":
-        pairs = [_neighbours(graph, step) for step in _STEPS]
+        pairs = [_neighbours(graph, step) for step in STEPS]
         target, source = (torch.cat([p[side] for p in pairs]) for side in (0, 1))
         degree = torch.bincount(target, minlength=graph.num_gcells)
         return Entries(target, source, degree.double().reciprocal().to(dtype)[target])
@@ -108,7 +93,7 @@ def relation(graph: GraphTensors, name: str, *, dtype: torch.dtype = torch.float
 
 
 def _neighbours(graph: GraphTensors, step: str) -> tuple[Tensor, Tensor]:
-    dx, dy = _STEPS[step]
+    dx, dy = STEPS[step]
     gcell = torch.arange(graph.num_gcells, dtype=torch.int32, device=graph.device)
     ix, iy = gcell % graph.nx + dx, gcell // graph.nx + dy
     inside = (ix >= 0) & (ix < graph.nx) & (iy >= 0) & (iy < graph.ny)

@@ -15,6 +15,7 @@ from circuit_io.guides import Guides, read_guides, read_stored_guides
 from circuit_io.hotspots import HotspotConfig, find_hotspots
 from circuit_io.maps import PlacedDesign, Prediction
 from circuit_io.prediction import export_of, read_prediction
+from circuit_io.prediction_metrics import prediction_metrics
 from circuit_io.store import StoredDesign, open_design
 from flow_hooks.annotations.annotate import check_fit, net_names
 from flow_hooks.feedback.file import Plan, read_feedback
@@ -84,7 +85,8 @@ def report(
 
     _figures_folder(Path(out), overwrite=overwrite)
     prediction = read_prediction(pred)
-    design = open_design(export_of(pred, prediction.manifest), verify=False)  # read_prediction compared the hashes
+    export = export_of(pred, prediction.manifest, verify=False)  # read_prediction compared the hashes
+    design = open_design(export, verify=False)
     plan = read_feedback(feedback) if feedback else plan_feedback(prediction, design.manifest, design=design)
     beside = [name for name in ("hotspots.tsv", "nets.csv") if Path(out).with_name(name).is_file()]
     made = build_report(
@@ -210,10 +212,11 @@ def build_report(
         prediction, design, spots, contents, plan=plan, record=record, truth=truth, recalls=recalls, drc=drc
     )
     pictures: list[Picture] = []
+    values = prediction_metrics(prediction)
     blocks: list[Block] = [
-        part.verdict_section(prediction, spots),
+        part.verdict_section(prediction, spots, values),
         *drift_section(prediction),
-        part.cards_section(prediction, spots, plan, truth),
+        part.cards_section(prediction, spots, values, plan, truth),
         Heading("Maps", "maps"),
         Workbench(data),
         part.map_figures(prediction, spots, truth, pictures),

@@ -1,6 +1,6 @@
 """The sections of a report on the prediction itself, each from what it shows."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -8,7 +8,6 @@ from jaxtyping import Float
 from circuit_io.hotspots import HotSpot
 from circuit_io.maps import FULL, PlacedDesign, Prediction
 from circuit_io.metric_keys import stage_prefix
-from circuit_io.prediction_metrics import prediction_metrics
 from flow_hooks.annotations.annotate import net_table
 from flow_hooks.feedback.file import Plan
 from gsr_plugin.colours import shared_limit
@@ -38,12 +37,12 @@ MAX_FOLDS = 12  # hot spots whose nets the Markdown lists
 MAX_NETS = 10  # of each
 
 
-def verdict_section(prediction: Prediction, spots: Sequence[HotSpot]) -> Paragraph:
+def verdict_section(prediction: Prediction, spots: Sequence[HotSpot], values: Mapping[str, float]) -> Paragraph:
     """One sentence on how bad it is."""
     hot = [s for s in spots if s.is_hot]
     if not hot:
         return Paragraph("No hot spot: no edge is predicted to exceed 0.95 of its tracks.", "good")
-    values, stage = prediction_metrics(prediction), stage_prefix(prediction.stage)
+    stage = stage_prefix(prediction.stage)
     edges = sum(values.get(f"{stage}__gsr__overflow_{d}__edges", 0.0) for d in "hv")
     overflow = values.get(f"{stage}__gsr__overflow__expected", 0.0)
     expected = (
@@ -61,9 +60,14 @@ def verdict_section(prediction: Prediction, spots: Sequence[HotSpot]) -> Paragra
     return Paragraph(text, "bad")
 
 
-def cards_section(prediction: Prediction, spots: Sequence[HotSpot], plan: Plan | None, truth: Routed | None) -> Cards:
-    """The key figures."""
-    values = prediction_metrics(prediction)
+def cards_section(
+    prediction: Prediction,
+    spots: Sequence[HotSpot],
+    values: Mapping[str, float],
+    plan: Plan | None,
+    truth: Routed | None,
+) -> Cards:
+    """The key figures; `values` are the metrics of the prediction."""
     stage = stage_prefix(prediction.stage)
 
     def value(name: str) -> float:

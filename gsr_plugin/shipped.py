@@ -10,7 +10,8 @@ from circuit_io.text import sha256_of_file
 from gsr_plugin.shipped_card import CARD, ShippedCard, Task, read_card
 
 MODELS = Path(__file__).parent / "models"
-DEFAULTS = {"congestion": "gsr-base", "detour": "gsr-base"}  # what a command takes for a task when no weights are given
+# what a command takes for a task when no weights are given
+DEFAULTS = {"congestion": "gsr-base", "detour": "gsr-base", "drc": "gsr-base"}
 WEIGHTS = "weights.safetensors"
 _MEND = "Install gsr-plugin again; in a checkout make the card anew (CONTRIBUTING.md)."
 

@@ -20,9 +20,7 @@ from torch import Tensor
 from circuit_io.atomic import write_whole
 from circuit_io.errors import InputError
 from circuit_io.graph import CircuitGraph
-from circuit_io.manifest import (
-    json_object,
-)
+from circuit_io.manifest import json_object
 from circuit_io.text import sha256
 from gsr_plugin.checkpoint import check_tensors
 from gsr_plugin.detour import log_detours

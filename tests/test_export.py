@@ -1,7 +1,9 @@
 """Flow files to an export folder and back, and what happens to files that do not belong together."""
 
 import json
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from safetensors.numpy import save
 from test_gcells import lef_files
 
+from circuit_io.atomic import new_folder
 from circuit_io.design import read_design
 from circuit_io.errors import InputError
 from circuit_io.export import export_design
@@ -47,7 +50,8 @@ def sources(kit: Path) -> ExportSources:
 def exported(sources: ExportSources, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its export folder."""
     out = tmp_path_factory.mktemp("export") / "crc_bank"
-    export_design(sources, out)
+    manifest = export_design(sources, out)
+    assert manifest == json.loads((out / "manifest.json").read_text())
     return out
 
 
@@ -56,7 +60,7 @@ def test_an_export_reads_back_as_it_was_built(sources: ExportSources, exported: 
     design = read_design(sources.lef, sources.def_, lib=sources.lib)
     grid = make_grid(design.die_dbu, design.layers, signal_layers=sources.signal_layers)
     adjustment = dict.fromkeys([k.name for k in grid.layers], sources.layer_adjustment["*"])
-    bare, _, nodes = build_graph(design, grid, adjustment)
+    bare, nodes = build_graph(design, grid, adjustment)
     bare = replace(bare, layers=layers_of(design, grid, supply_of(design, grid, adjustment)))
     graph, of_router = with_router(bare, demand_of(bare))
     assert stored.manifest["router"] == of_router
@@ -178,6 +182,45 @@ def test_a_netlist_of_another_design_is_refused(sources: ExportSources, kit: Pat
                 export_design(these, tmp_path / name)
 
 
+def test_labels_that_do_not_fit_are_refused_before_the_router_runs(
+    sources: ExportSources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_router(*_: object, **__: object) -> None:
+        raise AssertionError("routed for nothing")
+
+    monkeypatch.setattr("circuit_io.export.with_router", with_router)
+    with pytest.raises(InputError):
+        export_design(replace(sources, signal_layers=("M2", "M3")), tmp_path / "out")
+
+
+def test_a_folder_is_replaced_whatever_a_kill_has_left_and_by_several_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("circuit_io.atomic._umask", lambda: 0o022)  # a process has one, and here are threads
+    target = tmp_path / "x"
+    left = tmp_path / f".x.{os.getpid()}.old"
+    left.mkdir()
+    (left / "file").touch()
+    refused: list[InputError] = []
+
+    def write(number: int) -> None:
+        try:
+            with new_folder(target, schema="s", overwrite=True) as work:
+                (work / "manifest.json").write_text(json.dumps({"schema": "s", "number": number}))
+        except InputError as e:  # another one's stands there
+            refused.append(e)
+
+    write(0)
+    write(1)
+    assert json.loads((target / "manifest.json").read_text())["number"] == 1
+    assert not refused
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(200)))
+    assert len(refused) < 200
+    assert json.loads((target / "manifest.json").read_text())["schema"] == "s"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [left.name, "x"]
+
+
 def test_the_options_of_the_command_line_are_checked() -> None:
     assert parse_layer_range("met1-met4") == ("met1", "met4")
     assert parse_adjustment("0.3") == {"*": 0.3}
@@ -185,7 +228,7 @@ def test_the_options_of_the_command_line_are_checked() -> None:
     for wrong in ("met1", "-met4", "met1-"):
         with pytest.raises(InputError, match="no layer range"):
             parse_layer_range(wrong)
-    for wrong in ("x", "1.5", "nan", "-0.1", "0.3,0.4", "=0.3", "a=b"):
+    for wrong in ("x", "1.5", "nan", "-0.1", "0.3,0.4", "=0.3", "a=b", "a=0.1,b=0.2,a=0.3"):
         with pytest.raises(InputError, match="no adjustment"):
             parse_adjustment(wrong)
 
@@ -232,7 +275,7 @@ def test_pins_go_to_the_routers_gcells(gsr_data: Path) -> None:
     sources = sources_of_labels(folder, lef=tech)
     design = read_design(sources.lef, sources.def_)
     grid = make_grid(design.die_dbu, design.layers, signal_layers=sources.signal_layers)
-    graph, _, _ = build_graph(design, grid, {})
+    graph, _ = build_graph(design, grid, {})
     lengths = {}
     for line in read_bytes(find(folder, "wire_length.csv")).splitlines():
         words = line.split()

@@ -220,7 +220,7 @@ def capacitances_are_those_of_loads(design: Design) -> None:
         mine = (design.pin_net == net) & ~driven & (design.pin_inst >= 0)
         assert found[net] == pytest.approx(float(caps[mine].sum()), rel=1e-5)
     grid = make_grid(design.die_dbu, design.layers, signal_layers=("M2", "M5"))
-    graph, _, _ = build_graph(design, grid, {})
+    graph, _ = build_graph(design, grid, {})
     unit = min(row["input_cap_ff"] for row in insts if row["master"].startswith("G45_INV_"))
     wanted = np.log1p([row["input_cap_ff"] / unit if row["input_cap_ff"] is not None else 0 for row in insts])
     np.testing.assert_allclose(graph.inst_features[:, column(INST_FEATURES, "input_cap")], wanted, rtol=1e-5)

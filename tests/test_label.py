@@ -415,6 +415,7 @@ def test_a_slurm_array_has_a_task_for_each_job_that_can_run(kit: Path, tmp_path:
     subprocess.run(["sh", str(script)], check=True, env=env, cwd=tmp_path)
     assert not (tmp_path / "b").exists()
     assert run_label(batch, tmp_path / "out", *again, "--job", "1").exit_code == 2
+    assert run_label(batch, tmp_path / "out", "--overwrite").exit_code == 2
 
 
 def test_the_page_has_all_keys() -> None:

@@ -138,6 +138,8 @@ def test_tiles_need_a_side_and_a_halo(design: StoredDesign, shipped: Weights, ex
         predict(export, tmp_path / "p", device="cpu", tile_gcells=-3)
     done = CliRunner().invoke(main, ["predict", str(export), "--out", str(tmp_path / "p"), "--halo", "0"])
     assert done.exit_code == 2
+    done = CliRunner().invoke(main, ["predict", str(export), "--out", str(tmp_path / "p"), "--halo", "8"])
+    assert (done.exit_code, "--halo: is for tiles" in done.output) == (2, True)
     assert not (tmp_path / "p").exists()
 
 

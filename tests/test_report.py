@@ -282,7 +282,7 @@ def test_the_verdict_tells_levels_and_totals(tmp_path: Path) -> None:
     prediction = make_prediction(design, base=1.1)
     spots = find_hotspots(prediction)
     assert min(s.level for s in spots) > 1.0, "the level has risen"
-    text = str(verdict_section(prediction, spots).content)
+    text = str(verdict_section(prediction, spots, prediction_metrics(prediction)).content)
     metrics = prediction_metrics(prediction)
     edges = sum(metrics[f"detailedplace__gsr__overflow_{d}__edges"] for d in "hv")
     assert text.startswith(f"{edges:,.0f} edges expected above full in the whole design")
@@ -293,7 +293,9 @@ def test_the_verdict_tells_levels_and_totals(tmp_path: Path) -> None:
     assert f"{inside:,.0f} of these tracks inside" in text
     warm = make_prediction(design, base=0.99, hot=())
     warm.maps.update({k: np.minimum(v, 0.99) for k, v in warm.maps.items() if k.startswith("congestion")})
-    assert "none predicted above full" in str(verdict_section(warm, find_hotspots(warm)).content)
+    assert "none predicted above full" in str(
+        verdict_section(warm, find_hotspots(warm), prediction_metrics(warm)).content
+    )
 
 
 @pytest.mark.parametrize(("nx", "ny"), [(1, 1), (1, 3), (60, 8)])

@@ -147,6 +147,8 @@ def test_flow_variables_can_be_given(tmp_path: Path) -> None:
 def test_what_is_not_sdc_is_counted(tmp_path: Path) -> None:
     sdc = _read(tmp_path, "set_units -time ns\ncreat_clock -period 1 c\nset_max_area 0\nfoo\n")
     assert sdc.warnings == (f"2 commands are not SDC (first: creat_clock, {tmp_path}/x.sdc:2)",)
+    with pytest.raises(InputError, match="holds no SDC command"):
+        _read(tmp_path, "library (typ) {\n}\n")
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_the_clients_settings_hold_for_its_own_request_alone(do: Do, hook: Path)
 @pytest.mark.parametrize("quiet", [[], ["--quiet"]])
 def test_every_request_has_its_own_log_level(do: Do, hook: Path, quiet: list[str]) -> None:
     change(hook, sdc="bad.sdc")
-    (hook.parent / "bad.sdc").write_text("no_such_command\n")
+    (hook.parent / "bad.sdc").write_text("set_units -time ns\nno_such_command\n")
     for _ in range(2):
         answer = do("flow", "--hook", hook, "--out", "flow/out", "--device", "cpu", *quiet)
         assert answer["exit_code"] == 0

@@ -136,6 +136,7 @@ def test_unknown_names_and_tasks_list_the_near_ones(copy: Path, tmp_path: Path) 
 
 
 def test_a_path_a_name_or_nothing_gives_weights(tmp_path: Path) -> None:
+    assert {task for m in shipped() if m.card for task in m.card.words.tasks} == set(DEFAULTS)
     assert find_weights() == find_weights(Path("gsr-base")) == find_weights(SHIPPED) == MODELS / DEFAULTS["congestion"]
     own = tmp_path / "gsr-base"
     own.mkdir()

@@ -35,7 +35,8 @@ def plan_prediction(
         raise InputError("exists already", path=out, mend="Pass --overwrite to replace it, or choose another --out.")
     config = assigned_config(sets)
     prediction = read_prediction(pred)
-    design = open_design(export_of(pred, prediction.manifest), verify=False)  # read_prediction compared the hashes
+    export = export_of(pred, prediction.manifest, verify=False)  # read_prediction compared the hashes
+    design = open_design(export, verify=False)
     earlier = read_feedback(previous) if previous else None
     plan = plan_feedback(prediction, design.manifest, config, design=design, previous=earlier)
     write_feedback(out, plan, overwrite=overwrite)

@@ -65,6 +65,8 @@ def label(
     gsr label batch.toml --out labels --jobs 50 --slurm array.sh && sbatch array.sh
     gsr train labels --out runs/all
     """
+    if overwrite and slurm is None:
+        raise InputError("is for --slurm", path="--overwrite", mend="Remove the folder, or run failed jobs by --retry.")
     if ray is not None and (slurm is not None or only is not None):
         raise InputError("is for a whole batch", path="--ray", mend="Leave --slurm and --job out.")
     if slurm is not None:

@@ -1,5 +1,6 @@
 """Models: trained, tuned, scored, calibrated and shown."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ def train(
         )  # fmt: skip
     if not ranks.leads:
         click.get_current_context().exit()
-    text = f"{out}: {found.steps} steps, {found.epochs} epochs, {found.seconds:.0f} s, mean loss {found.loss:.4f}"
+    loss = "done before" if math.isnan(found.loss) else f"mean loss {found.loss:.4f}"
+    text = f"{out}: {found.steps} steps, {found.epochs} epochs, {found.seconds:.0f} s, {loss}"
     return Result(found, text if found.stopped == "done" else f"{text}; stopped by {found.stopped}, --resume goes on")
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from circuit_io.errors import InputError
 from gsr_plugin.cli.program import (
     FILE,
     FOLDER,
@@ -26,7 +27,7 @@ from gsr_plugin.cli.program import (
 @weights_option
 @views_option
 @click.option("--tile-gcells", type=click.IntRange(min=0), default=0, help="Largest side of a tile; 0: no tiles.")
-@click.option("--halo", type=click.IntRange(min=1), default=8, show_default=True, help="Gcells seen around a tile.")
+@click.option("--halo", type=click.IntRange(min=1), help="Gcells seen around a tile; else 8.")
 @click.option("--run-id", default="", help="Name of this run; else made from the inputs.")
 @device_option
 @common_options
@@ -47,6 +48,10 @@ def predict(
     gsr predict design --weights runs/all --views 8 --out prediction
     gsr predict design --tile-gcells 256 --out prediction
     """
+    if options["halo"] is None:
+        del options["halo"]
+    elif not options["tile_gcells"]:
+        raise InputError("is for tiles", path="--halo", mend="Give --tile-gcells too.")
     with status(f"predicting {design}", quiet=quiet):
         with loading():
             from gsr_plugin.predict import predict as run

@@ -7,6 +7,7 @@
  */
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,7 +68,12 @@ static void for_each(run_fn run, void *context, int64_t tasks, int64_t threads) 
 
 EXPORT void gsr_set_threads(void *gomp) { gomp_parallel = (gomp_fn)gomp; }
 
-static void *scratch(size_t floats) { return aligned_alloc(64, (floats * sizeof(float) + 127) / 64 * 64); }
+static void *scratch(size_t floats) {
+    void *p = aligned_alloc(64, (floats * sizeof(float) + 127) / 64 * 64);
+    if (p) return p;
+    fputs("gsr: out of memory\n", stderr);
+    abort();
+}
 
 /* ---- arguments -------------------------------------------------------------------------------------------------- */
 
