@@ -47,7 +47,8 @@ def write_files(files: Mapping[Path, bytes | str], *, overwrite: bool = False) -
     """Write several files that belong together; all are complete before the first takes its name.
 
     Raises:
-        InputError: one of them exists and `overwrite` is not set, or the disk refuses; nothing has changed then.
+        InputError: one of them exists and `overwrite` is not set, or the disk refuses; nothing has changed then,
+            unless it was a rename that was refused.
     """
     refuse_existing(files, overwrite=overwrite)
     temporaries: dict[Path, Path] = {}
@@ -56,8 +57,10 @@ def write_files(files: Mapping[Path, bytes | str], *, overwrite: bool = False) -
         for target, content in files.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
-            temporaries[target] = temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-            with temporary.open("wb") as f:
+            handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+            temporaries[target] = Path(name)
+            with open(handle, "wb") as f:  # noqa: PTH123 - of a handle
+                os.fchmod(handle, 0o666 & ~_umask())
                 f.write(data)
                 f.flush()
                 os.fsync(f.fileno())  # a rename may reach the disk before the bytes do

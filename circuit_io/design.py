@@ -238,7 +238,11 @@ def _layers(library: LefLibrary, placed: DefDesign) -> tuple[RoutingLayer, ...]:
         direction = int(library.layer_direction[i])
         at = placed.layer_names.find(library.layer_names.raw(i))
         axis = 1 if direction == HORIZONTAL else 0
-        mine = (placed.track_layer == at) & (placed.track_axis == axis) if at >= 0 else np.zeros(0, np.int64)
+        mine = (
+            (placed.track_layer == at) & (placed.track_axis == axis) & (placed.track_count > 0)
+            if at >= 0
+            else np.zeros(0, np.int64)
+        )
         table = [tuple(column[mine].tolist()) if at >= 0 else () for column in
                  (placed.track_start, placed.track_count, placed.track_step)]  # fmt: skip
         out.append(RoutingLayer(library.layer_names[i], int(library.routing_level[i]), direction, *table))

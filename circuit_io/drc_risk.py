@@ -28,12 +28,12 @@ class DrcRisk:
     peak: float
 
 
-def find_risks(prediction: Prediction, *, least: float = LIKELY, most: int = MOST) -> list[DrcRisk]:
-    """Groups of gcells with a probability of `least` and more, those first that expect most; none without the map."""
+def find_risks(prediction: Prediction) -> list[DrcRisk]:
+    """Groups of gcells with a probability of `LIKELY` and more, those first that expect most; none without the map."""
     prob = prediction.maps.get(VIOLATED)
     if prob is None:
         return []
-    group, count = connected_groups(prob >= least)
+    group, count = connected_groups(prob >= LIKELY)
     iy, ix = np.nonzero(group >= 0)
     of, inside = group[iy, ix], prob[iy, ix].astype(np.float64)
     gcells, expected, peak = np.bincount(of, minlength=count), np.bincount(of, inside, count), np.zeros(count)
@@ -42,7 +42,7 @@ def find_risks(prediction: Prediction, *, least: float = LIKELY, most: int = MOS
     np.minimum.at(low, of, np.stack([ix, iy], 1))
     np.maximum.at(high, of, np.stack([ix, iy], 1) + 1)
     found = []
-    for g in np.argsort(-expected, kind="stable")[:most].tolist():
+    for g in np.argsort(-expected, kind="stable")[:MOST].tolist():
         (x0, y0), (x1, y1) = low[g].tolist(), high[g].tolist()
         corners = (prediction.x_um[x0], prediction.y_um[y0], prediction.x_um[x1], prediction.y_um[y1])
         box = (float(corners[0]), float(corners[1]), float(corners[2]), float(corners[3]))

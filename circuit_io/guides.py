@@ -17,6 +17,7 @@ from circuit_io.store import StoredDesign, read_more
 from circuit_io.text import read_bytes
 
 TABLE, FILE = "guides", "route.guide"  # in an export folder, and in a label folder
+_FARTHEST = 1 << 40  # from the origin, in database units
 _MEND = "Give what write_guides wrote after global_route on this placement."
 
 
@@ -114,6 +115,8 @@ def read_guides(
         elif is_open:
             try:
                 x1, y1, x2, y2 = map(int, words[:-1])
+                if max(map(abs, (x1, y1, x2, y2))) > _FARTHEST:
+                    raise ValueError(text)
             except ValueError as e:
                 what = f'"{text[:60]}" is no guide: x1 y1 x2 y2 layer expected'
                 raise InputError(what, path=path, line=number, mend=_MEND) from e

@@ -99,13 +99,13 @@ class HotTotals:
     peak: float
 
 
-def hot_totals(prediction: Prediction, threshold: float = HotspotConfig.threshold) -> HotTotals:
-    """Number, area and peak of the edges above `threshold`, which unlike the level of the lists never moves."""
+def hot_totals(prediction: Prediction) -> HotTotals:
+    """Number, area and peak of the edges above the usual threshold, which unlike the level of the lists never moves."""
     touched = np.zeros(prediction.shape, bool)
     num_edges, peak = 0, float("nan")
     for d in DIRECTIONS:
         values = prediction.maps[f"congestion_{d}"]
-        iy, ix = np.nonzero(np.nan_to_num(values, nan=-1.0) > threshold)
+        iy, ix = np.nonzero(np.nan_to_num(values, nan=-1.0) > HotspotConfig.threshold)
         if not len(iy):
             continue
         jy, jx = (iy, ix + 1) if d == "h" else (iy + 1, ix)

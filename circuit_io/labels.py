@@ -184,7 +184,7 @@ def reductions(table: UsageTable, adjustment: dict[str, float]) -> Float64[np.nd
 def congestion(
     table: UsageTable, reduction: Float64[np.ndarray, "layers ny nx"], direction: int
 ) -> tuple[Float32[np.ndarray, "ny nx"], Float32[np.ndarray, "ny nx"]]:
-    """Demand over supply, and overflow in tracks, of one direction; nan on edges that hold no data (DESIGN 4)."""
+    """Demand over supply, and overflow in tracks, of one direction; nan on edges that hold no data."""
     mine = [i for i, d in enumerate(table.directions) if d == direction]
     demand = np.maximum(0.0, table.usage[mine] - reduction[mine]).sum(axis=0)
     supply = (table.capacity[mine] - reduction[mine]).sum(axis=0)

@@ -65,8 +65,9 @@ def _boxed(pixels: Pixels, spots: Sequence[HotSpot], zoom: int) -> Pixels:
         low, high = out.shape[0] - top * zoom, out.shape[0] - y0 * zoom
         for inset, colour in ((0, 255), (1, 16)):
             box = out[low + inset : high - inset, x0 * zoom + inset : right * zoom - inset]
-            box[[0, -1]] = colour
-            box[:, [0, -1]] = colour
+            if box.size:  # one gcell of few pixels has no room for the inner frame
+                box[[0, -1]] = colour
+                box[:, [0, -1]] = colour
     return out
 
 

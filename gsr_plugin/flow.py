@@ -61,6 +61,8 @@ def run_flow(
     out.mkdir(parents=True, exist_ok=True)
     (out / "done").unlink(missing_ok=True)
     config, earlier = assigned_config(sets), read_feedback(previous) if previous else None
+    for name in ("feedback.tsv", "feedback.json"):
+        (out / name).unlink(missing_ok=True)
     facts = read_hook(hook)
     if log_dir is not None and facts.get("metrics_file") and not facts.get("metrics_stage"):
         raise InputError('names a "metrics_file" but no "metrics_stage"', path=hook)

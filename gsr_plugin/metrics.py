@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64
 from scipy import ndimage, stats
 
-HEADLINE_GCELLS = 400  # smaller placements are reported on a line of their own (DESIGN 6)
+HEADLINE_GCELLS = 400  # smaller placements are reported on a line of their own
 HOT_FRAC = 0.05  # the hottest edges of a placement
 OVERFLOW_EDGES = 10  # fewer edges above 1 than this in a placement (H and V) say nothing about overflow
 SSIM_SIGMA, SSIM_RADIUS, SSIM_K1, SSIM_K2 = 1.5, 5, 0.01, 0.03

@@ -231,7 +231,7 @@ def long_nets_section(prediction: Prediction, design: PlacedDesign) -> list[Bloc
         return []
     extra = lengths.mean_length_um - lengths.shortest_um
     first = [i for i in np.argsort(-extra, kind="stable")[:15].tolist() if extra[i] > 0]
-    names = design.nets["name"].take(first).to_pylist()
+    names = [design.nets["name"][i].as_py() for i in first]
     shown = (lengths.shortest_um, lengths.mean_length_um, extra)
     rows: list[list[Cell]] = [
         [Code(str(name)), *(number(float(values[i]), 1) for values in shown)]

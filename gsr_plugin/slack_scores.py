@@ -64,7 +64,6 @@ class PlacementSlack:
     technology: str
     design: str
     variant: str
-    num_endpoints: int
     methods: dict[str, SlackScores]
 
 
@@ -147,7 +146,6 @@ def score_slack(
         technology=entry.technology,
         design=entry.design,
         variant=entry.variant,
-        num_endpoints=len(guess),
         methods={name: SlackScores.of(ends.slack_ns, ends.change_ns, values) for name, values in guesses.items()},
     )
 

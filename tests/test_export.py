@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save
 from test_gcells import lef_files
 
-from circuit_io.atomic import new_folder
+from circuit_io.atomic import new_folder, write_files
 from circuit_io.design import read_design
 from circuit_io.errors import InputError
 from circuit_io.export import export_design
@@ -219,6 +219,10 @@ def test_a_folder_is_replaced_whatever_a_kill_has_left_and_by_several_at_once(
     assert len(refused) < 200
     assert json.loads((target / "manifest.json").read_text())["schema"] == "s"
     assert sorted(p.name for p in tmp_path.iterdir()) == [left.name, "x"]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: write_files({tmp_path / "y": f"{n}"}, overwrite=True), range(200)))
+    assert (tmp_path / "y").read_text().isdecimal()
+    assert (tmp_path / "y").stat().st_mode & 0o777 == 0o644
 
 
 def test_the_options_of_the_command_line_are_checked() -> None:

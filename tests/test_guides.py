@@ -71,6 +71,7 @@ def test_an_empty_file_has_no_wires(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("n\n(\n0 0 1000 1000\n)\n", ':3: "0 0 1000 1000" is no guide'),
+        ("n\n(\n0 0 99999999999999999999 1000 M1\n)\n", 'M1" is no guide'),
         ("n\n(\n0 0 x 1000 M1\n)\n", ':3: "0 0 x 1000 M1" is no guide'),
         ("n\n(\n0 0 1000 1500 M1\n)\n", ":3: this guide does not lie on the gcells"),
         ("n\n(\n0 0 0 1000 M1\n)\n", ":3: this guide does not lie on the gcells"),

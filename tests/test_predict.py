@@ -195,7 +195,11 @@ def test_flow_does_all_of_a_hook_in_one_call(kit: Path, tmp_path: Path, mode: st
     assert metrics["detailedplace__gsr__congestion_h__max"] > 0.5
     written = {p.name for p in out.iterdir()}
     assert {"markers.rpt", "markers.json", "hotspots.tsv", "metrics.tsv", "report.html", "nets.csv"} <= written
-    assert ("feedback.tsv" in written) == (mode in ("advise", "apply"))
+    assert {name in written for name in ("feedback.tsv", "feedback.json")} == {mode in ("advise", "apply")}
+    if mode == "apply":
+        words[words.index(mode)] = "observe"
+        assert CliRunner().invoke(main, [*map(str, words), "--quiet"]).exit_code == 0
+        assert not {"feedback.tsv", "feedback.json"} & {p.name for p in out.iterdir()}
 
 
 def test_flow_with_a_bad_hook_leaves_no_done_file(kit: Path, tmp_path: Path) -> None:

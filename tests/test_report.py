@@ -30,6 +30,7 @@ from flow_hooks.feedback.record import read_record
 from gsr_plugin.colours import COLOURS, congestion_rgb, rgb, shared_limit
 from gsr_plugin.document import Code, Details, Document, InMarkdown, Link, Paragraph, Table, to_markdown, visible
 from gsr_plugin.document_html import to_html
+from gsr_plugin.figures import congestion_picture
 from gsr_plugin.report import Report, build_report, find_record, report, write_report
 from gsr_plugin.report_contents import spot_contents
 from gsr_plugin.report_page import pack, script_json
@@ -275,6 +276,20 @@ def test_cool_design(tmp_path: Path) -> None:
     assert "No hot spot: no edge is predicted to exceed" in text
     assert "These are the fullest edges" in text
     assert "Nothing planned: no gcell exceeds 0.95" in text
+
+
+@pytest.mark.parametrize("side", [100, 200, 400])
+@pytest.mark.parametrize("direction", ["h", "v"])
+def test_a_hot_spot_of_one_edge_is_drawn_on_a_grid_of_any_side(side: int, direction: str) -> None:
+    maps = {f"congestion_{d}": np.full((side, side), 0.5, np.float32) for d in "hv"}
+    maps |= {f"capacity_{d}": np.full((side, side), 10, np.float32) for d in "hv"}
+    maps["congestion_h"][:, -1] = maps["congestion_v"][-1] = np.nan
+    maps[f"congestion_{direction}"][7, 9] = 1.5
+    at = np.arange(side + 1.0)
+    prediction = Prediction({}, at, at, maps)
+    spots = find_hotspots(prediction)
+    assert [s.is_hot for s in spots] == [True]
+    assert congestion_picture("map", [maps[f"congestion_{direction}"]], 1.5, spots).png
 
 
 def test_the_verdict_tells_levels_and_totals(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 namespace eval ::gsr {
 # Results of an earlier run, which must not be taken for those of this one.
 variable result_files {
-  done feedback.tsv hotspots.tsv metrics.tsv insts.tsv markers.json markers.rpt gsr_feedback.json
+  done feedback.tsv feedback.json hotspots.tsv metrics.tsv insts.tsv markers.json markers.rpt
+  gsr_feedback.json
   congestion_h.csv congestion_v.csv report.html
 }
 
