@@ -57,13 +57,15 @@ class HeldAddress:
 
         Raises:
             NoServerError: another server holds it.
-            OSError: it cannot be written, is a link, or belongs to somebody else.
+            OSError: it cannot be written, is a link, belongs to somebody else, or holds something else.
         """
         for _ in range(_TRIES):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
                 if os.fstat(descriptor).st_uid != os.getuid():  # root can change its mode, and the owner back
                     raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+                if not _HEAD.encode().startswith(os.pread(descriptor, len(_HEAD), 0)):  # a kill leaves none, or a part
+                    raise FileExistsError(errno.EEXIST, "it is no address file of ours", str(path))
                 os.fchmod(descriptor, 0o600)
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _is_at(path, descriptor):

@@ -371,6 +371,14 @@ def test_an_address_file_that_cannot_be_written_is_one_clear_error(tmp_path: Pat
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_a_file_that_is_no_address_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("my notes\n")
+    with pytest.raises(OSError, match="no address file"):
+        HeldAddress.take(path)
+    assert path.read_text() == "my notes\n"
+
+
 def test_a_file_of_somebody_else_holds_no_token_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, us = tmp_path / "server.tsv", os.getuid()
     path.touch(0o600)
