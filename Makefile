@@ -5,7 +5,7 @@ VENV ?= .venv
 DATA ?= $(or $(GSR_DATA),../shared/data)
 OUT ?= out
 RUN = $(VENV)/bin
-# a process a core, four at most: each holds about 2 GB
+# a process a core, four at most
 PYTEST = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(RUN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
 
 .PHONY: venv librelane demo test slow corpus fuzz lint format clean

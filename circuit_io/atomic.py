@@ -127,18 +127,19 @@ def refuse_folder(target: Path, *, schema: str, overwrite: bool = False) -> None
 
 
 def _swap(temporary: Path, target: Path) -> None:
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+    old = aside / "old"  # the folder, or the link to it
     try:
         with suppress(FileNotFoundError):  # there is none, or another process has just taken it
             target.rename(old)
         try:
             temporary.rename(target)
         except OSError:
-            if any(old.iterdir()) and not target.exists():
+            if os.path.lexists(old) and not target.exists():
                 old.rename(target)
             raise
     finally:
-        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _umask() -> int:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -214,6 +215,12 @@ def test_a_folder_is_replaced_whatever_a_kill_has_left_and_by_several_at_once(
     write(1)
     assert json.loads((target / "manifest.json").read_text())["number"] == 1
     assert not refused
+    target.rename(tmp_path / "elsewhere")
+    target.symlink_to("elsewhere")  # a link is replaced, what it leads to stays
+    write(2)
+    assert not refused
+    assert [json.loads((p / "manifest.json").read_text())["number"] for p in (target, tmp_path / "elsewhere")] == [2, 1]
+    shutil.rmtree(tmp_path / "elsewhere")
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write, range(200)))
     assert len(refused) < 200
