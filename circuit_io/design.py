@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int8, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int8, Int32, Int64
 
 from circuit_io.def_ import DefDesign, read_def
 from circuit_io.errors import Faults, InputError, did_you_mean
@@ -72,6 +72,7 @@ class Design:
     forms: PinForms
     obstacles: Obstacles
     blockage_rect_dbu: Int64[np.ndarray, "blockages 4"]  # placement blockages
+    blockage_frac: Float64[np.ndarray, " blockages"]  # of its area that no cell may take: less than 1 where PARTIAL
     liberty: Liberty | None
     warnings: tuple[str, ...] = ()
     num_free_ports: int = 0  # of signals, PLACED, not FIXED
@@ -155,7 +156,7 @@ def join(library: LefLibrary, placed: DefDesign, liberty: Liberty | None) -> Des
             path=placed.path,
             mend="Predict on a placed design: run global placement, then write_def.",
         )
-    wide = placed_size(size[placed.inst_master], placed.inst_orient)
+    wide, of_cells = placed_size(size[placed.inst_master], placed.inst_orient), placed.blockage_layer < 0
     rect = np.concatenate([placed.inst_xy_dbu, placed.inst_xy_dbu + wide], axis=1)
     pins = pins_of(library, placed, macro, liberty, masters.libcell)
     warnings += [*check_places(placed, rect), *_without_libcell(placed, masters, liberty)]
@@ -181,7 +182,8 @@ def join(library: LefLibrary, placed: DefDesign, liberty: Liberty | None) -> Des
         net_use=placed.net_use,
         pin_names=placed.pin_names,
         obstacles=obstacles_of(library, placed, macro, size, rect[:, :2], layers),
-        blockage_rect_dbu=placed.blockage_rect_dbu[(placed.blockage_layer < 0)],
+        blockage_rect_dbu=placed.blockage_rect_dbu[of_cells],
+        blockage_frac=1 - np.nan_to_num(placed.blockage_density[of_cells]) / 100,
         liberty=liberty,
         warnings=tuple(warnings),
         num_free_ports=int(((placed.bterm_status == 1) & ~np.isin(placed.bterm_use, (1, 2))).sum()),

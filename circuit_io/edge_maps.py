@@ -62,11 +62,19 @@ def edge_maps(
     )
 
 
-def area_maps(design: Design, grid: GcellGrid) -> tuple[Map, Map]:
-    """Share of each gcell under movable insts, and under fixed insts, macros and placement blockages."""
+def area_maps(design: Design, grid: GcellGrid, *, core_only: bool = False) -> tuple[Map, Map]:
+    """Share of each gcell under movable insts, and under fixed insts, macros and placement blockages.
+
+    A partial blockage takes what it leaves no cell. `core_only`: what lies in the core alone counts.
+    """
     fixed = (design.inst_status >= 2) | design.masters.is_macro[design.inst_master]
     blocks = np.concatenate([design.inst_rect_dbu[fixed], design.blockage_rect_dbu])
-    return _cover(design.inst_rect_dbu[~fixed], grid), np.minimum(_cover(blocks, grid), 1.0)
+    part = np.concatenate([np.ones(int(fixed.sum())), design.blockage_frac])
+    rects = [design.inst_rect_dbu[~fixed], blocks]
+    if core_only:
+        x1, y1, x2, y2 = design.core_dbu
+        rects = [np.clip(rect, (x1, y1, x1, y1), (x2, y2, x2, y2)) for rect in rects]
+    return _cover(rects[0], grid), np.minimum(_cover(rects[1], grid, part), 1.0)
 
 
 def edge_window(values: Map, direction: int, half_rows: int, half_columns: int) -> Map:
@@ -78,8 +86,8 @@ def edge_window(values: Map, direction: int, half_rows: int, half_columns: int) 
     return out
 
 
-def _cover(rect: Int64[np.ndarray, "n 4"], grid: GcellGrid) -> Map:
-    """Area of the rectangles in each gcell over the gcell's own."""
+def _cover(rect: Int64[np.ndarray, "n 4"], grid: GcellGrid, part: Float64[np.ndarray, " n"] | None = None) -> Map:
+    """Area of the rectangles, of each only `part` of it, in each gcell over the gcell's own."""
     x0, x1, y0, y1 = grid.column(rect[:, 0]), grid.column(rect[:, 2]), grid.row(rect[:, 1]), grid.row(rect[:, 3])
     width = x1 - x0 + 1
     owner, nth = expand(width * (y1 - y0 + 1))
@@ -88,6 +96,8 @@ def _cover(rect: Int64[np.ndarray, "n 4"], grid: GcellGrid) -> Map:
     dx = np.minimum(rect[owner, 2], bx[x + 1]) - np.maximum(rect[owner, 0], bx[x])
     dy = np.minimum(rect[owner, 3], by[y + 1]) - np.maximum(rect[owner, 1], by[y])
     area = (np.maximum(dx, 0) * np.maximum(dy, 0)).astype(float)
+    if part is not None:
+        area *= part[owner]
     total = np.bincount(y * grid.nx + x, weights=area, minlength=grid.nx * grid.ny).reshape(grid.ny, grid.nx)
     share: Map = total / (np.diff(by)[:, None] * np.diff(bx)[None, :]).astype(float)
     return share

@@ -27,7 +27,7 @@ EDGE_LABELS = ("congestion_h", "congestion_v", "overflow_h", "overflow_v")
 def areas(design: Design, grid: GcellGrid) -> dict[str, float]:
     """Areas in um^2: the core, what is fixed and movable in it, what is free, and power grid where layers are known."""
     um2 = 1.0 / design.dbu_per_um**2
-    movable, fixed = area_maps(design, grid)
+    movable, fixed = area_maps(design, grid, core_only=True)
     tile = np.diff(grid.y_dbu())[:, None] * np.diff(grid.x_dbu())[None, :] * um2
     x1, y1, x2, y2 = design.core_dbu
     core = (x2 - x1) * (y2 - y1) * um2

@@ -136,7 +136,7 @@ GCELL_FEATURES: tuple[Field, ...] = (
     Field("local_nets", "log1p(count)", "nets with two pins or more, all in this gcell"),
     Field("bends", "log1p(count)", "ends of tree segments"),
     Field("cell_area", "share", "gcell area under movable insts"),
-    Field("fixed_area", "share", "gcell area under fixed insts, macros and placement blockages"),
+    Field("fixed_area", "share", "gcell area under fixed insts, macros and placement blockages (partial ones in part)"),
     *_sides("the gcell"),
     Field("size", "log(count)", "gcells of the design"),
     *_both("mean_{}", "share of capacity", "mean of {} demand_z over the design"),

@@ -104,6 +104,7 @@ def bare_design(
         forms=forms,
         obstacles=Obstacles(np.zeros(len(inst_master), np.int32), inst_rect_dbu[:, :2]),
         blockage_rect_dbu=np.zeros((0, 4), np.int64),
+        blockage_frac=np.zeros(0),
         liberty=None,
     )  # fmt: skip
 

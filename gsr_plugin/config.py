@@ -197,7 +197,8 @@ def _validate(values: dict[str, dict[str, Any]], places: dict[tuple[str, ...], t
         for fault in e.errors():
             where = tuple(str(part) for part in fault["loc"][:2])
             path, line = places.get(where, ("settings", 0))
-            what = f"{'.'.join(where)}: {fault['msg']}, found {fault['input']!r}"
+            found = f", found {fault['input']!r}" if where[1:] else ""  # a message on several settings names them
+            what = f"{'.'.join(where)}: {fault['msg'].removeprefix('Value error, ')}{found}"
             errors.append(InputError(what, path=path, line=line, mend=_help(*where)))
         if len(errors) == 1:
             raise errors[0] from e

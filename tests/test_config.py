@@ -81,7 +81,7 @@ def test_numbers_of_features_cannot_be_set() -> None:
     [
         (["model.groups=4"], r"groups = 4: the reversible layer is built for 2 groups"),
         (["model.width=16", "model.k=9"], r"k = 9: a group has 8 channels"),
-        (["model.width=17"], r"width = 17: two groups need an even width"),
+        (["model.width=17"], r"model: width = 17: two groups need an even width$"),
     ],
 )
 def test_a_model_that_cannot_be_built_is_refused(sets: list[str], fault: str) -> None:

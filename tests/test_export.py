@@ -312,3 +312,22 @@ def test_arrays_are_written_as_the_library_writes_them(tmp_path: Path) -> None:
               ("int64", "int32", "float64", "float32", "bool", "int8", "uint8")}  # fmt: skip
     write_arrays(tmp_path / "a.safetensors", arrays)
     assert (tmp_path / "a.safetensors").read_bytes() == save(arrays)
+
+
+def test_a_blockage_counts_by_its_density_and_what_is_out_of_the_core_is_not_taken_from_it(
+    sources: ExportSources, exported: Path, tmp_path: Path
+) -> None:
+    before = json.loads((exported / "manifest.json").read_text())["placement"]
+    design = read_design(sources.lef, sources.def_)
+    (x1, y1, x2, y2), (_, _, right, top) = design.core_dbu, design.die_dbu
+    assert x1 + 4000 < x2
+    assert (x2, y2) != (right, top)
+    boxes = ((x1, y1, x1 + 4000, y1 + 4000), (x2, y2, right, top))
+    kinds = ("+ SOFT + PARTIAL 60", "")
+    lines = [f"- PLACEMENT {k} RECT ( {a} {b} ) ( {c} {d} ) ;" for k, (a, b, c, d) in zip(kinds, boxes, strict=True)]
+    text = "\n".join(["BLOCKAGES 2 ;", *lines, "END BLOCKAGES", "END DESIGN"])
+    changed = _edited(sources, tmp_path, (b"END DESIGN", text.encode()))
+    after = export_design(replace(changed, router_runs=0), tmp_path / "out")["placement"]
+    more = 0.4 * (4000 / design.dbu_per_um) ** 2
+    assert after["fixed_area_um2"] == pytest.approx(before["fixed_area_um2"] + more)
+    assert after["free_area_um2"] == pytest.approx(before["free_area_um2"] - more)
