@@ -21,7 +21,7 @@ from circuit_io.errors import InputError
 from circuit_io.graph import CircuitGraph
 from circuit_io.router_board import Plan, plan_of
 from circuit_io.router_demand import Demand, Pair, check_demand, demand_of, is_edge
-from circuit_io.router_run import ROUNDS, Run, finish, is_compiled, passes_here, start
+from circuit_io.router_run import KEPT, ROUNDS, Run, finish, is_compiled, passes_here, start
 
 _log = logging.getLogger(__name__)
 
@@ -32,16 +32,16 @@ _EASY_GCELLS = 10  # and more to a track of overflow before the mazes: an easy d
 
 @dataclass(frozen=True)
 class Routing:
-    """Mean of several runs on every edge; nan where no edge or no track is.
+    """Mean of several runs on every edge, of their last rounds where overflow is left; nan where no edge or track is.
 
     Attributes:
         h: congestion, demand over the tracks that adjustments leave (1 = full), of the edge to the right.
         v: the same of the edge above.
-        spread_h: standard deviation of `h` between the runs.
+        spread_h: standard deviation of `h` between the runs, and the last rounds of one.
         spread_v: the same of `v`.
-        first_h: `h` of the first run alone.
+        first_h: `h` at the end of the first run alone.
         first_v: `v` of the first run alone.
-        overflow_h: demand above capacity, in tracks.
+        overflow_h: demand above capacity, in tracks; mean over the runs.
         overflow_v: the same.
         net_gcells: routed length of each net in every run, as in `Run`.
         overflow: tracks of overflow of each run, all edges together.
@@ -89,7 +89,8 @@ def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0, most_s
         design: a graph, or what `demand_of` made of it.
         runs: how many.
         seed: number of the first.
-        most_searched: make no further run that would bring the gcells searched above this; 0 makes all. The first run
+        most_searched: make no further run that would bring the gcells searched above this, and only half of them where
+            the first leaves overflow: the mean over its last rounds says as much as several. 0 makes all. The first run
             is always made.
 
     Raises:
@@ -118,20 +119,22 @@ def route(design: Demand | CircuitGraph, *, runs: int = 8, seed: int = 0, most_s
     for run in _runs(plan, range(seed, seed + runs), most_searched):
         first = first if rounds else run.wires
         for d in range(2):
-            need = run.wires[d].astype(np.int64) + task.blocked[d]
-            total[d][:] += need
-            square[d][:] += need * need
-            over[d][:] += np.maximum(need - task.capacity[d], 0)
+            total[d][:] += run.tally.sums[d]
+            square[d][:] += run.tally.squares[d]
+            over[d][:] += np.maximum(
+                run.tally.sums[d] + KEPT * (task.blocked[d].astype(np.int64) - task.capacity[d]), 0
+            )
         lengths.append(run.net_gcells)
         overflow.append(run.overflow)
         rounds.append(run.rounds)
-    made, maps = len(overflow), []
-    for d, seen in enumerate(is_edge(shape)):
-        capacity = np.where(seen & (task.capacity[d] > 0), task.capacity[d], np.nan)
-        variance = np.maximum(square[d] * made - total[d] * total[d], 0)  # exact in whole numbers, times made^2
-        maps += [total[d] / made / capacity, np.sqrt(variance) / made / capacity,
+    seen, maps = len(overflow) * KEPT, []
+    for d, edge in enumerate(is_edge(shape)):
+        capacity = np.where(edge & (task.capacity[d] > 0), task.capacity[d], np.nan)
+        variance = np.maximum(square[d] * seen - total[d] * total[d], 0)  # exact in whole numbers, times seen^2
+        need = total[d] + seen * task.blocked[d].astype(np.int64)
+        maps += [need / seen / capacity, np.sqrt(variance) / seen / capacity,
                  (first[d] + task.blocked[d]) / capacity,
-                 np.where(np.isnan(capacity), np.nan, over[d] / made)]  # fmt: skip
+                 np.where(np.isnan(capacity), np.nan, over[d] / seen)]  # fmt: skip
     h, spread_h, first_h, over_h, v, spread_v, first_v, over_v = (m.astype(np.float32) for m in maps)
     return Routing(h, v, spread_h, spread_v, first_h, first_v, over_h, over_v, np.asarray(lengths, np.int32),
                    tuple(overflow), tuple(rounds), seed)  # fmt: skip
@@ -146,7 +149,8 @@ def _runs(plan: Plan, numbers: range, most_searched: int) -> Iterator[Run]:
     steps, threads, made, searched = passes_here(), _threads(), 0, 0
     first = start(plan, numbers[0], steps)
     is_easy = first.overflow <= plan.task.nx * plan.task.ny // _EASY_GCELLS
-    wanted = min(len(numbers), 2) if is_easy else 1
+    most = len(numbers)
+    wanted = min(most, 2) if is_easy else 1
 
     def run_of(number: int) -> Run:
         return finish(plan, first if number == numbers[0] else start(plan, number, steps), steps)
@@ -158,8 +162,10 @@ def _runs(plan: Plan, numbers: range, most_searched: int) -> Iterator[Run]:
                     return
                 made += 1
                 searched += run.searched
-                more = max(most_searched - searched, 0) // max(searched // made, 1) if most_searched else len(numbers)
-                wanted = min(made + more, len(numbers))
+                if made == 1 and run.overflow and most_searched:
+                    most = (most + 1) // 2
+                more = max(most_searched - searched, 0) // max(searched // made, 1) if most_searched else most
+                wanted = min(made + more, most)
                 yield run
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int, Int32
+from jaxtyping import Bool, Float64, Int, Int32, Int64
 
 from circuit_io.errors import InputError
 from circuit_io.fields import GCELL_FEATURES, INST_FEATURES, PIN_FEATURES, TRACKS_PER_UNIT, column
@@ -11,6 +11,7 @@ from circuit_io.graph import CircuitGraph, Layers
 
 MapI = Int32[np.ndarray, "ny nx"]
 Pair = tuple[MapI, MapI]
+Pair64 = tuple[Int64[np.ndarray, "ny nx"], Int64[np.ndarray, "ny nx"]]
 
 _WHOLE = 1e-2  # tracks by which a capacity may differ from a whole number
 _MOST_LAYERS = 64  # as in csrc/route_maze.h

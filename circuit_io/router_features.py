@@ -31,8 +31,8 @@ def with_router(graph: CircuitGraph, task: Demand, *, runs: int | None = None) -
     Args:
         graph: a graph whose router features are 0.
         task: what the router is asked of it.
-        runs: how many runs, 0 for none; when not given `RUNS`, fewer where each takes long, and none where the router
-            would run in NumPy. How many that are follows from the design alone.
+        runs: how many runs, 0 for none; when not given `RUNS`, half of them where the first leaves overflow, fewer
+            where each takes long, and none where the router would run in NumPy. How many follows from the design alone.
     """
     why = ""
     if runs is None and not is_compiled():

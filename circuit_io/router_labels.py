@@ -15,7 +15,7 @@ from circuit_io.features import build_graph
 from circuit_io.gcells import HORIZONTAL, VERTICAL, GcellGrid
 from circuit_io.labels import UsageTable
 from circuit_io.router_demand import Demand, check_demand, demand_of, is_edge
-from circuit_io.router_run import route_once
+from circuit_io.router_run import KEPT, route_once
 from circuit_io.router_supply import Supply, layers_of, supply_of
 
 
@@ -49,14 +49,14 @@ def route_tables(task: Demand, supply: Supply, *, runs: int, seed: int) -> Route
     length, overflow = np.zeros(task.num_nets, np.int64), []
     for number in range(seed, seed + runs):
         run = route_once(task, number)
-        for total, more in zip(wires, run.wires, strict=True):
+        for total, more in zip(wires, run.tally.sums, strict=True):
             total += more
         length += run.net_gcells
         overflow.append(run.overflow)
     usage = (supply.capacity - supply.left).astype(np.float64)
     for direction, edge in zip((HORIZONTAL, VERTICAL), is_edge(shape), strict=True):
         mine = supply.of(direction)
-        usage[mine] += _shares(np.where(edge, wires[direction], 0), supply.left[mine]) / runs
+        usage[mine] += _shares(np.where(edge, wires[direction], 0), supply.left[mine]) / (runs * KEPT)
     return RoutedTables(
         UsageTable(
             layers=tuple(layer.name for layer in supply.layers),

@@ -10,12 +10,13 @@ from jaxtyping import Int64
 from circuit_io import router_native, router_reference
 from circuit_io.graph import Layers
 from circuit_io.router_board import Board, Detours, Plan, board_of, plan_of
-from circuit_io.router_demand import Demand, Pair
+from circuit_io.router_demand import Demand, Pair, Pair64
 from circuit_io.router_maze import Round
 
 _LONG = 10  # segments above this may become a Z
 _EASY = ((10, 10, 10), (5, 5, 15), (1, 1, 20))  # least length, spare wires, reach of the passes before rip-up
 ROUNDS = 16  # of rip-up; FastRoute makes 30 here, in twice the time and with the same agreement
+KEPT = 8  # last rounds that count where overflow is left: which edges it lies on changes from round to round
 _HALF, _UNIT = 512, 1 << 24  # free wires that a price tells apart; parts of the price of an empty edge
 _MAZE = 16  # gcells of a window that take as long as one cell of a maze
 
@@ -41,15 +42,32 @@ class _Passes(Protocol):
     def Maze(self, plan: Plan, board: Board) -> _Maze: ...
 
 
+class Tally:
+    """The wires on each edge and their squares, summed over the times that a run is looked at: `KEPT` for each."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.sums: Pair64 = (np.zeros(shape, np.int64), np.zeros(shape, np.int64))
+        self.squares: Pair64 = (np.zeros(shape, np.int64), np.zeros(shape, np.int64))
+
+    def add(self, wires: Pair, times: int = 1) -> None:
+        """Look at these wires so many times."""
+        for total, square, more in zip(self.sums, self.squares, wires, strict=True):
+            weighted = more.astype(np.int64) * times
+            total += weighted
+            square += weighted * more
+
+
 @dataclass(frozen=True)
 class Run:
     """One run: wires on each edge, length of each net, rounds of rip-up, wires above capacity left.
 
     Lengths are in gcells, and one more for each straight segment, as `report_wire_length -global_route` counts them.
     `searched` counts the gcells that its detours looked at, `_MAZE` of them for a cell of a maze: what a run costs.
+    `tally` looks at the wires after each of the last `KEPT` rounds if overflow is left, else `KEPT` times at the end.
     """
 
     wires: Pair
+    tally: Tally
     net_gcells: Int64[np.ndarray, " nets"]
     rounds: int
     overflow: int
@@ -111,22 +129,31 @@ def finish(plan: Plan, begun: Start, steps: _Passes) -> Run:
     """Mazes, flat while edges overflow, then on the layers where none does."""
     board = begun.board
     with steps.Maze(plan, board) as maze:
-        rounds, reach, more = _rip_up(board, maze, begun.overflow, begun.most)
+        rounds, reach, more, tally = _rip_up(board, maze, begun.overflow, begun.most)
         maze.drop_loops()
         layers = plan.task.layers
         if layers is not None and not board.overflow()[0]:
             more += maze.lay(layers, reach)
         lengths = maze.lengths().sum(axis=0)
-    return Run(board.wires, lengths, rounds, board.overflow()[0], begun.searched + _MAZE * more)
+    overflow = board.overflow()[0]
+    if not overflow:
+        tally = Tally(board.wires[0].shape)
+        tally.add(board.wires, KEPT)
+    return Run(board.wires, tally, lengths, rounds, overflow, begun.searched + _MAZE * more)
 
 
-def _rip_up(board: Board, maze: _Maze, overflow: int, most: int) -> tuple[int, int, int]:
-    """Route anew what crosses overflowing edges until none is left; rounds made, the last reach, and cells searched."""
+def _rip_up(board: Board, maze: _Maze, overflow: int, most: int) -> tuple[int, int, int, Tally]:
+    """Route anew what crosses overflowing edges until none is left.
+
+    Returns:
+        Rounds made, the last reach, cells searched, and a look at the wires after each of the last `KEPT` of `ROUNDS`.
+    """
+    tally = Tally(board.wires[0].shape)
     past: Pair = (np.zeros_like(board.wires[0]), np.zeros_like(board.wires[1]))
     height, steepness, reach, before, searched, bend, least = 4.0, 0.0, 15, overflow, 0, 2, 20
     for number in range(1, ROUNDS + 1):
         if not overflow:
-            return number - 1, reach, searched
+            return number - 1, reach, searched, tally
         for old, wires, room in zip(past, board.wires, board.room, strict=True):
             above = wires - room
             old[:] = np.where(above > 0, old + above, old * 9 // 10)
@@ -137,11 +164,13 @@ def _rip_up(board: Board, maze: _Maze, overflow: int, most: int) -> tuple[int, i
         price = _price(height, steepness, slope=5.0 if most == 1 else 20.0)
         told: Pair = past if number != 8 else (np.zeros_like(past[0]), np.zeros_like(past[1]))
         searched += maze.rip_up(told, Round(price, bend * _UNIT, least, reach, number // 6 + 3, number % 3 == 0))
+        if number > ROUNDS - KEPT:
+            tally.add(board.wires)
         overflow, most = board.overflow()
         height += 5 if overflow > 0.7 * before else 0
         bend = 0 if overflow >= before else bend
         before = overflow
-    return ROUNDS, reach, searched
+    return ROUNDS, reach, searched, tally
 
 
 def _steepness(most: int) -> float:

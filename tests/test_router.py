@@ -25,8 +25,9 @@ from circuit_io.graph import Layers
 from circuit_io.prediction import read_prediction
 from circuit_io.router import route
 from circuit_io.router_board import Board, Plan, board_of, plan_of
-from circuit_io.router_demand import Demand, demand_of, is_edge
-from circuit_io.router_run import route_once
+from circuit_io.router_demand import Demand, Pair, demand_of, is_edge
+from circuit_io.router_maze import Round
+from circuit_io.router_run import passes_here, route_once
 from circuit_io.store import StoredDesign, open_design
 from gsr_plugin.cli import main
 from gsr_plugin.metrics import score_placement
@@ -85,6 +86,8 @@ def test_c_grows_the_trees_that_python_grows(task: Demand) -> None:
 def test_c_routes_as_numpy_does(task: Demand, number: int) -> None:
     c, numpy = (route_once(task, number, passes=p) for p in (router_native, router_reference))
     np.testing.assert_array_equal(c.wires, numpy.wires)
+    np.testing.assert_array_equal(c.tally.sums, numpy.tally.sums)
+    np.testing.assert_array_equal(c.tally.squares, numpy.tally.squares)
     np.testing.assert_array_equal(c.net_gcells, numpy.net_gcells)
     assert (c.searched, c.rounds, c.overflow) == (numpy.searched, numpy.rounds, numpy.overflow)
 
@@ -189,23 +192,43 @@ def test_among_equal_ways_wires_leave_the_left_end_along_x() -> None:
     assert run.wires[1][4, 2] == 1
 
 
-def test_a_seed_gives_the_same_maps_and_runs_are_counted_on() -> None:
+@pytest.mark.parametrize(("tracks", "is_left"), [(2, True), (8, False)])
+def test_a_seed_gives_the_same_maps_and_runs_are_counted_on(tracks: int, is_left: bool) -> None:
     rng = np.random.default_rng(1)
-    task = task_of(12, 12, [[(int(x), int(y)) for x, y in rng.integers(0, 12, (4, 2))] for _ in range(120)])
+    nets = [[(int(x), int(y)) for x, y in rng.integers(0, 8, (4, 2))] for _ in range(50)]
+    task, steps = task_of(8, 8, nets, tracks=tracks), passes_here()
     one, again, later = route(task, runs=4), route(task, runs=4), route(task, runs=2, seed=2)
     np.testing.assert_array_equal(one.h, again.h)
     np.testing.assert_array_equal(one.spread_v, again.spread_v)
     assert one.overflow == again.overflow
     assert one.overflow[2:] == later.overflow
-    single = [route_once(task, n) for n in range(4)]
+    assert all((left > 0) == is_left for left in one.overflow)
+    rounds: list[list[np.ndarray]] = []  # what a run leaves on the edges to the right after each
+
+    class Watched(steps.Maze):  # type: ignore[misc,name-defined]
+        def __init__(self, plan: Plan, board: Board) -> None:
+            super().__init__(plan, board)
+            rounds.append([])
+            self.watched = board
+
+        def rip_up(self, past: Pair, settings: Round) -> int:
+            searched = super().rip_up(past, settings)
+            rounds[-1].append(self.watched.wires[0].copy())
+            return searched
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steps, "Maze", Watched)
+        single = [route_once(task, n) for n in range(4)]
     assert any((single[0].wires[0] != s.wires[0]).any() for s in single[1:])
-    mean = np.mean([s.wires[0] for s in single], axis=0) / 3
-    spread = np.std([s.wires[0] for s in single], axis=0) / 3
+    np.testing.assert_allclose(one.first_h[:, :-1], single[0].wires[0][:, :-1] / tracks, rtol=1e-6)
+    last = [kept[-8:] if is_left else [s.wires[0]] for kept, s in zip(rounds, single, strict=True)]
+    mean, spread = (np.asarray(of([w for kept in last for w in kept], axis=0)) / tracks for of in (np.mean, np.std))
     np.testing.assert_allclose(one.h[:, :-1], mean[:, :-1], rtol=1e-6)
     np.testing.assert_allclose(one.spread_h[:, :-1], spread[:, :-1], rtol=1e-5, atol=1e-7)
     assert np.isnan(one.h[:, -1]).all()
     assert np.isnan(one.v[-1]).all()
-    np.testing.assert_allclose(np.nansum(one.overflow_h) + np.nansum(one.overflow_v), np.mean(one.overflow), rtol=1e-6)
+    over = np.mean([np.maximum(np.mean(kept, axis=0) - tracks, 0) for kept in last], axis=0)
+    np.testing.assert_allclose(one.overflow_h[:, :-1], over[:, :-1], rtol=1e-6, atol=1e-7)
 
 
 def test_pins_in_one_gcell_and_layer_are_one_point_and_trees_grow_from_the_driver() -> None:

@@ -42,7 +42,7 @@ def _size(manifest: dict[str, Any]) -> str:
     "--router-runs",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Runs of the embedded router for its features, 0: none; else 8, fewer where they take long.",
+    help="Runs of the embedded router for its features, 0: none; else 8, 4 with overflow, fewer where each is long.",
 )
 @click.option("--parquet", is_flag=True, help="Write tables of pins, gcells and masters too, beside insts and nets.")
 @click.option("--out", type=OUT, required=True, help="Folder to write.")
