@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from circuit_io.atomic import write_whole
-from circuit_io.errors import InputError
 from gsr_plugin.calibration import calibrate
 from gsr_plugin.checkpoint import STATE
 from gsr_plugin.config import load_config, to_toml
@@ -23,7 +22,7 @@ from gsr_plugin.evaluate import score_entry
 from gsr_plugin.jsonable import jsonable, to_json_line
 from gsr_plugin.metrics import PlacementScores, Scores
 from gsr_plugin.run import with_model_of
-from gsr_plugin.run_folder import CONFIG, check_out, refuse_base
+from gsr_plugin.run_folder import CONFIG, check_out, kept_settings, refuse_base
 from gsr_plugin.shipped import find_weights
 from gsr_plugin.train import TrainResult, train
 from gsr_plugin.weights import Weights, load_weights
@@ -178,9 +177,8 @@ def finetune(
     begin = load_weights(path)
     refuse_base(out, path)
     check_out(out, resume=resume, overwrite=overwrite)
-    if resume and not (out / CONFIG).is_file():
-        raise InputError("holds no state to resume", path=out, mend="Leave --resume out to start a run there.")
-    settings = with_model_of(begin, load_config(config or (out / CONFIG if resume else SETTINGS), sets))
+    begun = kept_settings(out) if resume else SETTINGS
+    settings = with_model_of(begin, load_config(config or begun, sets))
     entries, load = find_designs(data), Loader(settings.train.cache_mb)
     kept = find_designs(keep) if keep else []
     if not resume:

@@ -30,6 +30,17 @@ def check_out(out: Path, *, resume: bool, overwrite: bool) -> None:
             raise InputError("holds no run, so it is not replaced", path=out, mend="Choose another --out.")
 
 
+def kept_settings(out: Path) -> Path:
+    """The settings of the run in `out`, to go on with.
+
+    Raises:
+        InputError: no run has begun there.
+    """
+    if not (out / CONFIG).is_file():
+        raise InputError("holds no state to resume", path=out, mend="Leave --resume out to start a run there.")
+    return out / CONFIG
+
+
 def refuse_base(out: Path, base: Path) -> None:
     """Refuse an `out` that holds the weights to begin with."""
     if out.resolve() == (base if base.is_dir() else base.parent).resolve():

@@ -30,7 +30,7 @@ from gsr_plugin.progress import Progress, stop_signals
 from gsr_plugin.ranks import Ranks
 from gsr_plugin.reversible import RangeError
 from gsr_plugin.run import Run, begin, held_out_besides, of_size, take_up, with_model_of
-from gsr_plugin.run_folder import CONFIG, LOG, check_out, prepare_out, refuse_base, write_line
+from gsr_plugin.run_folder import LOG, check_out, kept_settings, prepare_out, refuse_base, write_line
 from gsr_plugin.schedule import Step, learning_rate
 from gsr_plugin.weights import load_weights, pick_device, predict_maps
 
@@ -65,7 +65,7 @@ class TrainResult:
 
 def run_config(out: Path, path: Path | None = None, sets: Sequence[str] = (), *, resume: bool = False) -> RunConfig:
     """The settings of a run: of the file `path`, or of the run folder that is resumed; overridden by `sets`."""
-    return load_config(out / CONFIG if resume and path is None else path, sets)
+    return load_config(kept_settings(out) if resume and path is None else path, sets)
 
 
 def train(

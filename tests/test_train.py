@@ -123,6 +123,8 @@ def test_resume_is_refused_for_another_run(corpus: Path, tmp_path: Path) -> None
         train([corpus, tmp_path / "more"], out, config=config(), resume=True)
     with pytest.raises(InputError, match="no state"):
         train([corpus], tmp_path / "none", config=config(), resume=True)
+    with pytest.raises(InputError, match="no state"):
+        run_config(tmp_path / "none", resume=True)
     (out / STATE).write_bytes((out / STATE).read_bytes()[:200])
     with pytest.raises(InputError, match="damaged"):
         train([corpus], out, config=config(), resume=True)
