@@ -1,6 +1,7 @@
 """Honest spread: the factor that makes a model's sigma hold on families that it has not seen.
 
-With it come the weights of its probability of overflow (`overflow_blend`), of the same families.
+With it come the router's share in its congestion (`router_share`), which comes first, and the weights of its
+probability of overflow (`overflow_blend`), of the same families.
 
 The error of a normal variable is below 1.645 standard deviations in 90 % of cases. The factor is what brings the errors
 of unseen families there: the 0.9 quantile of |truth - mean| / sigma over 1.645, families, their designs, those'
@@ -17,12 +18,14 @@ from jaxtyping import Float
 from scipy import stats
 
 from circuit_io.errors import InputError
+from gsr_plugin import router_share
 from gsr_plugin.dataset import Entry, Loader, find_designs
 from gsr_plugin.edge_weights import edge_weights
 from gsr_plugin.overflow_blend import Edges
 from gsr_plugin.overflow_blend import fit as fit_blend
+from gsr_plugin.router_share import Maps
 from gsr_plugin.shipped import is_shipped
-from gsr_plugin.weights import Weights, load_weights, write_weights
+from gsr_plugin.weights import Predicted, Weights, load_weights, write_weights
 
 LEVEL = 0.9
 LEAST_SIGMA = 1e-6  # a sigma of 0 would make an error infinitely many of them
@@ -46,7 +49,7 @@ class Errors:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the card tells of sigma and of the probability of overflow.
+    """What the card tells of congestion, of sigma and of the probability of overflow.
 
     Attributes:
         sigma_scale: what the network's sigma is multiplied by.
@@ -61,6 +64,9 @@ class Calibration:
         overflow_offset: what is added.
         cross_entropy_head: of overflow by the head alone, mean over edges, placements, designs and families.
         cross_entropy: by the weights of the other families.
+        router_share: share of the embedded router's map in the congestion; see `router_share`.
+        squared_error_without: of congestion without it, mean over edges, placements, designs and families.
+        squared_error: by the share of the other families.
     """
 
     sigma_scale: float
@@ -75,6 +81,9 @@ class Calibration:
     overflow_offset: float = 0.0
     cross_entropy_head: float = 0.0
     cross_entropy: float = 0.0
+    router_share: float = 0.0
+    squared_error_without: float = 0.0
+    squared_error: float = 0.0
 
 
 def deviations(level: float = LEVEL) -> float:
@@ -142,31 +151,49 @@ def fit(errors: Sequence[Errors], level: float = LEVEL) -> Calibration:
     )
 
 
-def unseen(weights: Weights, entries: Sequence[Entry], load: Loader) -> tuple[list[Errors], list[Edges]]:
-    """Errors of a model, by its own sigma, and edges on the placements whose families it has not seen."""
-    errors: list[Errors] = []
-    edges: list[Edges] = []
+@dataclass(frozen=True)
+class Unseen:
+    """A placement of a family that the model has not seen: its labels, what the model itself says, and the router."""
+
+    family: str
+    design: tuple[str, str, str]
+    truth: Maps
+    maps: Predicted
+    router: Maps | None
+
+    def congestion(self, share: float) -> Maps:
+        """With the router's share."""
+        return router_share.mixed(self.maps.congestion, self.router, share)
+
+    def errors(self, share: float) -> Errors:
+        """By the model's own sigma."""
+        sigma = (self.maps.sigma_h, self.maps.sigma_v)
+        return Errors(self.family, self.design, errors_of(self.truth, self.congestion(share), sigma))
+
+    def edges(self, share: float) -> list[Edges]:
+        """Of H and of V."""
+        heads = (self.maps.overflow_prob_h, self.maps.overflow_prob_v)
+        maps = zip(self.truth, heads, self.congestion(share), (self.maps.sigma_h, self.maps.sigma_v), strict=True)
+        return [Edges.of(self.family, self.design, *of) for of in maps]
+
+
+def unseen(weights: Weights, entries: Sequence[Entry], load: Loader) -> list[Unseen]:
+    """What a model itself says of the placements whose families it has not seen."""
     plain = replace(weights, card=replace(weights.card, calibration={}))
+    out = []
     for entry in entries:
-        if entry.family in weights.card.families:
-            continue
-        sample = load(entry)
-        maps = plain.predict(sample.graph)
-        truth = (sample.labels.congestion_h, sample.labels.congestion_v)
-        ratio = errors_of(truth, maps.congestion, (maps.sigma_h, maps.sigma_v))
-        errors.append(Errors(entry.family, entry.design_key, ratio))
-        of_h, of_v = (
-            (t, *(getattr(maps, f"{name}_{d}") for name in ("overflow_prob", "congestion", "sigma")))
-            for t, d in zip(truth, "hv", strict=True)
-        )
-        edges += [Edges.of(entry.family, entry.design_key, *maps) for maps in (of_h, of_v)]
-    return errors, edges
+        if entry.family not in weights.card.families:
+            sample = load(entry)
+            truth = (sample.labels.congestion_h, sample.labels.congestion_v)
+            maps, router = plain.predict(sample.graph), router_share.router_maps(sample.graph)
+            out.append(Unseen(entry.family, entry.design_key, truth, maps, router))
+    return out
 
 
 def calibrate(
     path: Path, data: Sequence[Path], *, runs: Sequence[Path] = (), device: str = "auto", overwrite: bool = False
 ) -> Calibration:
-    """Find the factor for a model's sigma, and the weights of its probability of overflow, and store them in its card.
+    """Find a model's factor for sigma, its share of the router and its weights of overflow, and store them in its card.
 
     Args:
         path: a run folder; its weights are written anew, with the factor in the card.
@@ -188,28 +215,31 @@ def calibrate(
     if model.card.calibration and not overwrite:
         raise InputError("is calibrated already", path=path, mend="Pass --overwrite to do it anew.")
     entries, load = find_designs(data), Loader()
-    errors: list[Errors] = []
-    edges: list[Edges] = []
+    held: list[Unseen] = []
     for run in runs or (path,):
         weights = load_weights(run, device=device)
         if (weights.card.model, weights.card.features) != (model.card.model, model.card.features):
             raise InputError(f"has another model than {path}", path=run, mend="Give runs of the same settings.")
-        found, mine = unseen(weights, entries, load)
-        twice = {e.family for e in errors} & {e.family for e in found}
+        found = unseen(weights, entries, load)
+        twice = {one.family for one in held} & {one.family for one in found}
         if twice:
             raise InputError(
                 f'family "{min(twice)}" was held out by another run too', path=run, mend="Give each fold once."
             )
-        errors += found
-        edges += mine
+        held += found
+    mixed = router_share.fit([router_share.Edges.of(one.family, one.design, one.truth, one.maps.congestion, one.router)
+                              for one in held if one.router is not None])  # fmt: skip
+    share = round(mixed.share, 5)
     try:
-        calibration = fit(errors)
+        calibration = fit([one.errors(share) for one in held])
     except InputError as e:
         raise InputError(e.what, path=path, mend=e.mend) from e
+    edges = [of for one in held for of in one.edges(share)]
     blended = fit_blend(edges, calibration.sigma_scale, before=model.card.overflow_blend)
     weights_of = {f"overflow_{name}": value for name, value in vars(blended.blend).items()}
     calibration = replace(calibration, **weights_of, cross_entropy_head=blended.cross_entropy_head,
-                          cross_entropy=blended.cross_entropy)  # fmt: skip
+                          cross_entropy=blended.cross_entropy, router_share=share,
+                          squared_error_without=mixed.error_without, squared_error=mixed.error)  # fmt: skip
     card = replace(model.card, calibration={name: round(value, 5) for name, value in vars(calibration).items()})
     write_weights(path, model.model.state_dict(), model.normaliser, card)
     return calibration

@@ -124,6 +124,11 @@ class ModelCard:
         return self.calibration.get("sigma_scale", 1.0)
 
     @property
+    def router_share(self) -> float:
+        """Share of the embedded router's map in the congestion; none until it is calibrated."""
+        return self.calibration.get("router_share", 0.0)
+
+    @property
     def overflow_blend(self) -> Blend:
         """What the probability of overflow is weighed from; the head alone until it is calibrated."""
         usual = {"head": 1.0, "normal": 0.0, "offset": 0.0}

@@ -28,6 +28,7 @@ from gsr_plugin.graph_tensors import GraphTensors
 from gsr_plugin.model import DETOUR, SLACK, GsrGnn
 from gsr_plugin.model_card import ModelCard
 from gsr_plugin.normaliser import Normaliser
+from gsr_plugin.router_share import mixed, router_maps
 from gsr_plugin.slack import SlackInputs
 
 WEIGHTS, CARD = "weights.safetensors", "model.json"
@@ -78,12 +79,15 @@ class Weights:
         """
         maps, scale = predict_maps(self.model, self.normaliser, graph, endpoints), np.float32(self.card.sigma_scale)
         sigma_h, sigma_v, blend = maps.sigma_h * scale, maps.sigma_v * scale, self.card.overflow_blend
+        congestion_h, congestion_v = mixed(maps.congestion, router_maps(graph), self.card.router_share)
         return replace(
             maps,
+            congestion_h=congestion_h,
+            congestion_v=congestion_v,
             sigma_h=sigma_h,
             sigma_v=sigma_v,
-            overflow_prob_h=blend.prob(maps.overflow_prob_h, maps.congestion_h, sigma_h),
-            overflow_prob_v=blend.prob(maps.overflow_prob_v, maps.congestion_v, sigma_v),
+            overflow_prob_h=blend.prob(maps.overflow_prob_h, congestion_h, sigma_h),
+            overflow_prob_v=blend.prob(maps.overflow_prob_v, congestion_v, sigma_v),
         )
 
 
